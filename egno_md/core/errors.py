@@ -1,0 +1,36 @@
+"""Errors that a user can act on: each names the thing, its value and the remedy."""
+
+
+class EgnoMDError(Exception):
+    """Base of every error a user may meet; the command line prints it as one line."""
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {super().__str__()}"
+
+
+class SpecError(EgnoMDError):
+    """A protocol, system or option says something that cannot be used."""
+
+
+class DataError(EgnoMDError):
+    """A file is missing, truncated or holds something other than expected."""
+
+
+class WindowMismatch(EgnoMDError):
+    """A time is no whole number of timesteps, frames or windows."""
+
+
+class BundleMismatch(EgnoMDError):
+    """An operator bundle does not belong to the system it is asked to move."""
+
+
+class PotentialError(EgnoMDError):
+    """A potential cannot be built, or fails to give an energy."""
+
+
+class OutputError(EgnoMDError):
+    """An output directory cannot be used for what is asked."""
+
+
+class TrainingError(EgnoMDError):
+    """Training cannot start or has produced something unusable."""

@@ -1,0 +1,91 @@
+"""The interfaces between the parts: who moves a frame, and who judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from egno_md.core.state import Frame, Trajectory
+from egno_md.core.system import System
+
+Array = np.ndarray
+
+
+class Propagator(Protocol):
+    """Takes a frame and returns the trajectory over one window."""
+
+    def advance(self, frame: Frame) -> Trajectory:
+        """The frames after `frame`, the last of them one window later."""
+        ...
+
+
+class Engine(Protocol):
+    """Exact energies and forces of one system, and its exact dynamics."""
+
+    @property
+    def system(self) -> System:
+        """What is simulated."""
+        ...
+
+    def evaluate(self, frame: Frame) -> Frame:
+        """The same frame with its forces and potential energy filled in."""
+        ...
+
+
+class Refiner(Protocol):
+    """Repairs a frame without changing what it represents."""
+
+    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
+        """A frame with bounded forces and Maxwell velocities at `kelvin`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What a refinement did.
+
+    Attributes:
+        frame: the repaired frame.
+        blocks: minimisation blocks used.
+        displacement: root-mean-square move of the atoms, nm.
+        max_force: largest force component norm after minimisation, kJ/mol/nm.
+    """
+
+    frame: Frame
+    blocks: int
+    displacement: float
+    max_force: float
+
+
+@dataclass(frozen=True)
+class Accept:
+    """Continue from time point `upto` (an index into the window)."""
+
+    upto: int
+
+
+@dataclass(frozen=True)
+class Refine:
+    """Repair the end of the window, then continue from it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Discard the window and let the reference move the start frame instead."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the rollout here."""
+
+    reason: str
+
+
+Verdict = Accept | Refine | Fallback | Stop

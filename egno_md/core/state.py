@@ -1,0 +1,130 @@
+"""What moves: one frame, and a contiguous trajectory of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from egno_md.core.errors import DataError
+
+Array = np.ndarray
+
+SPACING_TOLERANCE = 1e-3
+"""Frames count as evenly spaced when each gap is within this share of the spacing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One instant of one system.
+
+    Attributes:
+        positions: nm, unwrapped.
+        velocities: nm/ps at the same instant as the positions.
+        time: ps.
+        forces: kJ/mol/nm at these positions, where they are known.
+        potential_energy: kJ/mol at these positions, where it is known.
+        box: box vectors as rows, nm; None without periodic boundaries.
+    """
+
+    positions: Float[Array, "atoms 3"]
+    velocities: Float[Array, "atoms 3"]
+    time: float = 0.0
+    forces: Float[Array, "atoms 3"] | None = None
+    potential_energy: float | None = None
+    box: Float[Array, "3 3"] | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every coordinate and velocity is a number."""
+        return bool(np.isfinite(self.positions).all() and np.isfinite(self.velocities).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Contiguous frames of one system: the time between neighbours is constant.
+
+    Attributes:
+        positions: nm, unwrapped.
+        times: ps.
+        velocities: nm/ps on the step, or None where the source has none.
+        forces: kJ/mol/nm, or None.
+        potential_energy: kJ/mol, or None.
+        box: box vectors as rows per frame, nm, or None.
+    """
+
+    positions: Float[Array, "frames atoms 3"]
+    times: Float[Array, " frames"]
+    velocities: Float[Array, "frames atoms 3"] | None = None
+    forces: Float[Array, "frames atoms 3"] | None = None
+    potential_energy: Float[Array, " frames"] | None = None
+    box: Float[Array, "frames 3 3"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Frame:
+        """The frame at `index`.
+
+        Raises:
+            DataError: the trajectory holds no velocities.
+        """
+        if self.velocities is None:
+            raise DataError(
+                "this trajectory has no velocities. Load it with velocities, or ask for "
+                "'--velocities finite-difference' by name."
+            )
+        return Frame(
+            positions=self.positions[index],
+            velocities=self.velocities[index],
+            time=float(self.times[index]),
+            forces=None if self.forces is None else self.forces[index],
+            potential_energy=(
+                None if self.potential_energy is None else float(self.potential_energy[index])
+            ),
+            box=None if self.box is None else self.box[index],
+        )
+
+    def slice(self, start: int, stop: int) -> Trajectory:
+        """Frames ``start <= i < stop`` as views."""
+        return Trajectory(*(None if a is None else a[start:stop] for a in self._arrays()))  # type: ignore[arg-type]
+
+    def _arrays(self) -> tuple[Array | None, ...]:
+        return (
+            self.positions,
+            self.times,
+            self.velocities,
+            self.forces,
+            self.potential_energy,
+            self.box,
+        )
+
+    @property
+    def spacing(self) -> float:
+        """Time between neighbouring frames, ps.
+
+        Raises:
+            DataError: fewer than two frames.
+        """
+        if len(self) < 2:
+            raise DataError("a trajectory of one frame has no frame spacing. Give '--spacing'.")
+        return float(self.times[-1] - self.times[0]) / (len(self) - 1)
+
+
+def join(parts: list[Trajectory]) -> Trajectory:
+    """Concatenate trajectories in time; a field is kept where every part has it."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(p._arrays() for p in parts), strict=True)
+    joined = [None if any(a is None for a in c) else np.concatenate(c) for c in columns]  # type: ignore[arg-type]
+    return Trajectory(*joined)  # type: ignore[arg-type]
+
+
+def is_evenly_spaced(times: Float[Array, " frames"]) -> bool:
+    """Whether neighbouring frames all lie the same time apart."""
+    gaps = np.diff(np.asarray(times, dtype=np.float64))
+    if len(gaps) == 0:
+        return True
+    spacing = float(np.median(gaps))
+    return spacing > 0 and bool(np.all(np.abs(gaps - spacing) <= SPACING_TOLERANCE * spacing))

@@ -1,0 +1,145 @@
+"""Internal units (nm, ps, Da, K, kJ/mol, e) and the reading of quantities with units.
+
+1 Da nm²/ps² = 1 kJ/mol, so kinetic energy needs no conversion constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from egno_md.core.errors import SpecError, WindowMismatch
+
+if TYPE_CHECKING:
+    import pint
+
+BOLTZMANN = 0.00831446261815324
+"""Molar gas constant, kJ/mol/K (CODATA 2018, exact)."""
+
+NANOMETRE_PER_ANGSTROM = 0.1
+KJ_PER_KCAL = 4.184
+PS_PER_FS = 1e-3
+KJ_PER_HARTREE = 2625.4996394799
+NANOMETRE_PER_BOHR = 0.0529177210903
+
+Dimension = Literal["time", "length", "temperature", "rate", "energy", "mass", "force", "pressure"]
+
+_INTERNAL: dict[Dimension, tuple[str, str]] = {
+    "time": ("ps", "2 fs"),
+    "length": ("nm", "0.9 nm"),
+    "temperature": ("K", "300 K"),
+    "rate": ("1/ps", "5 /ps"),
+    "energy": ("kJ/mol", "10 kJ/mol"),
+    "mass": ("Da", "1.5 Da"),
+    "force": ("kJ/mol/nm", "2e4 kJ/mol/nm"),
+    "pressure": ("bar", "1 bar"),
+}
+
+WHOLE_TOLERANCE = 1e-6
+"""Relative slack when asking whether one time is a whole number of others."""
+
+
+@cache
+def _registry() -> pint.UnitRegistry:
+    import pint
+
+    return pint.UnitRegistry()
+
+
+def parse_quantity(text: object, dimension: Dimension) -> float:
+    """Read a quantity such as ``"2 fs"`` into internal units.
+
+    Args:
+        text: a string with a number and a unit.
+        dimension: what the quantity measures.
+
+    Returns:
+        The value in internal units (ps, nm, K, 1/ps, kJ/mol, Da, kJ/mol/nm, bar).
+
+    Raises:
+        SpecError: no unit, an unknown unit, a wrong dimension, or not finite.
+    """
+    import pint
+
+    target, example = _INTERNAL[dimension]
+    if isinstance(text, (int, float)) or (isinstance(text, str) and _is_number(text)):
+        raise SpecError(f"{text!r} has no unit. Write a {dimension} such as '{example}'.")
+    if not isinstance(text, str):
+        raise SpecError(f"{text!r} is not a {dimension}. Write one such as '{example}'.")
+    spelled = text.strip()
+    if spelled.startswith("/") or " /" in spelled:
+        spelled = spelled.replace(" /", " 1/", 1)
+    try:
+        value = float(_registry().Quantity(spelled.replace("Å", "angstrom")).to(target).magnitude)
+    except pint.DimensionalityError:
+        raise SpecError(f"{text!r} is not a {dimension}. Write one such as '{example}'.") from None
+    except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError, AssertionError):
+        raise SpecError(
+            f"{text!r} cannot be read as a {dimension}. Write one such as '{example}'."
+        ) from None
+    if not np.isfinite(value):
+        raise SpecError(f"{text!r} is not finite. Write a {dimension} such as '{example}'.")
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def format_quantity(value: float, dimension: Dimension) -> str:
+    """Write an internal value with its unit, such that `parse_quantity` reads it back."""
+    if dimension == "time" and 0 < abs(value) < 1:
+        return f"{value * 1e3:.12g} fs"
+    if dimension == "time" and abs(value) >= 1000:
+        return f"{value * 1e-3:.12g} ns"
+    unit = _INTERNAL[dimension][0].replace("1/", "/")
+    return f"{value:.12g} {unit}"
+
+
+def whole_multiple(total: float, part: float, what: str, part_name: str) -> int:
+    """How many times `part` fits into `total`, which must be a whole number.
+
+    Raises:
+        WindowMismatch: there is a remainder; the message offers the neighbours.
+    """
+    count = round(total / part)
+    if count >= 1 and abs(total - count * part) <= WHOLE_TOLERANCE * part * max(count, 1):
+        return count
+    below, above = max(count - (count * part > total), 0), 0
+    above = below + 1
+    choices = " or ".join(format_quantity(n * part, "time") for n in (below, above) if n > 0)
+    raise WindowMismatch(
+        f"{what} {format_quantity(total, 'time')} is not a whole number of "
+        f"{format_quantity(part, 'time')} {part_name}. Use {choices}."
+    )
+
+
+def kinetic_energy(velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """½ Σ m v² over atoms.
+
+    Args:
+        velocities: ``(..., atoms, 3)``, nm/ps.
+        masses: ``(atoms,)``, Da.
+
+    Returns:
+        ``(...)``, kJ/mol.
+    """
+    squared = np.einsum("...ax,...ax->...a", velocities, velocities, dtype=np.float64)
+    return 0.5 * squared @ masses
+
+
+def temperature(kinetic: np.ndarray | float, degrees_of_freedom: float) -> np.ndarray | float:
+    """Kinetic temperature 2K/(f k_B) in K, for kinetic energies in kJ/mol."""
+    return 2.0 * kinetic / (degrees_of_freedom * BOLTZMANN)
+
+
+def thermal_speed(masses: Iterable[float] | np.ndarray, kelvin: float) -> np.ndarray:
+    """Standard deviation √(k_B T/m) of one velocity component, nm/ps."""
+    return np.sqrt(BOLTZMANN * kelvin / np.asarray(masses, dtype=np.float64))

@@ -1,0 +1,126 @@
+"""The output directory of one verb: who owns it, and how it may be used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from egno_md.core.errors import OutputError
+from egno_md.data.store import write_json
+
+RUN = "run.json"
+PACKAGES = ("egno-md", "openmm", "mdtraj", "torch", "lightning", "tblite", "torchmd-net", "numpy")
+OutputMode = Literal["new", "resume", "overwrite"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A directory that belongs to one run.
+
+    Attributes:
+        root: the directory.
+        record: what `run.json` says: verb, request, seed, versions, status.
+    """
+
+    root: Path
+    record: dict[str, Any]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run that owns the directory has ended well."""
+        return self.record["status"] == "complete"
+
+    def finish(self, **results: Any) -> None:
+        """Mark the run complete, with its results in short."""
+        record = {**self.record, **results, "status": "complete", "finished": _now()}
+        write_json(self.root / RUN, record)
+
+
+def open_output(root: Path, verb: str, request: dict[str, Any], mode: OutputMode) -> Output:
+    """Claim a directory for a run.
+
+    Args:
+        root: created if needed.
+        verb: the command.
+        request: everything that decides the result; a resumed run must repeat it.
+        mode: new refuses a directory with anything in it; resume continues the
+            same request; overwrite removes an earlier run of ours first.
+
+    Raises:
+        OutputError: the directory holds something else, or cannot be written.
+    """
+    fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    earlier = read_run(root)
+    occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if mode == "resume" and earlier is not None:
+        if earlier["verb"] != verb or earlier["fingerprint"] != fingerprint:
+            raise OutputError(
+                f"{root}: holds another run of 'egno-md {earlier['verb']}'"
+                f"{_difference(earlier['request'], request)}. Repeat its options, or choose "
+                "another --out."
+            )
+        return Output(root, earlier)
+    if occupied and mode == "overwrite" and earlier is not None:
+        shutil.rmtree(root)
+    elif occupied:
+        remedy = "Use --resume to continue it, --overwrite to replace it, or another --out."
+        if earlier is None:
+            remedy = "It was not written by egno-md, so it is left alone: choose another --out."
+        raise OutputError(f"{root}: already holds results. {remedy}")
+    record = {
+        "verb": verb,
+        "status": "running",
+        "started": _now(),
+        "fingerprint": fingerprint,
+        "request": request,
+        "provenance": provenance(),
+    }
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{root}: cannot be created: {error.strerror}.") from None
+    write_json(root / RUN, record)
+    return Output(root, record)
+
+
+def read_run(root: Path) -> dict[str, Any] | None:
+    """The record of an earlier run, or None."""
+    try:
+        record = json.loads((root / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    needed = {"verb", "status", "fingerprint", "request"}
+    return record if isinstance(record, dict) and needed <= record.keys() else None
+
+
+def provenance() -> dict[str, Any]:
+    """Versions of what computes, and the machine's kind."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.system(),
+    }
+
+
+def _difference(earlier: dict, now: dict) -> str:
+    keys = [k for k in sorted({*earlier, *now}) if earlier.get(k) != now.get(k)]
+    return f" with different {', '.join(keys)}" if keys else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

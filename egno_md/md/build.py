@@ -1,0 +1,150 @@
+"""From a system's YAML and structure to an OpenMM System."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from egno_md.core.errors import DataError, PotentialError
+from egno_md.core.system import System, atomic_numbers
+from egno_md.md.forcefield import build_forcefield
+from egno_md.spec.files import find_system, read_spec
+from egno_md.spec.system import ForceFieldPotential, SystemSpec, TorchMDNetPotential, XtbPotential
+
+BAROSTAT_FREE_DOF = 3
+"""Degrees of freedom of the centre of mass, which is kept at rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltSystem:
+    """A system with everything OpenMM needs.
+
+    Attributes:
+        system: what it is, free of OpenMM.
+        openmm_system: forces, masses, constraints.
+        topology: OpenMM's own.
+        python_force: the function behind a `PythonForce`, if there is one.
+        spec: what the YAML said.
+        folder: where the YAML lies, for files it names.
+    """
+
+    system: System
+    openmm_system: openmm.System
+    topology: app.Topology
+    python_force: Callable | None
+    spec: SystemSpec
+    folder: Path
+
+
+def load_system(name: str) -> BuiltSystem:
+    """Build a shipped system, or one from a folder.
+
+    Args:
+        name: a shipped name, a folder with a system.yaml, or that file.
+
+    Raises:
+        SpecError: the YAML is missing or wrong.
+        DataError: the structure cannot be read.
+        PotentialError: the potential cannot be built for it.
+    """
+    path = find_system(name)
+    return build_system(read_spec(path, SystemSpec), path.parent)
+
+
+def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> BuiltSystem:
+    """Build from a spec; `flexible` leaves out every constraint."""
+    topology, positions = _read_structure(folder / spec.structure)
+    md_topology = mdtraj.Topology.from_openmm(topology)
+    numbers = atomic_numbers(md_topology)
+    constraints = "none" if flexible else spec.constraints
+    openmm_system, python_force = _build_potential(spec, folder, topology, numbers, constraints)
+    masses = np.array(
+        [
+            openmm_system.getParticleMass(i).value_in_unit(unit.dalton)
+            for i in range(openmm_system.getNumParticles())
+        ]
+    )
+    box = topology.getPeriodicBoxVectors()
+    system = System(
+        name=spec.name,
+        topology=md_topology,
+        masses=masses,
+        positions=positions,
+        degrees_of_freedom=3 * len(masses) - openmm_system.getNumConstraints() - BAROSTAT_FREE_DOF,
+        box=None if box is None else np.array(box.value_in_unit(unit.nanometer)),
+        potential=_describe(spec),
+    )
+    return BuiltSystem(system, openmm_system, topology, python_force, spec, folder)
+
+
+def _build_potential(
+    spec: SystemSpec, folder: Path, topology: app.Topology, numbers: np.ndarray, constraints: str
+) -> tuple[openmm.System, Callable | None]:
+    match spec.potential:
+        case ForceFieldPotential() as potential:
+            mass = spec.hydrogen_mass
+            return build_forcefield(topology, potential, constraints, mass), None
+        case XtbPotential() as potential:
+            from egno_md.md.xtb import XtbForce, check_parameters
+
+            check_parameters(numbers, potential.method)
+            function: Callable = XtbForce(numbers, potential)
+        case TorchMDNetPotential() as potential:
+            from egno_md.md.torchmdnet import load_force
+
+            function = load_force(folder / potential.model, numbers)
+    if constraints != "none" or spec.hydrogen_mass is not None:
+        raise PotentialError(
+            f"system {spec.name}: constraints and hydrogen_mass need a force field, "
+            f"not {spec.potential.kind}. Remove them."
+        )
+    if topology.getPeriodicBoxVectors() is not None:
+        raise PotentialError(
+            f"system {spec.name}: {spec.potential.kind} has no periodic boundaries here. "
+            "Remove the box (CRYST1) from the structure."
+        )
+    openmm_system = openmm.System()
+    for atom in topology.atoms():
+        openmm_system.addParticle(atom.element.mass)
+    openmm_system.addForce(openmm.PythonForce(function))
+    openmm_system.addForce(openmm.CMMotionRemover(1))
+    return openmm_system, function
+
+
+def _describe(spec: SystemSpec) -> str:
+    match spec.potential:
+        case XtbPotential() as p:
+            return p.method
+        case ForceFieldPotential() as p:
+            names = " + ".join(Path(f).stem for f in p.files)
+            return names + (" + OBC2" if p.implicit_solvent == "obc2" else "")
+        case TorchMDNetPotential() as p:
+            return f"TorchMD-Net {p.model}"
+
+
+def _read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
+    readers = {".pdb": app.PDBFile, ".cif": app.PDBxFile}
+    if path.suffix not in readers:
+        raise DataError(f"{path}: structure must be a .pdb or .cif file.")
+    try:
+        structure = readers[path.suffix](str(path))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such structure file.") from None
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
+    positions = np.array(structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+    if len(positions) == 0:
+        raise DataError(f"{path}: holds no atoms.")
+    if not np.isfinite(positions).all():
+        raise DataError(f"{path}: holds positions that are not numbers.")
+    unknown = [a for a in structure.topology.atoms() if a.element is None]
+    if unknown:
+        raise DataError(f"{path}: atom {unknown[0].name} has no element. Fill in its column.")
+    return structure.topology, positions

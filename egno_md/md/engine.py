@@ -1,0 +1,264 @@
+"""Reference dynamics: one OpenMM context that evaluates, and moves in NVE or NVT."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.state import Frame, Trajectory, join
+from egno_md.core.system import System
+from egno_md.core.units import kinetic_energy, temperature, whole_multiple
+from egno_md.md.build import BuiltSystem
+from egno_md.md.integrators import langevin, velocity_verlet
+
+REFERENCE_PLATFORM_LIMIT = 25
+"""Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
+
+NVE, NVT = 0, 1
+
+
+class OpenMMEngine:
+    """OpenMM behind the project's interfaces.
+
+    Args:
+        built: the system.
+        timestep: ps.
+        kelvin: temperature of NVT dynamics.
+        friction: 1/ps, of NVT dynamics.
+        seed: of OpenMM's random streams; 0 is refused (OpenMM takes it as "any").
+        platform: an OpenMM platform name, or ``"auto"``.
+        thermostat: `langevin` (OBABO, velocities on the step) or `langevin-middle`.
+
+    Raises:
+        SpecError: the platform is not available here.
+    """
+
+    def __init__(
+        self,
+        built: BuiltSystem,
+        *,
+        timestep: float,
+        kelvin: float,
+        friction: float,
+        seed: int,
+        platform: str = "auto",
+        thermostat: Literal["langevin", "langevin-middle"] = "langevin",
+    ) -> None:
+        self.built = built
+        self.timestep = timestep
+        self.kelvin = kelvin
+        seed = seed % (2**31 - 2) + 1
+        self._integrator = openmm.CompoundIntegrator()
+        self._integrator.addIntegrator(velocity_verlet(timestep))
+        if thermostat == "langevin":
+            self._integrator.addIntegrator(langevin(timestep, kelvin, friction, seed))
+        else:
+            middle = openmm.LangevinMiddleIntegrator(kelvin, friction, timestep)
+            middle.setRandomNumberSeed(seed)
+            self._integrator.addIntegrator(middle)
+        self._context = _new_context(built, self._integrator, platform)
+        self._velocity_seed = seed
+
+    @property
+    def system(self) -> System:
+        """What is simulated."""
+        return self.built.system
+
+    @property
+    def platform(self) -> str:
+        """Name of the OpenMM platform in use."""
+        return self._context.getPlatform().getName()
+
+    def start(self) -> Frame:
+        """Minimise the start structure and draw Maxwell velocities."""
+        self._context.setPositions(self.system.positions)
+        openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, 500)
+        self._forgive()
+        self._context.getState(energy=True)
+        self._check_potential()
+        self._context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)
+        return replace(self.read(), time=0.0)
+
+    def load(self, frame: Frame) -> None:
+        """Make `frame` the context's state."""
+        if frame.box is not None:
+            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+        self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
+        self._context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
+        self._context.setTime(frame.time)
+
+    def read(self) -> Frame:
+        """The context's state, with forces and potential energy."""
+        state = self._context.getState(positions=True, velocities=True, forces=True, energy=True)
+        periodic = self.built.openmm_system.usesPeriodicBoundaryConditions()
+        return Frame(
+            positions=state.getPositions(asNumpy=True)._value,
+            velocities=state.getVelocities(asNumpy=True)._value,
+            time=state.getTime().value_in_unit(unit.picosecond),
+            forces=state.getForces(asNumpy=True)._value,
+            potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
+            box=state.getPeriodicBoxVectors(asNumpy=True)._value if periodic else None,
+        )
+
+    def evaluate(self, frame: Frame) -> Frame:
+        """The same frame with forces and potential energy.
+
+        Raises:
+            PotentialError: the potential gives no energy there.
+        """
+        if frame.box is not None:
+            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+        self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
+        state = self._context.getState(forces=True, energy=True)
+        self._check_potential()
+        return replace(
+            frame,
+            forces=state.getForces(asNumpy=True)._value,
+            potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
+        )
+
+    def run(self, steps: int, every: int, *, ensemble: int) -> Trajectory:
+        """Move the context and record every `every` steps, the start not included.
+
+        Raises:
+            PotentialError: the potential failed, or the system exploded.
+        """
+        self._integrator.setCurrentIntegrator(ensemble)
+        origin = self._context.getTime().value_in_unit(unit.picosecond)
+        frames: list[Frame] = []
+        for count in range(1, steps // every + 1):
+            self._step(every)
+            time = origin + count * every * self.timestep
+            frames.append(replace(self.read(), time=time))
+        self._check_potential()
+        trajectory = _stack(frames)
+        if not np.isfinite(trajectory.positions).all():
+            raise PotentialError(
+                f"{self.system.name}: positions became NaN. Use a shorter timestep than "
+                f"{self.timestep * 1e3:g} fs, or a longer equilibration."
+            )
+        return trajectory
+
+    def skip(self, steps: int, *, ensemble: int = NVT) -> None:
+        """Move the context without recording."""
+        self._integrator.setCurrentIntegrator(ensemble)
+        self._step(steps)
+        self._check_potential()
+
+    def window(self, frame: Frame, length: float, points: int = 1) -> Trajectory:
+        """NVE dynamics over `length` ps from `frame`, recorded at `points` even times.
+
+        Raises:
+            WindowMismatch: the length is no whole number of timesteps per point.
+        """
+        every = whole_multiple(length / points, self.timestep, "the time point", "timesteps")
+        self.load(frame)
+        return self.run(every * points, every, ensemble=NVE)
+
+    def checkpoint(self) -> bytes:
+        """Everything needed to continue bit for bit on this platform."""
+        self._forget()
+        return self._context.createCheckpoint()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Continue from `checkpoint`.
+
+        Raises:
+            PotentialError: it was written by another platform or version.
+        """
+        self._forget()
+        try:
+            self._context.loadCheckpoint(checkpoint)
+        except openmm.OpenMMException as error:
+            raise PotentialError(f"the checkpoint cannot be restored: {error}.") from None
+
+    def temperature_of(self, frame: Frame) -> float:
+        """Kinetic temperature of a frame, its centre-of-mass motion left out, K."""
+        masses = self.system.masses
+        drift = masses @ frame.velocities / masses.sum()
+        kinetic = kinetic_energy(frame.velocities - drift, masses)
+        return float(temperature(kinetic, self.system.degrees_of_freedom))
+
+    def _step(self, steps: int) -> None:
+        try:
+            self._integrator.step(steps)
+        except openmm.OpenMMException as error:
+            raise PotentialError(
+                f"{self.system.name}: OpenMM stopped: {error}. Use a shorter timestep than "
+                f"{self.timestep * 1e3:g} fs, or minimise first."
+            ) from None
+
+    def _forget(self) -> None:
+        if self.built.python_force is not None:
+            self.built.python_force.reset()
+
+    def _forgive(self) -> None:
+        """A minimiser's trial step may fail: it backs off from the high energy."""
+        if self.built.python_force is not None:
+            self.built.python_force.failures = 0
+
+    def _check_potential(self) -> None:
+        force = self.built.python_force
+        if force is not None and force.failures:
+            failures, force.failures = force.failures, 0
+            raise PotentialError(
+                f"{self.system.potential} did not converge for {self.system.name} "
+                f"({failures} times): the geometry is too distorted. "
+                "Start from a relaxed structure or use a shorter timestep."
+            )
+
+
+def _new_context(
+    built: BuiltSystem, integrator: openmm.Integrator, platform: str
+) -> openmm.Context:
+    name = choose_platform(platform, built)
+    properties = {}
+    if name == "CPU":
+        properties = {"Threads": os.environ.get("OPENMM_CPU_THREADS", "1")}
+    try:
+        chosen = openmm.Platform.getPlatformByName(name)
+        return openmm.Context(built.openmm_system, integrator, chosen, properties)
+    except openmm.OpenMMException as error:
+        names = [
+            openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
+        ]
+        raise SpecError(
+            f"platform '{name}' cannot be used: {error}. Available: {', '.join(names)}."
+        ) from None
+
+
+def choose_platform(platform: str, built: BuiltSystem) -> str:
+    """`auto` takes a GPU for force fields, Reference for small systems, else CPU."""
+    if platform != "auto":
+        return platform
+    names = [
+        openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
+    ]
+    if built.python_force is None and built.system.n_atoms > REFERENCE_PLATFORM_LIMIT:
+        for name in ("CUDA", "HIP"):
+            if name in names:
+                return name
+        return "CPU"
+    return "Reference"
+
+
+def _stack(frames: list[Frame]) -> Trajectory:
+    return join(
+        [
+            Trajectory(
+                positions=f.positions[None],
+                times=np.array([f.time]),
+                velocities=f.velocities[None],
+                forces=None if f.forces is None else f.forces[None],
+                potential_energy=np.array([f.potential_energy]),
+                box=None if f.box is None else f.box[None],
+            )
+            for f in frames
+        ]
+    )

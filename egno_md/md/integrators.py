@@ -1,0 +1,63 @@
+"""Integrators whose velocities stand on the step, unlike OpenMM's leapfrog ones."""
+
+from __future__ import annotations
+
+import openmm
+
+from egno_md.core.units import BOLTZMANN
+
+
+def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
+    """Velocity Verlet (Swope et al. 1982): half kick, drift, half kick.
+
+    Args:
+        timestep: ps.
+    """
+    integrator = openmm.CustomIntegrator(timestep)
+    integrator.addPerDofVariable("before", 0)
+    integrator.addUpdateContextState()
+    _verlet_step(integrator)
+    return integrator
+
+
+def langevin(
+    timestep: float, kelvin: float, friction: float, seed: int
+) -> openmm.CustomIntegrator:
+    """OBABO Langevin dynamics (Bussi & Parrinello 2007).
+
+    An exact Ornstein-Uhlenbeck half-step on the velocities before and after a
+    velocity-Verlet step, so that velocities belong to the same instant as the
+    positions and their distribution is exactly Maxwell's for harmonic modes.
+
+    Args:
+        timestep: ps.
+        kelvin: temperature.
+        friction: 1/ps.
+        seed: of OpenMM's random stream.
+    """
+    integrator = openmm.CustomIntegrator(timestep)
+    integrator.addGlobalVariable("kT", BOLTZMANN * kelvin)
+    integrator.addGlobalVariable("friction", friction)
+    integrator.addGlobalVariable("keep", 0)
+    integrator.addPerDofVariable("before", 0)
+    integrator.addUpdateContextState()
+    integrator.addComputeGlobal("keep", "exp(-0.5*friction*dt)")
+    _half_kick(integrator)
+    _verlet_step(integrator)
+    _half_kick(integrator)
+    integrator.setRandomNumberSeed(seed)
+    return integrator
+
+
+def _half_kick(integrator: openmm.CustomIntegrator) -> None:
+    integrator.addComputePerDof("v", "keep*v + sqrt((1-keep*keep)*kT/m)*gaussian")
+    integrator.addConstrainVelocities()
+
+
+def _verlet_step(integrator: openmm.CustomIntegrator) -> None:
+    integrator.addComputePerDof("v", "v + 0.5*dt*f/m")
+    integrator.addComputePerDof("x", "x + dt*v")
+    integrator.addComputePerDof("before", "x")
+    integrator.addConstrainPositions()
+    integrator.addComputePerDof("v", "v + 0.5*dt*f/m + (x-before)/dt")
+    integrator.addConstrainVelocities()

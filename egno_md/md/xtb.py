@@ -1,0 +1,96 @@
+"""GFN-xTB energies and forces inside OpenMM, through tblite."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.units import KJ_PER_HARTREE, NANOMETRE_PER_BOHR
+from egno_md.spec.system import XtbPotential
+
+FAILED_ENERGY = 1.0e10
+"""kJ/mol reported where the SCF fails, with zero forces: a minimiser backs off."""
+
+
+class XtbForce:
+    """The function behind a `PythonForce`: a state in, energy and forces out.
+
+    The SCF starts from the previous density. Energy and forces of identical
+    positions are computed once, because OpenMM asks for each separately.
+    """
+
+    def __init__(self, atomic_numbers: np.ndarray, potential: XtbPotential) -> None:
+        self.atomic_numbers = np.asarray(atomic_numbers)
+        self.potential = potential
+        self.failures = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the density, so that what follows does not depend on the past."""
+        self._calculator = None
+        self._result = None
+        self._positions: np.ndarray | None = None
+        self._answer: tuple[float, np.ndarray] | None = None
+
+    def __call__(self, state) -> tuple[float, np.ndarray]:  # noqa: ANN001 - openmm.State
+        """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
+        positions = state.getPositions(asNumpy=True)._value
+        if self._answer is None or not np.array_equal(positions, self._positions):
+            self._answer = self.compute(positions)
+            self._positions = np.array(positions)
+        return self._answer
+
+    def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
+        """Energy and forces at ``(atoms, 3)`` positions in nm."""
+        bohr = positions / NANOMETRE_PER_BOHR
+        try:
+            if not np.isfinite(bohr).all():
+                raise RuntimeError("positions are not finite")
+            if self._calculator is None:
+                self._calculator = self._new_calculator(bohr)
+            else:
+                self._calculator.update(bohr)
+            self._result = self._calculator.singlepoint(self._result)
+        except RuntimeError:
+            self.failures += 1
+            self._calculator, self._result = None, None
+            return FAILED_ENERGY, np.zeros_like(positions)
+        energy = float(self._result["energy"]) * KJ_PER_HARTREE
+        forces = self._result["gradient"] * (-KJ_PER_HARTREE / NANOMETRE_PER_BOHR)
+        return energy, forces
+
+    def _new_calculator(self, bohr: np.ndarray):  # noqa: ANN202 - tblite.interface.Calculator
+        from tblite.interface import Calculator
+
+        calculator = Calculator(
+            self.potential.method,
+            self.atomic_numbers,
+            bohr,
+            float(self.potential.charge),
+            self.potential.unpaired_electrons,
+        )
+        calculator.set("accuracy", self.potential.accuracy)
+        calculator.set("verbosity", 0)
+        return calculator
+
+    def __getstate__(self) -> dict:
+        return {"atomic_numbers": self.atomic_numbers, "potential": self.potential}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(**state)
+
+
+def check_parameters(atomic_numbers: np.ndarray, method: str) -> None:
+    """Refuse what xTB has no parameters for.
+
+    Raises:
+        PotentialError: an element beyond radon, or tblite is not installed.
+    """
+    try:
+        import tblite.interface  # noqa: F401
+    except ImportError:
+        raise PotentialError(
+            f"{method} needs tblite, which is not installed. Run: pip install tblite"
+        ) from None
+    if atomic_numbers.max() > 86:
+        raise PotentialError(f"{method} has no parameters for element {atomic_numbers.max()}.")

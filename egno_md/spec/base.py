@@ -1,0 +1,53 @@
+"""The base of everything YAML may say, and the types of quantities with units."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from egno_md.core.errors import SpecError
+from egno_md.core.units import Dimension, format_quantity, parse_quantity
+
+
+class Spec(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def _reader(dimension: Dimension):  # noqa: ANN202 - a pydantic validator
+    def read(value: object) -> float:
+        try:
+            return parse_quantity(value, dimension)
+        except SpecError as error:
+            raise ValueError(str(error.args[0])) from None
+
+    return BeforeValidator(read)
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be greater than zero.")
+    return value
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise ValueError("must not be negative.")
+    return value
+
+
+def _writer(dimension: Dimension) -> PlainSerializer:
+    return PlainSerializer(lambda value: format_quantity(value, dimension), return_type=str)
+
+
+Time = Annotated[float, _reader("time"), AfterValidator(_positive), _writer("time")]
+Duration = Annotated[float, _reader("time"), AfterValidator(_not_negative), _writer("time")]
+Length = Annotated[float, _reader("length"), AfterValidator(_positive), _writer("length")]
+Temperature = Annotated[
+    float, _reader("temperature"), AfterValidator(_positive), _writer("temperature")
+]
+Rate = Annotated[float, _reader("rate"), AfterValidator(_positive), _writer("rate")]
+Mass = Annotated[float, _reader("mass"), AfterValidator(_positive), _writer("mass")]
+Force = Annotated[float, _reader("force"), AfterValidator(_positive), _writer("force")]

@@ -1,0 +1,165 @@
+"""Reading YAML into specs: file and key in every message, nearest key suggested."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+import yaml
+from pydantic import BaseModel
+
+from egno_md.core.errors import SpecError
+from egno_md.spec.base import Spec
+
+Model = TypeVar("Model", bound=Spec)
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped(kind: str) -> Path:
+    """The folder of shipped `protocols` or `systems`, in a wheel or a checkout."""
+    inside = _PACKAGE / kind
+    return inside if inside.is_dir() else _PACKAGE.parent / kind
+
+
+def find_protocol(verb: str, name: str) -> Path:
+    """A protocol file, or the shipped one of that name.
+
+    Raises:
+        SpecError: neither exists; the message lists the shipped names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = shipped("protocols") / verb
+    if not path.suffix and (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    names = sorted(p.stem for p in folder.glob("*.yaml"))
+    raise SpecError(
+        f"no protocol file '{name}', and no shipped {verb} protocol of that name."
+        f"{suggest(name, names)} Shipped: {', '.join(names)}."
+    )
+
+
+def find_system(name: str) -> Path:
+    """The `system.yaml` of a folder, of a file, or of a shipped system.
+
+    Raises:
+        SpecError: none exists; the message lists the shipped names.
+    """
+    path = Path(name)
+    if path.is_file() and path.suffix in {".yaml", ".yml"}:
+        return path
+    if (path / "system.yaml").is_file():
+        return path / "system.yaml"
+    shipped_path = shipped("systems") / name / "system.yaml"
+    if len(path.parts) == 1 and shipped_path.is_file():
+        return shipped_path
+    names = sorted(p.parent.name for p in shipped("systems").glob("*/system.yaml"))
+    raise SpecError(
+        f"no folder '{name}' with a system.yaml, and no shipped system of that name."
+        f"{suggest(name, names)} Shipped: {', '.join(names)}."
+    )
+
+
+def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | None = None) -> Model:
+    """Read and check one YAML file.
+
+    Args:
+        path: the file.
+        model: what it must say.
+        overrides: dotted keys from the command line that replace the file's.
+
+    Raises:
+        SpecError: missing, not YAML, or a key or value that is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        detail = " ".join(str(error).split())
+        raise SpecError(f"{path}: cannot be read as YAML: {detail[:200]}.") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path}: expected keys and values, found {type(content).__name__}.")
+    for key, value in (overrides or {}).items():
+        _set(content, key, value)
+    return validate(content, model, str(path))
+
+
+def validate(content: object, model: type[Model], source: str) -> Model:
+    """Check parsed content against a spec, naming `source` in errors."""
+    try:
+        return model.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise SpecError(f"{source}: {_first_problem(error, model)}") from None
+
+
+def _set(content: dict, dotted: str, value: object) -> None:
+    *parents, last = dotted.split(".")
+    for key in parents:
+        content = content.setdefault(key, {})
+        if not isinstance(content, dict):
+            raise SpecError(f"--set {dotted}: '{key}' holds no keys.")
+    content[last] = value
+
+
+def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> str:
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key, allowed = _readable(location, model)
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key.{suggest(location[-1], allowed)} Known: {', '.join(allowed)}."
+        case "missing":
+            return f"{key}: missing. Add it."
+        case "value_error":
+            message = str(problem["ctx"]["error"])
+        case "literal_error":
+            wanted = problem["ctx"]["expected"].replace("'", "")
+            message = f"{problem['input']!r} is not one of: {wanted}."
+        case "union_tag_invalid" | "union_tag_not_found":
+            tags = problem["ctx"].get("expected_tags", "the known kinds")
+            found = problem["ctx"].get("tag")
+            key = f"{key}.kind"
+            message = f"{found!r} is not one of: {tags}." if found else "missing. Add it."
+        case _:
+            message = f"{problem['input']!r}: {problem['msg']}."
+    return f"{key}: {message}" if key else message
+
+
+def _readable(location: list[str], model: type[BaseModel]) -> tuple[str, list[str]]:
+    """The dotted key without pydantic's union tags, and the keys allowed beside it."""
+    key: list[str] = []
+    current: list[type[BaseModel]] = [model]
+    allowed = list(model.model_fields)
+    for part in location:
+        fields = {name: f for m in current for name, f in m.model_fields.items()}
+        tagged = [m for m in current if part in _tags(m)]
+        if tagged and part not in fields:
+            current = tagged
+            continue
+        key.append(part)
+        allowed = list(fields)
+        if part in fields:
+            current = list(_models(fields[part].annotation))
+    return ".".join(key), allowed
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    kind = model.model_fields.get("kind")
+    return getattr(kind.annotation, "__args__", ()) if kind else ()
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _models(arg)]
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """``" Did you mean 'x'?"``, or nothing when no known word is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

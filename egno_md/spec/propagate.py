@@ -1,0 +1,71 @@
+"""What a `propagate` protocol may say: how far, how judged, how repaired."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from egno_md.spec.base import Force, Length, Rate, Spec, Temperature, Time
+from egno_md.spec.generate import PlatformName
+
+Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
+"""off: no checks; monitor: check and stop when broken; refine: repair the end
+of a bad window; fallback: replace a bad window by OpenMM; strict: fallback at
+half the tolerances."""
+
+
+class NoThermostat(Spec):
+    """NVE between windows."""
+
+    kind: Literal["none"]
+
+
+class Langevin(Spec):
+    """Exact Ornstein-Uhlenbeck half-kicks at both ends of every window (OBABO)."""
+
+    kind: Literal["langevin"]
+    friction: Rate
+
+
+class Tolerances(Spec):
+    """When a window counts as bad. Generous for thermal motion, tight for damage.
+
+    Attributes:
+        energy: largest |ΔE| over a window, in k_B T per degree of freedom.
+        temperature: largest |T/T₀ - 1| of the running mean, in standard errors'
+            company: overall, and per element (never below statistical noise).
+        force: largest force on any atom.
+        bond: largest departure of a bond from its reference length.
+    """
+
+    energy: Annotated[float, Field(gt=0)] = 0.2
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+    force: Force = 2.0e4
+    bond: Length = 0.05
+
+
+class Refinement(Spec):
+    """Guarded minimisation blocks until forces are bounded, then short dynamics."""
+
+    block_iterations: Annotated[int, Field(ge=1)] = 10
+    max_blocks: Annotated[int, Field(ge=1)] = 20
+    max_force: Force = 2.0e4
+    dynamics: Time = 0.05
+
+
+class PropagateProtocol(Spec):
+    """How a surrogate rollout is run and watched."""
+
+    length: Time
+    temperature: Temperature
+    timestep: Time
+    thermostat: Annotated[NoThermostat | Langevin, Field(discriminator="kind")]
+    policy: Policy = "fallback"
+    check_every: Annotated[int, Field(ge=1)] = 1
+    tolerances: Tolerances = Tolerances()
+    refinement: Refinement = Refinement()
+    replicas: Annotated[int, Field(ge=1)] = 1
+    save: Literal["windows", "points"] = "windows"
+    reference_steps: Annotated[int, Field(ge=10)] = 400
+    platform: PlatformName = "auto"

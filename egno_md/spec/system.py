@@ -1,0 +1,51 @@
+"""What `system.yaml` may say: atoms, potential, constraints and masses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from egno_md.spec.base import Length, Mass, Spec
+
+
+class XtbPotential(Spec):
+    """Semi-empirical quantum chemistry through tblite (Bannwarth et al. 2019)."""
+
+    kind: Literal["xtb"]
+    method: Literal["GFN2-xTB", "GFN1-xTB"] = "GFN2-xTB"
+    accuracy: Annotated[float, Field(gt=0, le=10)] = 0.1
+    charge: int = 0
+    unpaired_electrons: Annotated[int, Field(ge=0)] = 0
+
+
+class ForceFieldPotential(Spec):
+    """OpenMM force-field XML files, optionally with native GBSA-OBC2."""
+
+    kind: Literal["forcefield"]
+    files: Annotated[list[str], Field(min_length=1)]
+    implicit_solvent: Literal["none", "obc2"] = "none"
+    cutoff: Length | None = None
+
+
+class TorchMDNetPotential(Spec):
+    """A TorchMD-Net model (safetensors weights beside their JSON arguments)."""
+
+    kind: Literal["torchmd-net"]
+    model: str
+
+
+Potential = Annotated[
+    XtbPotential | ForceFieldPotential | TorchMDNetPotential, Field(discriminator="kind")
+]
+
+
+class SystemSpec(Spec):
+    """One system: a structure file beside the YAML and how its atoms interact."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    structure: str
+    potential: Potential
+    constraints: Literal["none", "h-bonds"] = "none"
+    hydrogen_mass: Mass | None = None

@@ -1,0 +1,196 @@
+"""`generate`: reference molecular dynamics into a trajectory store."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from egno_md.core.errors import DataError
+from egno_md.core.progress import Progress, Silent
+from egno_md.core.units import format_quantity
+from egno_md.data.output import OutputMode, open_output
+from egno_md.data.store import (
+    Manifest,
+    Store,
+    StoreWriter,
+    new_manifest,
+    read_manifest,
+    write_manifest,
+)
+from egno_md.md.build import BuiltSystem, build_system, load_system
+from egno_md.md.generate import Piece, generate, new_engine, replica_seed, total_steps
+from egno_md.spec.generate import GenerateProtocol
+
+POLL_SECONDS = 0.5
+
+
+def run_generate(
+    system: str,
+    protocol: GenerateProtocol,
+    out: Path,
+    *,
+    seed: int = 0,
+    mode: OutputMode = "new",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Store:
+    """Generate reference molecular dynamics.
+
+    Args:
+        system: shipped name or folder.
+        protocol: what to run.
+        out: the store's folder.
+        seed: of every random stream; replicas derive theirs.
+        mode: see `open_output`.
+        workers: processes that share the replicas.
+        progress: who listens.
+
+    Returns:
+        The finished store.
+    """
+    progress = progress or Silent()
+    built = load_system(system)
+    request = {
+        "system": built.spec.model_dump(mode="json"),
+        "digest": built.system.digest,
+        "protocol": protocol.model_dump(mode="json"),
+        "seed": seed,
+    }
+    output = open_output(out, "generate", request, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return Store(out)
+    watch = _Watch(out, built, protocol, seed, progress)
+    jobs = [(built.spec, built.folder, protocol, seed, r, out) for r in range(protocol.replicas)]
+    if workers == 1:
+        for job in jobs:
+            _run_replica(*job, watch=watch)
+    else:
+        _run_in_processes(jobs, workers, watch)
+    write_manifest(out, replace(watch.merged(), is_complete=True))
+    output.finish(seconds=round(watch.seconds, 3), ns_per_day=watch.ns_per_day)
+    return Store(out)
+
+
+class _Watch:
+    """Merges the replicas' manifests and reports progress."""
+
+    def __init__(
+        self, out: Path, built: BuiltSystem, protocol: GenerateProtocol, seed: int, to: Progress
+    ) -> None:
+        self.out, self.protocol, self.progress = out, protocol, to
+        self.empty = new_manifest(
+            built.system,
+            "generate",
+            protocol.sampling.frame_spacing,
+            seed=seed,
+            spec=built.spec.model_dump(mode="json"),
+            protocol=protocol.model_dump(mode="json"),
+        )
+        self.started = time.perf_counter()
+        self.steps_done: dict[int, int] = {}
+        self.steps_before: int | None = None
+
+    def merged(self) -> Manifest:
+        shards = []
+        platforms = set()
+        for replica in range(self.protocol.replicas):
+            folder = replica_folder(self.out, replica)
+            try:
+                manifest = read_manifest(folder)
+            except DataError:
+                continue
+            platforms.add(manifest.provenance["platform"])
+            self.steps_done[replica] = manifest.provenance["steps"]
+            shards += [
+                replace(s, file=f"{folder.name}/{s.file}", chain=f"{folder.name}-{s.chain}")
+                for s in manifest.shards
+            ]
+        provenance = {**self.empty.provenance, "platform": ", ".join(sorted(platforms))}
+        return replace(self.empty, shards=tuple(shards), provenance=provenance)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    @property
+    def ns_per_day(self) -> float:
+        steps = sum(self.steps_done.values()) - (self.steps_before or 0)
+        return round(steps * self.protocol.timestep * 1e-3 / self.seconds * 86400, 4)
+
+    def update(self) -> None:
+        write_manifest(self.out, self.merged())
+        done = sum(self.steps_done.values())
+        if self.steps_before is None:
+            self.steps_before = done
+        total = total_steps(self.protocol) * self.protocol.replicas
+        reached = format_quantity(round(done * self.protocol.timestep, 6), "time")
+        self.progress.update(done, total, f"{reached}, {self.ns_per_day:.3g} ns/day")
+
+
+def replica_folder(out: Path, replica: int) -> Path:
+    """Where one replica keeps its shards and its checkpoint."""
+    return out / f"replica-{replica:03d}"
+
+
+def _run_in_processes(jobs: list[tuple], workers: int, watch: _Watch) -> None:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures: list[Future] = [pool.submit(_run_replica, *job) for job in jobs]
+        while not all(f.done() for f in futures):
+            time.sleep(POLL_SECONDS)
+            watch.update()
+            failed = [f for f in futures if f.done() and f.exception()]
+            if failed:
+                pool.shutdown(wait=True, cancel_futures=True)
+                failed[0].result()
+        for future in futures:
+            future.result()
+    watch.update()
+
+
+def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None:  # noqa: ANN001
+    """Run or continue one replica in its own store."""
+    built = build_system(spec, folder)
+    engine = new_engine(built, protocol, replica_seed(seed, replica))
+    root = replica_folder(out, replica)
+    try:
+        manifest = read_manifest(root)
+    except DataError:
+        manifest = new_manifest(
+            built.system,
+            "generate",
+            protocol.sampling.frame_spacing,
+            platform=engine.platform,
+            steps=0,
+        )
+    writer = StoreWriter(root, manifest, built.system.topology)
+    done = len(manifest.shards)
+    saved = root / _checkpoint_name(done)
+    checkpoint = saved.read_bytes() if saved.is_file() else None
+    for piece in generate(engine, protocol, done if checkpoint else 0, checkpoint):
+        done = _keep(piece, root, writer, done)
+        if watch is not None:
+            watch.update()
+    writer.finish()
+
+
+def _keep(piece: Piece, root: Path, writer: StoreWriter, done: int) -> int:
+    """Write the checkpoint, then the shard: a kill in between loses only the shard."""
+    after = done + (piece.trajectory is not None)
+    partial = root / "checkpoint.partial"
+    partial.write_bytes(piece.checkpoint)
+    partial.replace(root / _checkpoint_name(after))
+    steps = writer.manifest.provenance["steps"] + piece.steps
+    if piece.trajectory is None:
+        writer.annotate(steps=steps)
+    else:
+        writer.append(piece.trajectory, piece.chain, steps=steps)
+        (root / _checkpoint_name(done)).unlink(missing_ok=True)
+    return after
+
+
+def _checkpoint_name(pieces: int) -> str:
+    return f"checkpoint-{pieces:06d}.chk"
