@@ -25,7 +25,7 @@ PS_PER_FS = 1e-3
 KJ_PER_HARTREE = 2625.4996394799
 NANOMETRE_PER_BOHR = 0.0529177210903
 
-Dimension = Literal["time", "length", "temperature", "rate", "energy", "mass", "force", "pressure"]
+Dimension = Literal["time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"]
 
 _INTERNAL: dict[Dimension, tuple[str, str]] = {
     "time": ("ps", "2 fs"),
@@ -36,6 +36,7 @@ _INTERNAL: dict[Dimension, tuple[str, str]] = {
     "mass": ("Da", "1.5 Da"),
     "force": ("kJ/mol/nm", "2e4 kJ/mol/nm"),
     "pressure": ("bar", "1 bar"),
+    "wall time": ("s", "20 min"),
 }
 
 WHOLE_TOLERANCE = 1e-6

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from egno_md.core.window import Window
-from egno_md.spec.base import Length, Spec, Time
+from egno_md.spec.base import Spec, Time, WallTime
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -58,10 +58,11 @@ class Egno(Spec):
             `published` draws all-positive spectral weights.
         distances: `normalised` uses bounded functions of the distance;
             `squared` uses the published ‖r‖².
-        output: `ballistic` adds a correction to x + vτ (+ ½aτ² with the force
-            channel); `direct` adds one to x alone.
+        output: `ballistic` corrects x + vτ by terms of order τ² (and v by terms
+            of order τ), so that short times are right by construction; `direct`
+            predicts the displacement and the velocity outright.
         force_channel: give the force at the window's start as a vector channel.
-        edges: complete graph, bonded two-hop graph, or all within `cutoff`.
+        edges: complete graph, or the bonded two-hop graph.
     """
 
     kind: Literal["egno"]
@@ -73,14 +74,7 @@ class Egno(Spec):
     distances: Literal["normalised", "squared"] = "normalised"
     output: Literal["ballistic", "direct"] = "ballistic"
     force_channel: bool = True
-    edges: Literal["complete", "two-hop", "cutoff"] = "complete"
-    cutoff: Length | None = None
-
-    @model_validator(mode="after")
-    def _cutoff_with_cutoff_edges(self) -> Egno:
-        if (self.edges == "cutoff") != (self.cutoff is not None):
-            raise ValueError("edges: cutoff needs a cutoff such as '0.8 nm', other edges take none.")
-        return self
+    edges: Literal["complete", "two-hop"] = "complete"
 
 
 class Split(Spec):
@@ -104,7 +98,7 @@ class Optimisation(Spec):
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_average: Annotated[float, Field(gt=0, lt=1)] | None = 0.999
     max_steps: Positive | None = None
-    max_time: Time | None = None
+    max_time: WallTime | None = None
     validate_every: Positive = 500
     patience: Positive | None = None
 

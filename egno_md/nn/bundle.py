@@ -1,0 +1,104 @@
+"""An operator on disk: safetensors weights and a JSON card. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pydantic
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from egno_md.core.errors import BundleMismatch, DataError
+from egno_md.core.system import System
+from egno_md.nn.card import OperatorCard
+from egno_md.nn.operator import WindowOperator
+
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+LARGEST_CARD = 50_000_000
+
+
+def save_bundle(folder: Path, operator: WindowOperator) -> None:
+    """Write a bundle; loading it gives bit-for-bit the same operator."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in operator.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    text = operator.card.model_dump_json(indent=1)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def load_bundle(folder: Path) -> WindowOperator:
+    """Read a bundle, ready for inference on CPU.
+
+    Raises:
+        DataError: files missing, damaged, or weights that do not fit the card.
+    """
+    card = read_card(folder)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{folder / WEIGHTS}: missing or damaged weights ({type(error).__name__}). "
+            "Copy the bundle again."
+        ) from None
+    operator = WindowOperator(card)
+    try:
+        operator.load_state_dict(state)
+    except RuntimeError:
+        raise DataError(
+            f"{folder}: the weights do not fit the card's network. Copy the bundle again."
+        ) from None
+    if not all(bool(torch.isfinite(v).all()) for v in state.values()):
+        raise DataError(f"{folder / WEIGHTS}: holds NaN or infinity. Train it again.")
+    return operator.eval()
+
+
+def read_card(folder: Path) -> OperatorCard:
+    """Read and check a bundle's card.
+
+    Raises:
+        DataError: missing or not a card.
+    """
+    path = folder / CARD
+    try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise DataError(f"{path}: too large for a card.")
+        return OperatorCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise DataError(
+            f"{folder}: no operator bundle (no {CARD}). Train one with 'egno-md train'."
+        ) from None
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(p) for p in problem["loc"])
+        raise DataError(f"{path}: damaged card: {where}: {problem['msg']}.") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}: damaged card: not JSON. Copy the bundle again.") from None
+
+
+def check_belongs(card: OperatorCard, system: System) -> None:
+    """Refuse an operator trained on other atoms.
+
+    Raises:
+        BundleMismatch: naming the first difference.
+    """
+    theirs, ours = card.atomic_numbers, tuple(system.atomic_numbers.tolist())
+    if len(theirs) != len(ours):
+        raise BundleMismatch(
+            f"the operator moves {len(theirs)} atoms of {card.system}, {system.name} has "
+            f"{len(ours)}. Use an operator trained on {system.name}."
+        )
+    for index, (a, b) in enumerate(zip(theirs, ours, strict=True)):
+        if a != b:
+            raise BundleMismatch(
+                f"atom {index} is element {a} in the operator ({card.system}) and {b} in "
+                f"{system.name}: other atoms, or another order. Use an operator trained on "
+                f"{system.name}, or reorder its atoms."
+            )
+    if card.digest != system.digest:
+        raise BundleMismatch(
+            f"bonds or masses of {system.name} differ from those the operator ({card.system}) was "
+            "trained on. Use the same system.yaml for both."
+        )

@@ -1,0 +1,77 @@
+"""An operator's card: everything about it except its weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from egno_md.core.window import Window
+from egno_md.spec.train import Egno, PublishedEgno
+
+FORMAT = "egno-md operator 1"
+UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm"}
+
+
+class Scales(BaseModel):
+    """Root mean squares over the training data that normalise the network.
+
+    Attributes:
+        length: nm, the network's unit of length.
+        velocity: nm/ps.
+        acceleration: nm/ps².
+        position_residual: nm, of the output against its baseline at ΔT.
+        velocity_residual: nm/ps, likewise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length: Annotated[float, Field(gt=0)]
+    velocity: Annotated[float, Field(gt=0)]
+    acceleration: Annotated[float, Field(gt=0)]
+    position_residual: Annotated[float, Field(gt=0)]
+    velocity_residual: Annotated[float, Field(gt=0)]
+
+
+class OperatorCard(BaseModel):
+    """What a bundle says of itself.
+
+    Attributes:
+        network: architecture and options.
+        time_points: ps after the start frame.
+        system: name of the system it was trained on.
+        digest: of that system (elements, order, bonds, masses).
+        atomic_numbers: per atom.
+        masses: Da.
+        bonds: atom pairs.
+        scales: normalisation.
+        mode: `dynamics` evolves a state in true time.
+        kelvin: temperature of the training data, where known.
+        training: data, seeds, budget, errors, versions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["egno-md operator 1"] = FORMAT
+    units: dict[str, str] = UNITS
+    mode: Literal["dynamics"] = "dynamics"
+    network: Annotated[Egno | PublishedEgno, Field(discriminator="kind")]
+    time_points: tuple[float, ...]
+    system: str
+    digest: str
+    atomic_numbers: tuple[int, ...]
+    masses: tuple[float, ...]
+    bonds: tuple[tuple[int, int], ...]
+    scales: Scales
+    kelvin: float | None = None
+    training: dict[str, Any] = {}
+
+    @property
+    def window(self) -> Window:
+        """The time points as a window."""
+        return Window(self.time_points)
+
+    @property
+    def uses_forces(self) -> bool:
+        """Whether the operator wants the force at the window's start."""
+        return isinstance(self.network, Egno) and self.network.force_channel

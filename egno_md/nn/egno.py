@@ -1,0 +1,213 @@
+"""Our EGNO: the published idea made robust and sharp enough to integrate with.
+
+A window is P points of scalars and equivariant vectors per atom. Each block
+mixes both along time in Fourier space (Xu et al. 2024), then passes messages
+along the *current* path of the atoms, which starts out ballistic and is
+corrected by every block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from egno_md.nn.graph import Graph
+from egno_md.nn.temporal import TIME_EMBEDDING, SpectralMix, time_embedding
+
+
+@dataclass(frozen=True)
+class EgnoShape:
+    """Sizes and options of an `EgnoNetwork`; see `egno_md.spec.train.Egno`."""
+
+    layers: int
+    hidden: int
+    vectors: int
+    modes: int
+    node_features: int
+    edge_features: int
+    force_channel: bool
+    stable: bool
+    normalised: bool
+
+
+class EgnoNetwork(nn.Module):
+    """Scalars and vectors over a window, moved along a path that each block corrects.
+
+    Lengths are in the operator's unit (of order one bond); vectors arrive
+    divided by their root mean square over the training data.
+    """
+
+    def __init__(self, shape: EgnoShape) -> None:
+        super().__init__()
+        self.shape = shape
+        hidden = shape.hidden
+        known = 2 if shape.force_channel else 1
+        invariants = 3 if shape.force_channel else 1
+        self.embed = nn.Linear(shape.node_features + invariants + TIME_EMBEDDING, hidden)
+        self.start = nn.Linear(hidden, known * shape.vectors)
+        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
+        self.final = nn.Sequential(
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 2 * shape.vectors),
+        )
+        if shape.stable:
+            nn.init.normal_(self.final[-1].weight, std=1e-2)
+            nn.init.zeros_(self.final[-1].bias)
+
+    def forward(
+        self,
+        positions: Float[Tensor, "nodes 3"],
+        displacements: Float[Tensor, "nodes 3"],
+        vectors: Float[Tensor, "nodes 3 known"],
+        features: Float[Tensor, "nodes features"],
+        graph: Graph,
+        index: Float[Tensor, " points"],
+        fraction: Float[Tensor, " points"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Corrections to positions and velocities, ``(nodes, points, 3)`` each.
+
+        Args:
+            positions: of the start frame.
+            displacements: vΔT, where the start velocities lead over the window.
+            vectors: normalised velocities, and accelerations with the force channel.
+            features: scalars per node.
+            graph: edges with their fixed features.
+            index: time positions for the embedding.
+            fraction: of the window at each time point, in (0, 1].
+
+        Returns:
+            The correction of the ballistic path in lengths, a further normalised
+            position correction, and a normalised velocity correction.
+        """
+        points = len(index)
+        s = self._scalars(vectors, features, index)
+        mixing = self.start(s).view(len(s), points, vectors.shape[-1], -1)
+        z = torch.einsum("nxk,npkc->npxc", vectors, mixing)
+        ballistic = positions[:, None] + displacements[:, None] * fraction[:, None]
+        path = ballistic
+        along = _start_geometry(positions, vectors[..., 0], graph)
+        for block in self.blocks:
+            s, z, path = block(s, z, path, along, graph, fraction)
+        gates = self.final(s).view(len(s), points, 2, 1, -1)
+        moves = (z[:, :, None] * gates).sum(-1)
+        return path - ballistic, moves[:, :, 0], moves[:, :, 1]
+
+    def _scalars(self, vectors: Tensor, features: Tensor, index: Tensor) -> Tensor:
+        points = len(index)
+        lengths = (vectors.square().sum(1) + 1e-6).sqrt()
+        invariants = [lengths]
+        if vectors.shape[-1] == 2:
+            dot = (vectors[..., 0] * vectors[..., 1]).sum(1, keepdim=True)
+            invariants.append(dot / (lengths.prod(1, keepdim=True) + 0.1))
+        fixed = torch.cat([features, *invariants], dim=-1)
+        split = self.embed.weight.split([fixed.shape[1], TIME_EMBEDDING], dim=1)
+        by_time = time_embedding(index) @ split[1].T + self.embed.bias
+        return (fixed @ split[0].T)[:, None] + by_time
+
+
+def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tensor:
+    """Invariants of the start frame per edge: distance and approach speed."""
+    r = graph.gather_receivers(positions) - graph.gather_senders(positions)
+    distance = (r.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+    relative = graph.gather_receivers(velocities) - graph.gather_senders(velocities)
+    approach = (relative * r).sum(-1, keepdim=True) / distance
+    return torch.cat([_bounded(distance), approach], dim=-1)
+
+
+START_GEOMETRY = 4
+
+
+def _bounded(distance: Tensor) -> Tensor:
+    """Three functions of a distance that stay within [0, 10]."""
+    return torch.cat(
+        [
+            distance / (1 + distance),
+            1 / (1 + distance),
+            1 / (0.1 + distance.square()),
+        ],
+        dim=-1,
+    )
+
+
+class _Block(nn.Module):
+    """Temporal convolutions, messages along the path, update of nodes and path."""
+
+    def __init__(self, shape: EgnoShape) -> None:
+        super().__init__()
+        hidden, vectors = shape.hidden, shape.vectors
+        published = not shape.stable
+        scalar_scale = 1 / hidden**2 if published else 0.5 / hidden**0.5
+        vector_scale = 0.1 if published else 0.3 / vectors**0.5
+        self.normalised = shape.normalised
+        self.norm = nn.LayerNorm(hidden)
+        self.scalar_mix = SpectralMix(hidden, shape.modes, published=published, scale=scalar_scale)
+        self.vector_mix = SpectralMix(vectors, shape.modes, published=published, scale=vector_scale)
+        geometry = (3 if shape.normalised else 1) + 2 * vectors
+        self.message_norm = nn.LayerNorm(hidden)
+        self.by_receiver = nn.Linear(hidden, hidden, bias=False)
+        self.by_sender = nn.Linear(hidden, hidden, bias=False)
+        self.by_edge = nn.Linear(shape.edge_features + START_GEOMETRY, hidden)
+        self.by_geometry = nn.Linear(geometry, hidden, bias=False)
+        import os
+        self.message = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()) if os.environ.get("TWO") else nn.SiLU()
+        self.weights = nn.Linear(hidden, 2 * vectors)
+        self.node = nn.Sequential(
+            nn.Linear(2 * hidden + 2 * vectors, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden + vectors),
+        )
+        self.channel = nn.Linear(vectors, vectors, bias=False)
+        self.path = nn.Linear(vectors, 1, bias=False)
+        if shape.stable:
+            nn.init.normal_(self.path.weight, std=1e-2)
+            for last in (self.weights, self.node[-1]):
+                nn.init.normal_(last.weight, std=0.3 / hidden**0.5)
+                nn.init.zeros_(last.bias)
+
+    def forward(
+        self, s: Tensor, z: Tensor, path: Tensor, along: Tensor, graph: Graph, fraction: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One block on ``(nodes, points, ...)``."""
+        hidden, vectors = s.shape[-1], z.shape[-1]
+        s = s + nn.functional.silu(self.scalar_mix(self.norm(s)))
+        z = z + self.vector_mix(z)
+
+        r = graph.add_receivers(-graph.gather_senders(path), path)
+        squared = r.square().sum(-1, keepdim=True)
+        distance = (squared + 1e-8).sqrt()
+        unit = r / distance if self.normalised else r
+        sent = graph.gather_senders(z)
+        relative = graph.add_receivers(-sent, z)
+        geometry = torch.cat(
+            [
+                _bounded(distance) if self.normalised else squared,
+                (unit[..., None] * sent).sum(2),
+                (unit[..., None] * relative).sum(2),
+            ],
+            dim=-1,
+        )
+        normed = self.message_norm(s)
+        edge = self.by_edge(torch.cat([graph.features, along], dim=-1))
+        message = self.by_geometry(geometry) + edge[:, None]
+        message = message + graph.gather_senders(self.by_sender(normed))
+        message = self.message(graph.add_receivers(message, self.by_receiver(normed)))
+        weights = self.weights(message)
+        pulled = graph.mean(
+            unit[..., None] * weights[..., None, :vectors] + sent * weights[..., None, vectors:]
+        )
+        z = z + pulled
+        mixed = self.channel(z)
+        # bounded, or scalars and vectors would feed each other without limit
+        size = (z.square().sum(2) + 1e-6).sqrt()
+        product = (z * mixed).sum(2)
+        products = torch.cat([product / (1 + product.abs()), torch.log1p(size)], dim=-1)
+        update = self.node(torch.cat([normed, graph.mean(message), products], dim=-1))
+        s = s + update[..., :hidden]
+        z = z + mixed * update[..., None, hidden:]
+        path = path + fraction[:, None].square() * self.path(z)[..., 0]
+        return s, z, path

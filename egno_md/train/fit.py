@@ -1,0 +1,211 @@
+"""Fitting an operator with Lightning: checkpoints, early stopping, resume."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from egno_md.core.errors import TrainingError
+from egno_md.core.progress import Progress
+from egno_md.data.windows import WindowDataset
+from egno_md.nn.operator import WindowOperator
+from egno_md.spec.train import TrainProtocol
+from egno_md.train.module import Budget, MovingAverage, OperatorModule
+from egno_md.train.sampling import FixedBatches, RandomBatches
+
+VALIDATION_WINDOWS = 1024
+COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse", "val_velocity_error")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training ended.
+
+    Attributes:
+        steps: optimiser steps taken, over resumes.
+        seconds: wall time of training, over resumes.
+        best_step: step of the weights that were kept.
+        stopped: why it ended.
+    """
+
+    steps: int
+    seconds: float
+    best_step: int
+    stopped: str
+
+
+def fit(
+    operator: WindowOperator,
+    train: WindowDataset,
+    validation: WindowDataset,
+    protocol: TrainProtocol,
+    folder: Path,
+    *,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> FitResult:
+    """Train in place; the operator ends with the best validated weights.
+
+    Args:
+        operator: freshly built, its weights drawn.
+        train: windows to learn from.
+        validation: windows that choose the weights.
+        protocol: how.
+        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        seed: of the batches.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        progress: who listens.
+
+    Raises:
+        TrainingError: the error became NaN, or the device is not there.
+    """
+    optimisation = protocol.optimisation
+    module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
+    batches = RandomBatches(
+        len(train), optimisation.batch_size, optimisation.validate_every, seed
+    )
+    held_out = FixedBatches(len(validation), max(optimisation.batch_size, 64), VALIDATION_WINDOWS)
+    best = ModelCheckpoint(
+        folder / "checkpoints", filename="best", monitor="val_f_mse", enable_version_counter=False
+    )
+    last = ModelCheckpoint(
+        folder / "checkpoints", filename="last", enable_version_counter=False, save_top_k=1
+    )
+    budget = Budget(optimisation)
+    history = History(folder / "metrics.csv", budget, progress)
+    callbacks: list[Callback] = [budget, best, last]
+    if optimisation.weight_average is not None:
+        callbacks.append(MovingAverage(optimisation.weight_average))
+    if optimisation.patience is not None:
+        callbacks.append(EarlyStopping("val_f_mse", patience=optimisation.patience))
+    callbacks.append(history)
+    resume = folder / "checkpoints" / "last.ckpt"
+    with _quiet():
+        trainer = _trainer(callbacks, optimisation.gradient_clip, device)
+        trainer.fit(
+            module,
+            DataLoader(train, batch_size=None, sampler=batches),
+            DataLoader(validation, batch_size=None, sampler=held_out),
+            ckpt_path=str(resume) if resume.is_file() else None,
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    state = saved["state_dict"]
+    operator.cpu().load_state_dict(
+        {k.removeprefix("operator."): v for k, v in state.items() if k.startswith("operator.")}
+    )
+    operator.eval()
+    spent = budget.fraction(trainer.global_step) >= 1
+    stopped = "the budget is spent" if spent else "no gain in validation"
+    return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+
+
+class History(Callback):
+    """Writes one CSV row per validation and reports progress.
+
+    Args:
+        path: of the CSV; rows beyond a resumed step are dropped.
+        budget: tells seconds and the share that is spent.
+        progress: who listens.
+    """
+
+    def __init__(self, path: Path, budget: Budget, progress: Progress) -> None:
+        self.path, self.budget, self.progress = path, budget, progress
+        self.losses: list[float] = []
+        self.text = ""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the rows up to the step training continues from."""
+        rows = [r for r in read_metrics(self.path) if int(r["step"]) <= trainer.global_step]
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Collect the loss; tell how far we are."""
+        self.losses.append(float(outputs["loss"]))
+        if trainer.global_step % 20 == 0:
+            fraction = min(self.budget.fraction(trainer.global_step), 1.0)
+            recent = self.losses[-100:]
+            text = f"step {trainer.global_step}, loss {sum(recent) / len(recent):.4g}{self.text}"
+            self.progress.update(fraction, 1.0, text)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the row."""
+        if trainer.sanity_checking or not self.losses:
+            return
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        row = {
+            "step": trainer.global_step,
+            "seconds": round(self.budget.seconds, 2),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "loss": sum(self.losses) / len(self.losses),
+            **{c: metrics[c] for c in COLUMNS if c.startswith("val_")},
+        }
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        self.losses.clear()
+        self.text = (
+            f", validation F-MSE {row['val_f_mse']:.3g} A-MSE {row['val_a_mse']:.3g} Å², "
+            f"velocity error {row['val_velocity_error']:.1%}"
+        )
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """Rows of a `metrics.csv`; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _trainer(callbacks: list[Callback], gradient_clip: float | None, device: str) -> L.Trainer:
+    try:
+        return L.Trainer(
+            accelerator=device,
+            devices=1,
+            max_epochs=-1,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            gradient_clip_val=gradient_clip,
+            num_sanity_val_steps=0,
+        )
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":
+            raise
+        raise TrainingError(f"device '{device}' is not available here. Use --device cpu.") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice about loggers and workers off the user's screen."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,83 @@
+"""What training minimises, and the errors that are reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from egno_md.data.windows import WindowBatch
+from egno_md.nn.card import Scales
+from egno_md.nn.operator import Prediction
+
+
+def window_loss(
+    prediction: Prediction, batch: WindowBatch, scales: Scales, velocity_weight: float
+) -> Tensor:
+    """Mean squared position error over the P points (Xu et al. 2024, Eq. 11),
+    plus `velocity_weight` times that of velocities, each in units of its
+    baseline's residual at ΔT.
+    """
+    x = (prediction.positions - batch.future_positions) / scales.position_residual
+    loss = x.square().mean()
+    if velocity_weight > 0:
+        v = (prediction.velocities - batch.future_velocities) / scales.velocity_residual
+        loss = loss + velocity_weight * v.square().mean()
+    return loss
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredErrors:
+    """Mean squared errors by time point, summed over windows.
+
+    Attributes:
+        windows: how many.
+        positions: nm², per time point, summed over windows.
+        velocities: (nm/ps)², likewise.
+        thermal: mean squared true velocity, likewise.
+    """
+
+    windows: int
+    positions: Float[Tensor, " points"]
+    velocities: Float[Tensor, " points"]
+    thermal: Float[Tensor, " points"]
+
+    @classmethod
+    def of(cls, prediction: Prediction, batch: WindowBatch) -> SquaredErrors:
+        """The errors of one batch."""
+        dims = (0, 2, 3)
+        windows = len(batch.positions)
+        x = (prediction.positions - batch.future_positions).square().mean(dims)
+        v = (prediction.velocities - batch.future_velocities).square().mean(dims)
+        thermal = batch.future_velocities.square().mean(dims)
+        return cls(windows, x * windows, v * windows, thermal * windows)
+
+    def __add__(self, other: SquaredErrors) -> SquaredErrors:
+        return SquaredErrors(
+            self.windows + other.windows,
+            self.positions + other.positions,
+            self.velocities + other.velocities,
+            self.thermal + other.thermal,
+        )
+
+    @property
+    def f_mse(self) -> float:
+        """Per-coordinate mean squared position error of the last time point, Å²."""
+        return float(self.positions[-1] / self.windows) * 100
+
+    @property
+    def a_mse(self) -> float:
+        """Mean of the same over all time points, Å²."""
+        return float(self.positions.mean() / self.windows) * 100
+
+    @property
+    def position_rmse(self) -> list[float]:
+        """Root mean squared position error per time point, Å."""
+        return (torch.sqrt(self.positions / self.windows) * 10).tolist()
+
+    @property
+    def velocity_error(self) -> list[float]:
+        """Root mean squared velocity error per time point over the thermal velocity."""
+        return torch.sqrt(self.velocities / self.thermal).tolist()

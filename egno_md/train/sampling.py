@@ -1,0 +1,56 @@
+"""Which windows make a batch: reproducible from the seed and the epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class RandomBatches(Sampler[np.ndarray]):
+    """A fixed number of random batches an epoch, drawn with replacement.
+
+    Args:
+        windows: to draw from.
+        batch_size: windows a batch.
+        batches: an epoch.
+        seed: with the epoch it decides every batch, so that a resumed run
+            sees the same ones.
+    """
+
+    def __init__(self, windows: int, batch_size: int, batches: int, seed: int) -> None:
+        self.windows, self.batch_size, self.batches, self.seed = windows, batch_size, batches, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        for _ in range(self.batches):
+            yield random.integers(self.windows, size=self.batch_size)
+
+
+class FixedBatches(Sampler[np.ndarray]):
+    """Evenly spread windows, the same at every validation.
+
+    Args:
+        windows: to choose from.
+        batch_size: windows a batch.
+        limit: windows at most.
+    """
+
+    def __init__(self, windows: int, batch_size: int, limit: int) -> None:
+        chosen = np.unique(np.linspace(0, windows - 1, min(limit, windows)).astype(np.int64))
+        self.batches = np.array_split(chosen, max(1, -(-len(chosen) // batch_size)))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.batches)

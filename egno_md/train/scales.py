@@ -1,0 +1,56 @@
+"""Normalisation measured on the training windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from egno_md.core.system import System
+from egno_md.core.window import Window
+from egno_md.data.windows import WindowDataset
+from egno_md.nn.card import Scales
+from egno_md.spec.train import Egno, PublishedEgno
+
+LENGTH = 0.1
+"""nm: about one bond."""
+
+SAMPLE = 4096
+
+
+def measure_scales(
+    windows: WindowDataset, system: System, window: Window, network: Egno | PublishedEgno, spacing: float
+) -> Scales:
+    """Root mean squares of velocities, accelerations and baseline residuals."""
+    chosen = np.unique(np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int))
+    batch = windows[chosen]
+    length = window.length
+    velocity = _rms(batch.velocities)
+    x, v = batch.positions, batch.velocities
+    acceleration = 1.0
+    if isinstance(network, PublishedEgno):
+        # As published: Å, and displacement per frame.
+        return Scales(
+            length=LENGTH,
+            velocity=LENGTH / spacing,
+            acceleration=1.0,
+            position_residual=LENGTH,
+            velocity_residual=LENGTH / spacing,
+        )
+    if batch.forces is not None:
+        a = batch.forces / torch.tensor(system.masses, dtype=torch.float32)[:, None]
+        acceleration = _rms(a)
+    if network.output == "ballistic":
+        x = x + v * length
+    else:
+        v = torch.zeros_like(v)
+    return Scales(
+        length=LENGTH,
+        velocity=velocity,
+        acceleration=acceleration,
+        position_residual=_rms(batch.future_positions[:, -1] - x),
+        velocity_residual=_rms(batch.future_velocities[:, -1] - v),
+    )
+
+
+def _rms(values: torch.Tensor) -> float:
+    return max(float(values.square().mean().sqrt()), 1e-12)
