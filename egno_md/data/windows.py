@@ -92,6 +92,11 @@ class WindowDataset(Dataset):
         ]
         self._starts = torch.from_numpy(np.concatenate(starts))
 
+    @property
+    def has_forces(self) -> bool:
+        """Whether batches carry the start forces."""
+        return self._forces is not None
+
     def __len__(self) -> int:
         return len(self._starts)
 

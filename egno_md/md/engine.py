@@ -79,7 +79,7 @@ class OpenMMEngine:
         """Minimise the start structure and draw Maxwell velocities."""
         self._context.setPositions(self.system.positions)
         openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, 500)
-        self._forgive()
+        self.forgive()
         self._context.getState(energy=True)
         self._check_potential()
         self._context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)
@@ -161,9 +161,14 @@ class OpenMMEngine:
         self.load(frame)
         return self.run(every * points, every, ensemble=NVE)
 
+    def forget(self) -> None:
+        """Drop what speeds up the next evaluation: results no longer depend on the past."""
+        if self.built.python_force is not None:
+            self.built.python_force.reset()
+
     def checkpoint(self) -> bytes:
         """Everything needed to continue bit for bit on this platform."""
-        self._forget()
+        self.forget()
         return self._context.createCheckpoint()
 
     def restore(self, checkpoint: bytes) -> None:
@@ -172,7 +177,7 @@ class OpenMMEngine:
         Raises:
             PotentialError: it was written by another platform or version.
         """
-        self._forget()
+        self.forget()
         try:
             self._context.loadCheckpoint(checkpoint)
         except openmm.OpenMMException as error:
@@ -194,11 +199,7 @@ class OpenMMEngine:
                 f"{self.timestep * 1e3:g} fs, or minimise first."
             ) from None
 
-    def _forget(self) -> None:
-        if self.built.python_force is not None:
-            self.built.python_force.reset()
-
-    def _forgive(self) -> None:
+    def forgive(self) -> None:
         """A minimiser's trial step may fail: it backs off from the high energy."""
         if self.built.python_force is not None:
             self.built.python_force.failures = 0

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egno_md.spec.base import Force, Length, Rate, Spec, Temperature, Time
+from egno_md.spec.base import Duration, Force, Length, Rate, Spec, Temperature, Time
 from egno_md.spec.generate import PlatformName
 
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
@@ -66,6 +66,7 @@ class PropagateProtocol(Spec):
     tolerances: Tolerances = Tolerances()
     refinement: Refinement = Refinement()
     replicas: Annotated[int, Field(ge=1)] = 1
+    equilibration: Duration = 1.0
     save: Literal["windows", "points"] = "windows"
     reference_steps: Annotated[int, Field(ge=10)] = 400
     platform: PlatformName = "auto"

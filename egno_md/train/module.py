@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from egno_md.core.errors import TrainingError
 from egno_md.data.windows import WindowBatch
@@ -139,13 +138,13 @@ class Budget(Callback):
 class MovingAverage(WeightAveraging):
     """Exponential moving average of the weights, with a warm-up.
 
-    Validation and the final weights use the average.
+    Update n uses the decay min(decay, (1 + n)/(10 + n)), so that early
+    averages follow the weights. Validation and the final weights use it.
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))
-        self._first = round(1 / (1 - decay))
+        def average(averaged: Any, current: Any, count: Any) -> None:
+            keep = min(decay, (1 + int(count)) / (10 + int(count)))
+            torch._foreach_lerp_(averaged, current, 1 - keep)
 
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Start once the weights have left their initial values."""
-        return step_idx is not None and step_idx >= self._first
+        super().__init__(multi_avg_fn=average, use_buffers=False)

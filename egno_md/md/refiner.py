@@ -1,0 +1,77 @@
+"""Repairing a frame: guarded minimisation, Maxwell velocities, short dynamics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import openmm
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.ports import Refinement
+from egno_md.core.state import Frame
+from egno_md.md.build import BuiltSystem, build_system
+from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.spec.propagate import Refinement as RefinementSpec
+
+SAFE_TIMESTEP = 5e-4
+"""ps: the flexible system has unconstrained hydrogens."""
+
+
+class OpenMMRefiner:
+    """Refines frames on a flexible copy of a system.
+
+    A fixed number of minimiser iterations can leave forces that explode; blocks
+    are repeated until the largest force is below a bound, and only then is
+    dynamics run.
+
+    Args:
+        built: the system.
+        spec: blocks, bound, length of the dynamics.
+        kelvin: temperature afterwards.
+        platform: OpenMM platform name or ``"auto"``.
+        seed: of the thermostat.
+    """
+
+    def __init__(
+        self, built: BuiltSystem, spec: RefinementSpec, kelvin: float, platform: str, seed: int
+    ) -> None:
+        self.spec = spec
+        flexible = build_system(built.spec, built.folder, flexible=True)
+        self.engine = OpenMMEngine(
+            flexible,
+            timestep=SAFE_TIMESTEP,
+            kelvin=kelvin,
+            friction=10.0,
+            seed=seed,
+            platform=platform,
+        )
+
+    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
+        """Minimise in blocks, draw velocities, run short dynamics.
+
+        Raises:
+            PotentialError: the forces stay above the bound.
+        """
+        context = self.engine._context
+        at_rest = replace(frame, velocities=np.zeros_like(frame.velocities))
+        self.engine.load(at_rest)
+        blocks, force = 0, np.inf
+        while blocks < self.spec.max_blocks:
+            openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
+            self.engine.forgive()
+            blocks += 1
+            now = self.engine.read()
+            force = float(np.linalg.norm(now.forces, axis=1).max())
+            if force < self.spec.max_force:
+                break
+        else:
+            raise PotentialError(
+                f"refinement of {self.engine.system.name} ended with a force of {force:.3g} "
+                f"kJ/mol/nm after {blocks} blocks. Use policy fallback."
+            )
+        context.setVelocitiesToTemperature(kelvin, seed % (2**31 - 2) + 1)
+        self.engine.skip(max(round(self.spec.dynamics / SAFE_TIMESTEP), 1), ensemble=NVT)
+        after = self.engine.read()
+        moved = float(np.sqrt(np.mean((after.positions - frame.positions) ** 2) * 3))
+        return Refinement(replace(after, time=frame.time), blocks, moved, force)

@@ -1,0 +1,108 @@
+"""What is measured on a window's end before it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from egno_md.core.state import Frame
+from egno_md.core.system import System
+from egno_md.core.units import BOLTZMANN, kinetic_energy
+
+
+@dataclass(frozen=True)
+class Check:
+    """Measurements on one proposed frame.
+
+    Attributes:
+        energy_error: change of total energy over the window, kJ/mol; None
+            where the start was not evaluated.
+        max_force: largest force on an atom, kJ/mol/nm.
+        bond_deviation: largest |length - reference| of a bond, nm.
+        temperature: kinetic, K.
+        temperature_by_element: kinetic per element, K.
+        is_finite: whether every number is one.
+    """
+
+    energy_error: float | None
+    max_force: float
+    bond_deviation: float
+    temperature: float
+    temperature_by_element: dict[str, float]
+    is_finite: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Checker:
+    """Measures frames of one system.
+
+    Attributes:
+        system: what is measured.
+        bond_lengths: reference length per bond, nm.
+    """
+
+    system: System
+    bond_lengths: np.ndarray
+
+    @classmethod
+    def of(cls, system: System, structure: np.ndarray) -> Checker:
+        """Reference bonds from a relaxed structure ``(atoms, 3)``."""
+        return cls(system, bond_lengths(structure, system.bonds))
+
+    def measure(self, start: Frame, end: Frame) -> Check:
+        """Measure an evaluated `end` against the `start` of its window."""
+        by_element = temperature_by_element(self.system, end.velocities)
+        error = None
+        if start.potential_energy is not None and end.potential_energy is not None:
+            error = self.total_energy(end) - self.total_energy(start)
+        force = 0.0 if end.forces is None else float(np.linalg.norm(end.forces, axis=1).max())
+        return Check(
+            energy_error=error,
+            max_force=force,
+            bond_deviation=self.bond_deviation(end),
+            temperature=self.temperature(end.velocities),
+            temperature_by_element=by_element,
+            is_finite=end.is_finite and np.isfinite(force) and (error is None or np.isfinite(error)),
+        )
+
+    def total_energy(self, frame: Frame) -> float:
+        """Kinetic plus potential, kJ/mol."""
+        assert frame.potential_energy is not None
+        return float(kinetic_energy(frame.velocities, self.system.masses)) + frame.potential_energy
+
+    def bond_deviation(self, frame: Frame) -> float:
+        """Largest departure of a bond from its reference, nm."""
+        if len(self.bond_lengths) == 0:
+            return 0.0
+        lengths = bond_lengths(frame.positions, self.system.bonds)
+        return float(np.abs(lengths - self.bond_lengths).max())
+
+    def temperature(self, velocities: np.ndarray) -> float:
+        """Kinetic temperature without centre-of-mass motion, K."""
+        masses = self.system.masses
+        internal = velocities - (masses / masses.sum()) @ velocities
+        kinetic = float(kinetic_energy(internal, masses))
+        return 2 * kinetic / (self.system.degrees_of_freedom * BOLTZMANN)
+
+
+def bond_lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:
+    """Length of each bond, nm."""
+    return np.linalg.norm(positions[bonds[:, 0]] - positions[bonds[:, 1]], axis=1)
+
+
+def temperature_by_element(system: System, velocities: np.ndarray) -> dict[str, float]:
+    """Kinetic temperature of each element's atoms, K.
+
+    Without centre-of-mass motion atom i carries 3(1 - mᵢ/M) degrees of freedom,
+    since ⟨mᵢvᵢ²⟩ = 3 k_B T (1 - mᵢ/M) there. Constraints are not shared out.
+    """
+    masses = system.masses
+    internal = velocities - (masses / masses.sum()) @ velocities
+    twice_kinetic = masses * np.einsum("ax,ax->a", internal, internal)
+    freedom = 3 * (1 - masses / masses.sum())
+    elements = np.array(system.elements)
+    return {
+        str(e): float(twice_kinetic[elements == e].sum() / freedom[elements == e].sum() / BOLTZMANN)
+        for e in dict.fromkeys(system.elements)
+    }

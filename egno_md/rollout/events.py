@@ -1,0 +1,121 @@
+"""What happened in a rollout, window by window, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from egno_md.rollout.checks import Check
+
+KINDS = ("accept", "prefix", "refine", "fallback", "stop")
+CLOCKS = ("network", "checks", "refinement", "fallback", "thermostat", "output")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One window's outcome.
+
+    Attributes:
+        replica: which.
+        window: counted from 0.
+        time: ps, at the window's end.
+        kind: accept, prefix, refine, fallback or stop.
+        reason: why not simply accepted.
+        seconds: spent on checks and repair of this window.
+        check: what was measured on the proposal, where it was checked.
+    """
+
+    replica: int
+    window: int
+    time: float
+    kind: str
+    reason: str
+    seconds: float
+    check: Check | None
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat record; what is not finite becomes null."""
+        record: dict[str, Any] = {
+            "replica": self.replica,
+            "window": self.window,
+            "time": round(self.time, 9),
+            "kind": self.kind,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 6),
+        }
+        names = ("energy_error", "max_force", "bond_deviation", "temperature")
+        measured = {} if self.check is None else asdict(self.check)
+        for name in names:
+            record[name] = _finite(measured.get(name))
+        record["temperature_by_element"] = {
+            k: _finite(v) for k, v in measured.get("temperature_by_element", {}).items()
+        }
+        return record
+
+
+@dataclass
+class Tally:
+    """Running totals of a rollout; grows with windows only in numbers, not in memory.
+
+    Attributes:
+        events: count per kind.
+        seconds: per clock.
+        moments: per quantity: count, sum and sum of squares.
+        largest_bond_deviation: nm.
+    """
+
+    events: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLOCKS, 0.0))
+    moments: dict[str, list[float]] = field(default_factory=dict)
+    largest_bond_deviation: float = 0.0
+
+    def count(self, event: Event) -> None:
+        """Take an event in."""
+        self.events[event.kind] += 1
+        if event.check is not None and event.check.energy_error is not None:
+            self.add("energy_error", event.check.energy_error)
+
+    def add(self, name: str, value: float) -> None:
+        """Take one sample of a quantity in; what is not finite is left out."""
+        if not np.isfinite(value):
+            return
+        moments = self.moments.setdefault(name, [0.0, 0.0, 0.0])
+        moments[0] += 1
+        moments[1] += value
+        moments[2] += value * value
+
+    def mean(self, name: str) -> float | None:
+        """Mean of a quantity, or None without samples."""
+        count, total, _ = self.moments.get(name, (0.0, 0.0, 0.0))
+        return total / count if count else None
+
+    def deviation(self, name: str) -> float | None:
+        """Standard deviation of a quantity, or None without samples."""
+        count, total, squares = self.moments.get(name, (0.0, 0.0, 0.0))
+        return float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0))) if count else None
+
+    def to_json(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "events": dict(self.events),
+            "seconds": self.seconds,
+            "moments": self.moments,
+            "largest_bond_deviation": self.largest_bond_deviation,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Tally:
+        """From a checkpoint."""
+        return cls(
+            Counter(content["events"]),
+            content["seconds"],
+            content["moments"],
+            content["largest_bond_deviation"],
+        )
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")

@@ -1,0 +1,143 @@
+"""`evaluate`: held-out errors, baselines, symmetries, other resolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from egno_md.core.errors import WindowMismatch
+from egno_md.core.progress import Progress, Silent
+from egno_md.core.window import Window
+from egno_md.data.output import OutputMode, open_output
+from egno_md.data.store import Store, write_json
+from egno_md.data.windows import WindowDataset
+from egno_md.nn.bundle import check_belongs, load_bundle
+from egno_md.nn.operator import WindowOperator
+from egno_md.nn.symmetry import equivariance_residuals
+from egno_md.report.evaluation import plot_evaluation
+from egno_md.spec.train import Split
+from egno_md.train.errors import baselines, measure, measure_errors
+from egno_md.train.losses import SquaredErrors
+from egno_md.workflows.train import split_datasets
+
+
+def run_evaluate(
+    bundle: Path,
+    data: Path,
+    out: Path,
+    *,
+    part: str = "test",
+    seed: int = 0,
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure an operator on frames it has not seen.
+
+    Args:
+        bundle: of the operator.
+        data: a store of the same system. The split is that of the training
+            protocol, so that on the training store `test` is really held out.
+        out: for `evaluation.json` and figures.
+        part: ``test``, ``validation``, ``train`` or ``all``.
+        seed: of the random rotations.
+        mode: see `open_output`.
+        progress: who listens.
+    """
+    progress = progress or Silent()
+    operator = load_bundle(bundle)
+    store = Store(data)
+    check_belongs(operator.card, store.system())
+    request = {
+        "operator": operator.card.model_dump(mode="json"),
+        "data": {"name": Path(data).name, "digest": store.manifest.digest, "frames": store.manifest.frames},
+        "part": part,
+        "seed": seed,
+    }
+    output = open_output(out, "evaluate", request, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return output.record["summary"]
+    split = Split.model_validate(
+        operator.card.training.get("protocol", {}).get("split", {})
+    )
+    windows = _windows(store, operator, operator.card.window, split, part)
+    progress.note(f"{len(windows):,} held-out windows")
+    errors = {"operator": measure_errors(operator, windows)}
+    errors |= {k: measure(f, windows) for k, f in baselines(operator, windows).items()}
+    seen = windows[np.unique(np.linspace(0, len(windows) - 1, 16).astype(int))]
+    result = {
+        "system": operator.card.system,
+        "data": request["data"],
+        "part": part,
+        "windows": errors["operator"].windows,
+        "f_mse": errors["operator"].f_mse,
+        "a_mse": errors["operator"].a_mse,
+        "by_time": _by_time(errors, operator.card.window),
+        "equivariance": equivariance_residuals(operator, seen, np.random.default_rng(seed)),
+        "zero_shot": _zero_shot(store, operator, split, part),
+    }
+    write_json(out / "evaluation.json", result)
+    plot_evaluation(result, out / "figures")
+    output.finish(summary=result)
+    return result
+
+
+def _windows(
+    store: Store, operator: WindowOperator, window: Window, split: Split, part: str
+) -> WindowDataset:
+    with_forces = operator.card.uses_forces or _has_forces(store)
+    if part == "all":
+        spacing = store.manifest.spacing or window.length
+        return WindowDataset(list(store), window, spacing, with_forces=with_forces)
+    return split_datasets(store, window, split, with_forces)[part]
+
+
+def _has_forces(store: Store) -> bool:
+    return store.chain(store.chains[0], limit=1).forces is not None
+
+
+def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str, Any]]:
+    names = ("operator", "persistence", "ballistic", "half_a_tau_squared")
+    rows = []
+    for point, time in enumerate(window.time_points):
+        rows.append(
+            {
+                "time": time,
+                "position_rmse": {
+                    n: errors[n].position_rmse[point] if n in errors else None for n in names
+                },
+                "velocity_error": {
+                    n: errors[n].velocity_error[point] if n in errors else None for n in names
+                },
+            }
+        )
+    return rows
+
+
+def _zero_shot(
+    store: Store, operator: WindowOperator, split: Split, part: str
+) -> dict[str, Any]:
+    """Twice the time points, by interpolated time positions."""
+    points = torch.tensor((0.0, *operator.card.time_points), dtype=torch.float64)
+    doubled = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)
+    window = Window(tuple(doubled.tolist()))
+    try:
+        windows = _windows(store, operator, window, split, part)
+    except WindowMismatch:
+        return {"available": False, "reason": "the frames are too far apart for twice the points"}
+    errors = measure_errors(operator, windows)
+    return {
+        "available": True,
+        "points": window.points,
+        "f_mse": errors.f_mse,
+        "a_mse": errors.a_mse,
+        "by_time": [
+            {"time": t, "position_rmse": x, "velocity_error": v}
+            for t, x, v in zip(
+                window.time_points, errors.position_rmse, errors.velocity_error, strict=True
+            )
+        ],
+    }

@@ -1,0 +1,214 @@
+"""`load`: trajectories of other programs into a trajectory store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import mdtraj
+import numpy as np
+
+from egno_md.core.errors import DataError
+from egno_md.core.progress import Progress, Silent
+from egno_md.core.state import Trajectory, is_evenly_spaced
+from egno_md.core.system import System, atomic_numbers
+from egno_md.data.download import file_sum
+from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
+from egno_md.data.md17 import MD17_SPACING, read_md17
+from egno_md.data.output import OutputMode, open_output
+from egno_md.data.store import MANIFEST, Store, StoreWriter, new_manifest, single_system
+from egno_md.md.build import load_system
+
+Velocities = Literal["stored", "finite-difference", "none"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is to be loaded.
+
+    Attributes:
+        topology: of its atoms.
+        spacing: ps between frames; None where they are scattered in time.
+        has_velocities: whether the file holds them.
+        parts: the frames in order, to be read once.
+        frames: how many, where that is known beforehand.
+        remarks: what a user should know of the file.
+    """
+
+    topology: mdtraj.Topology
+    spacing: float | None
+    has_velocities: bool
+    parts: Iterable[Trajectory]
+    frames: int | None
+    remarks: tuple[str, ...] = ()
+
+
+def run_load(
+    source: str,
+    out: Path,
+    *,
+    topology: Path | None = None,
+    spacing: float | None = None,
+    velocities: Velocities = "stored",
+    selection: str | None = None,
+    name: str | None = None,
+    system: str | None = None,
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> Store:
+    """Load a trajectory file into a store.
+
+    Frames that are evenly spaced become the chain 'loaded'. Others, as in revised
+    MD17, become 'scattered' in a store without a frame spacing. Nothing is written
+    before the file's first part has been read. A resumed load starts afresh.
+
+    Args:
+        source: an MD17 .npz file, or a trajectory file in any format of MDTraj.
+        out: the store's folder.
+        topology: a file with the atoms, for formats without.
+        spacing: ps between frames (of the original trajectory for MD17); the
+            file's own times if None.
+        velocities: take those stored, make them by central differences, or leave
+            them out.
+        selection: atoms to keep, in MDTraj's language.
+        name: of the system; its own name, or the file's, if None.
+        system: shipped name or folder whose topology, masses and constraints are
+            those of the trajectory.
+        mode: see `open_output`.
+        progress: who listens.
+
+    Returns:
+        The finished store.
+
+    Raises:
+        DataError: the file cannot be read, or does not hold what is asked for.
+    """
+    progress = progress or Silent()
+    path = Path(source)
+    opened = _open(path, topology, spacing, selection)
+    for remark in opened.remarks:
+        progress.note(remark)
+    parts = _with_velocities(path, opened, velocities)
+    first = next(parts, None)
+    if first is None:
+        raise DataError(f"{path}: holds no frames.")
+    matter = _system(path, opened.topology, first.positions[0], name, system)
+    request = {
+        "source": _identity(path),
+        "topology": None if topology is None else _identity(topology),
+        "spacing": spacing,
+        "velocities": velocities,
+        "selection": selection,
+        "system": matter.name,
+        "digest": matter.digest,
+    }
+    output = open_output(out, "load", request, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return Store(out)
+    _clear(out)
+    manifest = new_manifest(matter, "load", opened.spacing, **request)
+    writer = StoreWriter(out, manifest, matter.topology)
+    _write(writer, chain([first], parts), opened, progress)
+    output.finish(frames=writer.manifest.frames)
+    return Store(out)
+
+
+def _write(
+    writer: StoreWriter, parts: Iterable[Trajectory], opened: _Source, progress: Progress
+) -> None:
+    chain_name = "scattered" if opened.spacing is None else "loaded"
+    for part in parts:
+        writer.append(part, chain_name)
+        done = writer.manifest.frames
+        progress.update(done, max(opened.frames or done, done), f"{done} frames")
+    writer.finish()
+
+
+def _open(
+    path: Path, topology: Path | None, spacing: float | None, selection: str | None
+) -> _Source:
+    if path.suffix.lower() != ".npz":
+        file = open_foreign(path, topology, spacing, selection)
+        frames = None if file.times is None else len(file.times)
+        contents = file.contents
+        return _Source(
+            file.topology, file.spacing, contents.has_velocities, file, frames, contents.remarks
+        )
+    if topology is not None:
+        raise DataError(f"{path}: an MD17 file says what its atoms are. Leave out '--topology'.")
+    trajectory, atoms = read_md17(path, MD17_SPACING if spacing is None else spacing)
+    if selection is not None:
+        chosen = select_atoms(atoms, selection)
+        atoms = atoms.subset(chosen)
+        forces = None if trajectory.forces is None else trajectory.forces[:, chosen]
+        trajectory = replace(trajectory, positions=trajectory.positions[:, chosen], forces=forces)
+    frames = len(trajectory)
+    even = frames > 1 and is_evenly_spaced(trajectory.times)
+    return _Source(atoms, trajectory.spacing if even else None, False, _cut(trajectory), frames)
+
+
+def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:
+    frames = frames_at_once(trajectory.positions.shape[1])
+    for start in range(0, len(trajectory), frames):
+        yield trajectory.slice(start, start + frames)
+
+
+def _with_velocities(path: Path, opened: _Source, velocities: Velocities) -> Iterator[Trajectory]:
+    if velocities == "none":
+        return (replace(part, velocities=None) for part in opened.parts)
+    if velocities == "finite-difference":
+        if opened.spacing is None:
+            raise DataError(
+                f"{path}: its frames are not evenly spaced, so velocities cannot be made by "
+                "finite differences. Ask for '--velocities none'."
+            )
+        return finite_difference(opened.parts)
+    if not opened.has_velocities:
+        raise DataError(
+            f"{path}: holds no velocities. Ask for '--velocities finite-difference' (needs "
+            "closely spaced frames) or '--velocities none'."
+        )
+    return iter(opened.parts)
+
+
+def _system(
+    path: Path,
+    topology: mdtraj.Topology,
+    positions: np.ndarray,
+    name: str | None,
+    system: str | None,
+) -> System:
+    """The system the frames are of; its potential is not what made them."""
+    if system is None:
+        return single_system(topology, name or path.stem, positions)
+    known = load_system(system).system
+    found = atomic_numbers(topology)
+    if len(found) != known.n_atoms:
+        raise DataError(
+            f"{path}: has {len(found)} atoms, system {known.name} has {known.n_atoms}. "
+            "Choose atoms with '--selection', or another --system."
+        )
+    differing = np.flatnonzero(found != known.atomic_numbers)
+    if len(differing):
+        index = int(differing[0])
+        raise DataError(
+            f"{path}: atom {index} is {topology.atom(index).element.symbol}, in system "
+            f"{known.name} it is {known.elements[index]}. Give the system in the file's order."
+        )
+    return replace(known, name=name or known.name, potential="")
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    """A file by its name and content, wherever it lies."""
+    return {"file": path.name, "sha256": file_sum(path)}
+
+
+def _clear(out: Path) -> None:
+    """Remove what an interrupted load of ours has left in its own folder."""
+    shutil.rmtree(out / "shards", ignore_errors=True)
+    (out / MANIFEST).unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Results as rows and lines that people read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+NAMES = {
+    "operator": "operator",
+    "persistence": "persistence",
+    "ballistic": "ballistic",
+    "half_a_tau_squared": "½aτ²",
+}
+
+
+def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Position (Å) and velocity (% of thermal) errors by predictor and time."""
+    times = [f"{r['time'] * 1e3:g} fs" for r in result["by_time"]]
+    columns = ["error after", *(f"{t}: Å" for t in times), *(f"{t}: v %" for t in times)]
+    rows = []
+    for key, name in NAMES.items():
+        if result["by_time"][0]["position_rmse"][key] is None:
+            continue
+        x = [f"{r['position_rmse'][key]:.4f}" for r in result["by_time"]]
+        v = [f"{100 * r['velocity_error'][key]:.1f}" for r in result["by_time"]]
+        rows.append([name, *x, *v])
+    return columns, rows
+
+
+def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
+    """A rollout in a few sentences."""
+    events = ", ".join(f"{n} {k}" for k, n in summary["events"].items() if n)
+    target = summary["temperature_target"]
+    lines = [
+        f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
+        f"{summary['window_ps'] * 1e3:g} fs ({summary['mode']}, {summary['ensemble']}, "
+        f"policy {summary['policy']}): {events or 'no window'}",
+    ]
+    if summary["temperature_mean"] is not None:
+        elements = ", ".join(f"{k} {v:.0f}" for k, v in summary["temperature_by_element"].items())
+        aim = "" if target is None else f", target {target:g} K"
+        lines.append(f"Temperature {summary['temperature_mean']:.1f} K ({elements}){aim}")
+    if summary["energy_error_std"] is not None:
+        lines.append(
+            f"Energy error per window {summary['energy_error_mean']:.3g} ± "
+            f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
+            f"{summary['largest_bond_deviation'] * 10:.2f} Å"
+        )
+    lines.append(
+        f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
+        f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
+    )
+    lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
+    lines.append(f"Frames, events and summary: {out}")
+    return lines

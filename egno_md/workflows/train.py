@@ -1,0 +1,180 @@
+"""`train`: an operator from a trajectory store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from egno_md.core.errors import DataError
+from egno_md.core.progress import Progress, Silent
+from egno_md.core.system import System
+from egno_md.core.units import parse_quantity
+from egno_md.core.window import Window
+from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.store import Store, write_json
+from egno_md.data.windows import WindowDataset, split_stretches
+from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.card import OperatorCard
+from egno_md.nn.operator import WindowOperator
+from egno_md.report.training import plot_training
+from egno_md.spec.train import Egno, Split, TrainProtocol
+from egno_md.train.errors import measure_errors
+from egno_md.train.fit import fit, read_metrics
+from egno_md.train.scales import measure_scales
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A finished training.
+
+    Attributes:
+        bundle: folder of the operator.
+        operator: ready for inference, on CPU.
+        summary: what `summary.json` says.
+    """
+
+    bundle: Path
+    operator: WindowOperator
+    summary: dict[str, Any]
+
+
+def run_train(
+    data: Path,
+    protocol: TrainProtocol,
+    out: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> Training:
+    """Train an operator on a store.
+
+    Args:
+        data: a store from `generate` or `load`.
+        protocol: window, network, optimisation.
+        out: for the bundle, checkpoints, metrics and the loss plot.
+        seed: of the weights and the batches.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        mode: see `open_output`; `resume` continues from the last checkpoint.
+        progress: who listens.
+
+    Raises:
+        DataError: the store lacks what training needs.
+        WindowMismatch: the window does not fit the frames.
+    """
+    progress = progress or Silent()
+    store = Store(data)
+    system = store.system()
+    window, sets = window_datasets(store, protocol)
+    request = {
+        "data": {"name": Path(data).name, "digest": store.manifest.digest, "frames": store.manifest.frames},
+        "protocol": protocol.model_dump(mode="json"),
+        "seed": seed,
+    }
+    output = open_output(out, "train", request, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return Training(out / "bundle", load_bundle(out / "bundle"), output.record["summary"])
+    torch.manual_seed(seed)
+    spacing = _spacing(store)
+    scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
+    operator = WindowOperator(_card(protocol, window, system, store, scales))
+    parameters = sum(p.numel() for p in operator.parameters())
+    progress.note(
+        f"{parameters:,} parameters, {len(sets['train']):,} training and "
+        f"{len(sets['validation']):,} validation windows"
+    )
+    result = fit(
+        operator,
+        sets["train"],
+        sets["validation"],
+        protocol,
+        out,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    errors = measure_errors(operator, sets["validation"])
+    validation = {
+        "f_mse": errors.f_mse,
+        "a_mse": errors.a_mse,
+        "velocity_error": errors.velocity_error[-1],
+    }
+    summary = {
+        "system": system.name,
+        "parameters": parameters,
+        "training_windows": len(sets["train"]),
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "best_step": result.best_step,
+        "stopped": result.stopped,
+        "seed": seed,
+        "validation": validation,
+    }
+    training = {
+        **summary,
+        "data": request["data"],
+        "protocol": request["protocol"],
+        "provenance": provenance(),
+    }
+    operator.card = operator.card.model_copy(update={"training": training})
+    save_bundle(out / "bundle", operator)
+    plot_training(read_metrics(out / "metrics.csv"), out)
+    write_json(out / "summary.json", summary)
+    output.finish(summary=summary)
+    return Training(out / "bundle", operator, summary)
+
+
+def window_datasets(
+    store: Store, protocol: TrainProtocol
+) -> tuple[Window, dict[str, WindowDataset]]:
+    """The windows of a store, split as the protocol says."""
+    window = protocol.window.window(_spacing(store))
+    return window, split_datasets(store, window, protocol.split, uses_forces(protocol))
+
+
+def split_datasets(
+    store: Store, window: Window, split: Split, with_forces: bool
+) -> dict[str, WindowDataset]:
+    """Train, validation and test windows of a store."""
+    spacing = _spacing(store)
+    stretches = split_stretches(list(store), split, window.offsets(spacing)[-1])
+    return {
+        name: WindowDataset(parts, window, spacing, with_forces=with_forces)
+        for name, parts in stretches.items()
+    }
+
+
+def uses_forces(protocol: TrainProtocol) -> bool:
+    """Whether the network has the force channel."""
+    return isinstance(protocol.network, Egno) and protocol.network.force_channel
+
+
+def _spacing(store: Store) -> float:
+    if store.manifest.spacing is None:
+        raise DataError(
+            f"{store.root}: its frames are not contiguous, so no window can be cut from them. "
+            "Use contiguous frames (revised MD17 files are scattered in time)."
+        )
+    return store.manifest.spacing
+
+
+def _card(
+    protocol: TrainProtocol, window: Window, system: System, store: Store, scales: Any
+) -> OperatorCard:
+    kelvin = store.manifest.provenance.get("protocol", {}).get("temperature")
+    return OperatorCard(
+        network=protocol.network,
+        time_points=window.time_points,
+        system=system.name,
+        digest=system.digest,
+        atomic_numbers=tuple(system.atomic_numbers.tolist()),
+        masses=tuple(system.masses.tolist()),
+        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+        scales=scales,
+        kelvin=None if kelvin is None else parse_quantity(kelvin, "temperature"),
+    )
