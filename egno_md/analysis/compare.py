@@ -12,7 +12,7 @@ from egno_md.analysis.geometry import (
     structure_findings,
     torsion_findings,
 )
-from egno_md.analysis.observable import Comparison
+from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison
 from egno_md.analysis.sides import Pair, Side, check_same_atoms
 
 GROUPS = (
@@ -59,4 +59,17 @@ def compare(reference: Side, rollout: Side, *, label: str = "rollout", seed: int
         distributions=found.distributions,
         series=found.series,
         unavailable=found.unavailable,
+        notes=_notes(found),
+    )
+
+
+def _notes(found: Findings) -> tuple[str, ...]:
+    torsions = [d for d in found.distributions if d.name.startswith("Torsion")]
+    slow = [d for d in torsions if d.verdict == NOT_ENOUGH_DATA]
+    if not slow:
+        return ()
+    return (
+        f"{len(slow)} of {len(torsions)} torsions moved too rarely to be judged. Mean angles, bond "
+        "lengths and energies depend on the basins visited, so that some differences below may "
+        "be differences of sampling, not of dynamics. Compare longer trajectories to tell.",
     )

@@ -12,7 +12,6 @@ from scipy.spatial.distance import jensenshannon
 
 from egno_md.analysis.histograms import Measure
 from egno_md.analysis.statistics import inefficiency
-from egno_md.analysis.structure import as_mdtraj
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 
@@ -30,6 +29,12 @@ JENSEN_SHANNON = Measure(
     "Root of the Jensen–Shannon divergence in bits of two histograms with 36 bins of 10°: "
     "0 where equal, 1 where disjoint (scipy.spatial.distance.jensenshannon, base 2).",
 )
+
+
+def as_mdtraj(trajectory: Trajectory, topology: mdtraj.Topology) -> mdtraj.Trajectory:
+    """Positions and topology as MDTraj wants them."""
+    positions = np.asarray(trajectory.positions, dtype=np.float32)
+    return mdtraj.Trajectory(positions, topology, time=trajectory.times)
 
 
 def neighbours(system: System) -> dict[int, list[int]]:

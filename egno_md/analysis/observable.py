@@ -144,7 +144,20 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A rollout held against a reference."""
+    """A rollout held against a reference.
+
+    Attributes:
+        label: how tables and figures call the rollout.
+        system: name of the system.
+        reference_sampling: how much of the reference there is.
+        rollout_sampling: how much of the rollout there is.
+        observables: one number each.
+        profiles: one number per bond, angle or atom.
+        distributions: h(r) and torsions.
+        series: for drawing.
+        unavailable: what could not be computed.
+        notes: what a reader must know before believing a verdict.
+    """
 
     label: str
     system: str
@@ -155,6 +168,7 @@ class Comparison:
     distributions: tuple[Distribution, ...]
     series: tuple[Series, ...]
     unavailable: tuple[Unavailable, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def verdicts(self) -> dict[Verdict, int]:
@@ -176,7 +190,11 @@ def comparison_from_json(content: dict[str, Any]) -> Comparison:
         "series": Series,
         "unavailable": Unavailable,
     }
-    values: dict[str, Any] = {"label": content["label"], "system": content["system"]}
+    values: dict[str, Any] = {
+        "label": content["label"],
+        "system": content["system"],
+        "notes": tuple(content["notes"]),
+    }
     for side in ("reference_sampling", "rollout_sampling"):
         values[side] = Sampling(**content[side])
     for key, kind in kinds.items():

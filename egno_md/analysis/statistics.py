@@ -29,12 +29,15 @@ Array = np.ndarray
 Chains = Sequence[Array]
 Statistic = Literal["mean", "width", "root mean"]
 
-RESAMPLES = 1000
+RESAMPLES = 500
 CONFIDENCE = 0.95
 SOKAL_WINDOW = 5.0
 BLOCK_INEFFICIENCIES = 3.0
-"""Block length over statistical inefficiency: the blocks' variance is then about
+"""Shortest block in statistical inefficiencies: the blocks' variance is then about
 a sixth too small, which Student's quantile at the number of blocks makes up for."""
+MOST_BLOCKS = 32
+"""Longer series are cut into longer, not more, blocks: slow modes that carry little
+of an observable's variance, but all of its error, then show between the blocks."""
 ENOUGH_SAMPLES = 10.0
 """Independent samples on each side below which no verdict is given."""
 RESOLUTION = 1e-6
@@ -124,8 +127,9 @@ def effective_samples(chains: Chains, g: float) -> float:
 
 
 def cut(chains: Chains, g: float) -> list[Array]:
-    """Contiguous blocks of equal length, as many as fit; a short chain is one block."""
-    length = max(int(np.ceil(BLOCK_INEFFICIENCIES * g)), 1)
+    """Contiguous blocks of at least 3 g frames, about 32 at most; a short chain is one."""
+    frames = sum(len(c) for c in chains)
+    length = max(int(np.ceil(max(BLOCK_INEFFICIENCIES * g, frames / MOST_BLOCKS))), 1)
     blocks: list[Array] = []
     for chain in chains:
         blocks += np.array_split(chain, max(len(chain) // length, 1))
@@ -226,7 +230,7 @@ def judge(a: Estimate, b: Estimate, noise_floor: float, members: int = 1) -> Dif
     if resolved:
         error = float(np.hypot(a.error, b.error))
         freedom = _welch(a, b)
-        reach = error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+        reach = float(error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
         interval = (delta - reach, delta + reach)
         if min(a.samples, b.samples) >= ENOUGH_SAMPLES:
             wide = error * stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * members), freedom)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import mdtraj
 import numpy as np
 from jaxtyping import Float
 
@@ -23,13 +22,6 @@ def heavy_atoms(system: System) -> Array:
     return heavy if len(heavy) >= 3 else np.arange(system.n_atoms)
 
 
-def as_mdtraj(trajectory: Trajectory, topology: mdtraj.Topology) -> mdtraj.Trajectory:
-    """Positions and topology; a copy, because MDTraj superposes in place."""
-    return mdtraj.Trajectory(
-        np.array(trajectory.positions, dtype=np.float32), topology, time=trajectory.times
-    )
-
-
 def mean_structure(system: System, chains: Sequence[Trajectory]) -> Float[Array, "atoms 3"]:
     """Mean over all frames after superposition of the heavy atoms on that mean.
 
@@ -39,20 +31,31 @@ def mean_structure(system: System, chains: Sequence[Trajectory]) -> Float[Array,
     Returns:
         nm, centred at the heavy atoms' centroid as the first frame has it.
     """
-    target = np.asarray(chains[0].positions[0], dtype=np.float32)
+    target = np.asarray(chains[0].positions[0], dtype=np.float64)
     for _ in range(MEAN_ITERATIONS):
-        summed = sum(c.sum(axis=0, dtype=np.float64) for c in superposed(system, chains, target))
-        target = np.asarray(summed / sum(len(c) for c in chains), dtype=np.float32)
+        target = np.concatenate(superposed(system, chains, target)).mean(axis=0)
     return target
 
 
 def superposed(
     system: System, chains: Sequence[Trajectory], target: Float[Array, "atoms 3"]
 ) -> list[Float[Array, "frames atoms 3"]]:
-    """Positions of each chain with the heavy atoms superposed on `target`, nm."""
-    frame = mdtraj.Trajectory(target[None], system.topology)
+    """Positions of each chain with the heavy atoms superposed on `target`, nm.
+
+    The rotation that minimises their RMSD (Kabsch 1976, Acta Cryst. A32, 922),
+    in double precision: MDTraj's single-precision quaternion iteration gives
+    up on some frames of small molecules and then leaves them unrotated.
+    """
     align = heavy_atoms(system)
-    return [as_mdtraj(c, system.topology).superpose(frame, atom_indices=align).xyz for c in chains]
+    centre = target[align].mean(axis=0)
+    moved = []
+    for chain in chains:
+        x = np.asarray(chain.positions, dtype=np.float64)
+        x = x - x[:, align].mean(axis=1, keepdims=True)
+        u, _, vt = np.linalg.svd(np.swapaxes(x[:, align], 1, 2) @ (target[align] - centre))
+        u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation, never a reflection
+        moved.append(x @ (u @ vt) + centre)
+    return moved
 
 
 def deviations(
@@ -76,7 +79,7 @@ def squared_fluctuations(
     a given frame instead).
     """
     aligned = superposed(system, chains, target)
-    mean = np.concatenate(aligned).mean(axis=0, dtype=np.float64)
+    mean = np.concatenate(aligned).mean(axis=0)
     return [((x - mean) ** 2).sum(-1) for x in aligned]
 
 

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from egno_md.analysis.statistics import Estimate, cut, effective_samples, inefficiency
+from egno_md.analysis.statistics import (
+    RESAMPLES,
+    Estimate,
+    cut,
+    effective_samples,
+    inefficiency,
+)
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import kinetic_energy, temperature
 
 Array = np.ndarray
-
-RESAMPLES = 1000
 
 
 def peculiar_velocities(system: System, trajectory: Trajectory) -> Float[Array, "frames atoms 3"]:

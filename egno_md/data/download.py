@@ -8,6 +8,7 @@ import logging
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pooch
 
@@ -167,6 +168,9 @@ def _check_sum(path: Path, expected: str | None) -> None:
 
 
 def _download(url: str, path: Path, expected: str | None) -> None:
+    downloader: Any = pooch.HTTPDownloader(
+        timeout=TIMEOUT, hooks={"response": _refuse_plain_redirect}
+    )
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -176,9 +180,7 @@ def _download(url: str, path: Path, expected: str | None) -> None:
             known_hash=None if expected is None else f"sha256:{expected}",
             fname=path.name,
             path=path.parent,
-            downloader=pooch.HTTPDownloader(
-                timeout=TIMEOUT, hooks={"response": _refuse_plain_redirect}
-            ),
+            downloader=downloader,
         )
     except OSError as error:  # includes everything that requests raises
         raise DataError(
@@ -196,5 +198,5 @@ def _download(url: str, path: Path, expected: str | None) -> None:
 
 def _refuse_plain_redirect(response: Any, *_: Any, **__: Any) -> None:
     """Called for every answer, before a redirection is followed."""
-    if response.next is not None:
-        require_https(response.next.url)
+    if response.is_redirect:
+        require_https(urljoin(response.url, response.headers["location"]))

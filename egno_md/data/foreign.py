@@ -50,15 +50,13 @@ class ForeignFile:
     @cached_property
     def topology(self) -> mdtraj.Topology:
         """Of the atoms wanted."""
-        if len(self.atoms) == self.file_topology.n_atoms:
-            return self.file_topology
-        return self.file_topology.subset(self.atoms)
+        return self.file_topology.subset(self.atoms.tolist())
 
     def __iter__(self) -> Iterator[Trajectory]:
         """Contiguous parts in order, unwrapped, of the atoms wanted.
 
         Raises:
-            DataError: the file ends early or holds NaN.
+            DataError: the file is empty, ends early or holds NaN.
         """
         done = 0
         frames = frames_at_once(self.file_topology.n_atoms)
@@ -74,6 +72,8 @@ class ForeignFile:
                 box=piece.box,
             )
             done = stop
+        if done == 0:
+            raise DataError(f"{self.path}: holds no frames.")
 
     def _times(self, start: int, stop: int) -> Array:
         if self.times is not None:
@@ -292,6 +292,6 @@ def _make_whole(piece: Piece, topology: mdtraj.Topology) -> Array:
     if topology.n_bonds == 0:
         return piece.positions
     whole = mdtraj.Trajectory(piece.positions.astype(np.float32), topology)
-    whole.unitcell_vectors = piece.box
+    whole.unitcell_vectors = None if piece.box is None else piece.box.astype(np.float32)
     whole.make_molecules_whole(inplace=True)
-    return whole.xyz
+    return np.asarray(whole.xyz)

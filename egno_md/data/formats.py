@@ -13,11 +13,11 @@ import re
 import struct
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mdtraj
 import numpy as np
@@ -52,6 +52,9 @@ class Piece:
     box: Float[Array, "frames 3 3"] | None = None
     velocities: Float[Array, "frames atoms 3"] | None = None
     forces: Float[Array, "frames atoms 3"] | None = None
+
+
+Pieces = Generator[Piece, None, None]
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,12 @@ def read_pieces(
             if found != topology.n_atoms:
                 raise DataError(_atoms_differ(path, found, topology.n_atoms))
             yield piece
-    finally:
+    except DataError:
         _guarded(path, pieces.close)
+        raise
 
 
-def _mdtraj_pieces(path: Path, topology: mdtraj.Topology, frames: int) -> Iterator[Piece]:
+def _mdtraj_pieces(path: Path, topology: mdtraj.Topology, frames: int) -> Pieces:
     for part in mdtraj.iterload(str(path), chunk=frames, top=topology):
         # MDTraj numbers frames with integers where the file has no times.
         is_numbered = part.time.dtype.kind in "iu"
@@ -135,7 +139,7 @@ def _mdtraj_pieces(path: Path, topology: mdtraj.Topology, frames: int) -> Iterat
         yield Piece(part.xyz, times, _real_box(part.unitcell_vectors))
 
 
-def _trr_pieces(path: Path, frames: int, contents: Contents) -> Iterator[Piece]:
+def _trr_pieces(path: Path, frames: int, contents: Contents) -> Pieces:
     with TRRTrajectoryFile(str(path)) as file:
         while True:
             # The public `read` leaves out velocities and forces.
@@ -147,10 +151,10 @@ def _trr_pieces(path: Path, frames: int, contents: Contents) -> Iterator[Piece]:
             yield Piece(positions, times.astype(np.float64), _real_box(box), velocities, forces)
 
 
-def _hdf5_pieces(path: Path, frames: int) -> Iterator[Piece]:
+def _hdf5_pieces(path: Path, frames: int) -> Pieces:
     with HDF5TrajectoryFile(str(path)) as file:
         for _ in range(0, len(file), frames):
-            data = file.read(n_frames=frames)
+            data: Any = file.read(n_frames=frames)
             times = None if data.time is None else np.asarray(data.time, dtype=np.float64)
             box = box_vectors(data.cell_lengths, data.cell_angles)
             yield Piece(np.asarray(data.coordinates), times, box, data.velocities)
@@ -174,7 +178,7 @@ def _inspect_trr(path: Path) -> Contents:
         while file.tell() < size:
             header = file.read(struct.calcsize(TRR_HEADER))
             magic, _, _, *sizes = struct.unpack(TRR_HEADER, header)
-            if magic != TRR_MAGIC:
+            if magic != TRR_MAGIC or min(sizes) < 0:
                 raise ValueError(f"frame {frames} has no TRR header")
             *blocks, atoms, _, _ = sizes
             positions_size, velocities_size, forces_size = blocks[-3:]
@@ -270,7 +274,6 @@ def _muted_stdout(path: Path) -> Iterator[None]:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
         yield
-        flush(None)
     finally:
         flush(None)
         os.dup2(saved, 1)

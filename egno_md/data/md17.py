@@ -131,7 +131,8 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the path of an MD17 .npz file.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: holds a single array. Give an MD17 .npz file.")
             keys = REVISED_KEYS if "coords" in file.files else ORIGINAL_KEYS

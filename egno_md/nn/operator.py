@@ -175,13 +175,15 @@ class WindowOperator(nn.Module):
     def _graph(self, batch: int, like: Tensor) -> Graph:
         key = (batch, str(like.device), like.dtype)
         if key not in self._graphs:
-            graph = self._template.repeat(batch)
-            self._graphs[key] = replace(
-                graph,
-                receivers=graph.receivers.to(like.device),
-                senders=graph.senders.to(like.device),
-                features=graph.features.to(like.device, like.dtype),
-            )
+            # kept for later calls, so never inference tensors, which autograd refuses
+            with torch.inference_mode(False):
+                graph = self._template.repeat(batch)
+                self._graphs[key] = replace(
+                    graph,
+                    receivers=graph.receivers.to(like.device),
+                    senders=graph.senders.to(like.device),
+                    features=graph.features.to(like.device, like.dtype),
+                )
         return self._graphs[key]
 
     def _check(self, start: Start) -> None:

@@ -19,16 +19,18 @@ TIME_EMBEDDING = 32
 @lru_cache(maxsize=64)
 def _transforms(points: int, modes: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Real matrices of rfft (``modes 2 points``) and irfft (``points modes 2``)."""
-    mode = torch.arange(modes, dtype=torch.float64)
-    point = torch.arange(points, dtype=torch.float64)
-    angle = 2 * math.pi * mode[:, None] * point[None] / points
-    forward = torch.stack([angle.cos(), -angle.sin()], dim=1)
-    weight = torch.full((modes,), 2.0 / points, dtype=torch.float64)
-    weight[0] = 1.0 / points
-    if points % 2 == 0 and modes == points // 2 + 1:
-        weight[-1] = 1.0 / points
-    inverse = torch.stack([angle.cos().T, -angle.sin().T], dim=2) * weight[None, :, None]
-    return forward.to(device, dtype), inverse.to(device, dtype)
+    # kept for later calls, so never inference tensors, which autograd refuses
+    with torch.inference_mode(False):
+        mode = torch.arange(modes, dtype=torch.float64)
+        point = torch.arange(points, dtype=torch.float64)
+        angle = 2 * math.pi * mode[:, None] * point[None] / points
+        forward = torch.stack([angle.cos(), -angle.sin()], dim=1)
+        weight = torch.full((modes,), 2.0 / points, dtype=torch.float64)
+        weight[0] = 1.0 / points
+        if points % 2 == 0 and modes == points // 2 + 1:
+            weight[-1] = 1.0 / points
+        inverse = torch.stack([angle.cos().T, -angle.sin().T], dim=2) * weight[None, :, None]
+        return forward.to(device, dtype), inverse.to(device, dtype)
 
 
 class SpectralMix(nn.Module):

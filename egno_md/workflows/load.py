@@ -111,7 +111,7 @@ def run_load(
         progress.note(f"{out} is complete already.")
         return Store(out)
     _clear(out)
-    manifest = new_manifest(matter, "load", opened.spacing, **request)
+    manifest = new_manifest(matter, "load", opened.spacing, request=request)
     writer = StoreWriter(out, manifest, matter.topology)
     _write(writer, chain([first], parts), opened, progress)
     output.finish(frames=writer.manifest.frames)
@@ -144,12 +144,22 @@ def _open(
     trajectory, atoms = read_md17(path, MD17_SPACING if spacing is None else spacing)
     if selection is not None:
         chosen = select_atoms(atoms, selection)
-        atoms = atoms.subset(chosen)
-        forces = None if trajectory.forces is None else trajectory.forces[:, chosen]
-        trajectory = replace(trajectory, positions=trajectory.positions[:, chosen], forces=forces)
+        atoms = atoms.subset(chosen.tolist())
+        trajectory = _choose(trajectory, chosen)
     frames = len(trajectory)
     even = frames > 1 and is_evenly_spaced(trajectory.times)
     return _Source(atoms, trajectory.spacing if even else None, False, _cut(trajectory), frames)
+
+
+def _choose(trajectory: Trajectory, atoms: np.ndarray) -> Trajectory:
+    """Some atoms only; the energy, which is of all of them, is kept only with all."""
+    has_all = len(atoms) == trajectory.positions.shape[1]
+    return replace(
+        trajectory,
+        positions=trajectory.positions[:, atoms],
+        forces=None if trajectory.forces is None else trajectory.forces[:, atoms],
+        potential_energy=trajectory.potential_energy if has_all else None,
+    )
 
 
 def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:

@@ -1,0 +1,61 @@
+"""How figures look: colours told apart by colour-blind readers, and one place to save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+REFERENCE = "#3b3b3b"
+ROLLOUTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Okabe and Ito 2008, https://jfly.uni-koeln.de/color."""
+MARKERS = ("o", "s", "^", "D")
+LINES = ("-", "--", "-.", ":")
+
+RC = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.4,
+    "svg.hashsalt": "egno-md",
+}
+DPI = 160
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches that no window will ever show."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `name`.svg and `name`.png, the same bytes for the same figure."""
+    with mpl.rc_context(RC):
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
+
+
+def colour(index: int) -> str:
+    """Of the rollout at `index`."""
+    return ROLLOUTS[index % len(ROLLOUTS)]
+
+
+def pad(axes: Axes, share: float = 0.08) -> None:
+    """Leave room above and below the data."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - share * (high - low), high + share * (high - low))

@@ -1,0 +1,102 @@
+"""Fixtures shared by all tests: small cards, small stores, the shared data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+import torch
+
+from egno_md.core.state import Trajectory
+from egno_md.core.system import System
+from egno_md.data.store import Store, StoreWriter, new_manifest
+from egno_md.md.build import load_system
+from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.operator import WindowOperator
+from egno_md.spec.train import Egno, PublishedEgno
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the checkout; never required."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no folder shared/data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ethanol() -> System:
+    return load_system("ethanol").system
+
+
+def make_card(system: System, network: Egno | PublishedEgno, length: float = 0.008) -> OperatorCard:
+    """A card with scales of ethanol at 500 K."""
+    return OperatorCard(
+        network=network,
+        time_points=tuple(length * (p + 1) / 4 for p in range(4)),
+        system=system.name,
+        digest=system.digest,
+        atomic_numbers=tuple(system.atomic_numbers.tolist()),
+        masses=tuple(system.masses.tolist()),
+        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+        scales=Scales(
+            length=0.1,
+            velocity=1.7,
+            acceleration=600.0,
+            position_residual=0.012,
+            velocity_residual=2.4,
+        ),
+        kelvin=500.0,
+    )
+
+
+def make_operator(
+    system: System, network: Egno | PublishedEgno | None = None, seed: int = 0
+) -> WindowOperator:
+    """An untrained operator."""
+    torch.manual_seed(seed)
+    network = network or Egno(kind="egno", layers=2, hidden=16, vectors=4)
+    return WindowOperator(make_card(system, network)).eval()
+
+
+def harmonic_trajectory(
+    system: System, frames: int, spacing: float = 0.0005, seed: int = 0, start: float = 0.0
+) -> Trajectory:
+    """Every atom on its own spring: exact positions, velocities, forces, energies."""
+    random = np.random.default_rng(seed)
+    omega = 300.0
+    amplitude = 0.005 * random.standard_normal((system.n_atoms, 3))
+    phase = random.uniform(0, 2 * np.pi, (system.n_atoms, 3))
+    times = start + spacing * np.arange(frames)
+    angle = omega * times[:, None, None] + phase
+    displacement = amplitude * np.cos(angle)
+    masses = system.masses[:, None]
+    return Trajectory(
+        positions=system.positions + displacement,
+        times=times,
+        velocities=-omega * amplitude * np.sin(angle),
+        forces=-masses * omega**2 * displacement,
+        potential_energy=0.5 * omega**2 * (masses * displacement**2).sum((1, 2)),
+    )
+
+
+@pytest.fixture(scope="session")
+def harmonic_store(tmp_path_factory: pytest.TempPathFactory, ethanol: System) -> Store:
+    """A store of twelve short contiguous stretches with the ethanol topology."""
+    root = tmp_path_factory.mktemp("harmonic") / "store"
+    manifest = new_manifest(
+        ethanol, "generate", 0.0005, seed=0, protocol={"temperature": "500 K"}
+    )
+    writer = StoreWriter(root, manifest, ethanol.topology)
+    for index in range(12):
+        writer.append(harmonic_trajectory(ethanol, 60, seed=index), f"segment-{index:03d}")
+    writer.finish()
+    return Store(root)

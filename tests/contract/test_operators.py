@@ -1,0 +1,172 @@
+"""One suite that every operator passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from egno_md.core.system import System
+from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.operator import Start, WindowOperator
+from egno_md.nn.symmetry import equivariance_residuals
+from egno_md.spec.train import Egno, PublishedEgno
+from tests.conftest import make_card, make_operator
+
+FLOAT32_RESIDUAL = 1e-5
+"""Relative to the largest predicted move: some tens of float32 roundings."""
+
+BATCH = 3
+
+NETWORKS = {
+    "egno": Egno(kind="egno"),
+    "egno-force-free": Egno(kind="egno", force_channel=False),
+    "egno-two-hop": Egno(kind="egno", edges="two-hop"),
+    "egno-direct": Egno(kind="egno", output="direct"),
+    "egno-squared": Egno(kind="egno", distances="squared"),
+    "egno-published-initialisation": Egno(kind="egno", initialisation="published"),
+    "egno-no-modes": Egno(kind="egno", modes=0),
+    "egno-published": PublishedEgno(kind="egno-published"),
+    "egno-published-complete": PublishedEgno(kind="egno-published", edges="complete"),
+}
+
+
+@pytest.fixture(params=NETWORKS, scope="module")
+def operator(request: pytest.FixtureRequest, ethanol: System) -> WindowOperator:
+    return make_operator(ethanol, NETWORKS[request.param])
+
+
+@pytest.fixture
+def start(ethanol: System) -> Start:
+    random = torch.Generator().manual_seed(1)
+    shape = (BATCH, ethanol.n_atoms, 3)
+    positions = torch.tensor(ethanol.positions, dtype=torch.float32)
+    return Start(
+        positions + 0.005 * torch.randn(shape, generator=random),
+        1.7 * torch.randn(shape, generator=random),
+        3e3 * torch.randn(shape, generator=random),
+    )
+
+
+def test_moved_input_gives_moved_output(operator: WindowOperator, start: Start) -> None:
+    residuals = equivariance_residuals(operator, start, np.random.default_rng(2))
+    assert residuals.keys() == {"rotation", "reflection", "translation"}
+    assert max(residuals.values()) <= FLOAT32_RESIDUAL
+
+
+def test_the_prediction_is_not_trivial(operator: WindowOperator, start: Start) -> None:
+    prediction = operator(start)
+    assert (prediction.positions - start.positions[:, None]).abs().max() > 1e-4
+    assert (prediction.positions[:, 0] - prediction.positions[:, -1]).abs().max() > 1e-5
+
+
+def test_permuted_atoms_give_permuted_output(
+    operator: WindowOperator, start: Start, ethanol: System
+) -> None:
+    order = np.random.default_rng(3).permutation(ethanol.n_atoms)
+    inverse = np.argsort(order)
+    card = operator.card.model_copy(
+        update={
+            "atomic_numbers": tuple(np.array(operator.card.atomic_numbers)[order].tolist()),
+            "masses": tuple(np.array(operator.card.masses)[order].tolist()),
+            "bonds": tuple((int(inverse[a]), int(inverse[b])) for a, b in operator.card.bonds),
+        }
+    )
+    permuted = WindowOperator(card)
+    permuted.load_state_dict(operator.state_dict())
+    moved = permuted(
+        Start(start.positions[:, order], start.velocities[:, order], start.forces[:, order])
+    )
+    plain = operator(start)
+    scale = (plain.positions - start.positions[:, None]).abs().max()
+    residual = (moved.positions - plain.positions[:, :, order]).abs().max() / scale
+    assert residual <= FLOAT32_RESIDUAL
+    speed = plain.velocities.abs().max()
+    assert (moved.velocities - plain.velocities[:, :, order]).abs().max() / speed <= FLOAT32_RESIDUAL
+
+
+def test_batched_frames_do_not_see_each_other(operator: WindowOperator, start: Start) -> None:
+    together = operator(start)
+    for index in range(BATCH):
+        part = slice(index, index + 1)
+        alone = operator(
+            Start(start.positions[part], start.velocities[part], start.forces[part])
+        )
+        scale = (alone.positions - start.positions[part][:, None]).abs().max()
+        assert (together.positions[part] - alone.positions).abs().max() / scale <= FLOAT32_RESIDUAL
+
+
+def test_saved_and_loaded_is_the_same_to_the_bit(
+    operator: WindowOperator, start: Start, tmp_path: Path
+) -> None:
+    save_bundle(tmp_path, operator)
+    loaded = load_bundle(tmp_path)
+    assert loaded.card == operator.card
+    assert torch.equal(loaded(start).positions, operator(start).positions)
+    assert torch.equal(loaded(start).velocities, operator(start).velocities)
+
+
+def test_trained_time_points_are_the_default(operator: WindowOperator, start: Start) -> None:
+    points = torch.tensor(operator.card.time_points, dtype=torch.float64)
+    assert torch.equal(operator(start).positions, operator(start, points).positions)
+
+
+def test_any_other_time_points_can_be_asked_for(operator: WindowOperator, start: Start) -> None:
+    points = torch.linspace(0.001, 0.008, 8, dtype=torch.float64)
+    prediction = operator(start, points)
+    assert prediction.positions.shape[1] == 8
+    assert torch.isfinite(prediction.positions).all()
+
+
+def test_double_precision_is_equivariant_to_rounding(
+    operator: WindowOperator, start: Start
+) -> None:
+    double = WindowOperator(operator.card)
+    double.load_state_dict(operator.state_dict())
+    residuals = equivariance_residuals(double.double(), start, np.random.default_rng(4))
+    assert max(residuals.values()) < 1e-11
+
+
+def test_short_times_are_right_by_construction(ethanol: System, start: Start) -> None:
+    operator = make_operator(ethanol, Egno(kind="egno"))
+    early = torch.tensor([1e-7], dtype=torch.float64)
+    prediction = operator(start, early)
+    expected = start.positions + 1e-7 * start.velocities
+    assert torch.allclose(prediction.positions[:, 0], expected, atol=1e-7)
+    assert torch.allclose(prediction.velocities[:, 0], start.velocities, atol=1e-3)
+
+
+def test_molecules_far_apart_do_not_interact_on_a_bonded_graph(ethanol: System) -> None:
+    network = Egno(kind="egno", edges="two-hop")
+    card = make_card(ethanol, network)
+    count = ethanol.n_atoms
+    pair = card.model_copy(
+        update={
+            "atomic_numbers": card.atomic_numbers * 2,
+            "masses": card.masses * 2,
+            "bonds": card.bonds + tuple((a + count, b + count) for a, b in card.bonds),
+        }
+    )
+    one, two = WindowOperator(card), WindowOperator(pair)
+    two.load_state_dict(one.state_dict())
+    random = torch.Generator().manual_seed(5)
+    x = torch.tensor(ethanol.positions, dtype=torch.float32)[None]
+    v, f = torch.randn(2, 1, count, 3, generator=random)
+    both = two(
+        Start(torch.cat([x, x + 10.0], 1), torch.cat([v, v.flip(1)], 1), torch.cat([f, f], 1))
+    )
+    alone = one(Start(x, v, f))
+    assert torch.allclose(both.positions[:, :, :count], alone.positions, atol=1e-5)
+
+
+def test_missing_forces_are_an_error_that_says_what_to_do(ethanol: System, start: Start) -> None:
+    from egno_md.core.errors import BundleMismatch
+
+    operator = make_operator(ethanol)
+    with pytest.raises(BundleMismatch, match="force channel"):
+        operator(replace(start, forces=None))
+    with pytest.raises(BundleMismatch, match="moves 9 atoms"):
+        operator(Start(start.positions[:, :5], start.velocities[:, :5], start.forces[:, :5]))
