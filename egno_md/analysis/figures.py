@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
 from egno_md.analysis.observable import Comparison, Distribution, Observable, Profile
@@ -18,6 +22,7 @@ from egno_md.analysis.style import LINES, MARKERS, RC, REFERENCE, colour, new_fi
 Comparisons = Sequence[Comparison]
 
 TORSIONS_DRAWN = 12
+WHISKERS = "whiskers: 95% interval of the difference, none where there are too few data"
 LABELLED_MEMBERS = 60
 """Bonds, angles or atoms up to which each is named on the axis."""
 
@@ -49,9 +54,9 @@ def draw_figures(comparisons: Comparisons, folder: Path) -> tuple[DrawnFigure, .
         ("torsions", "Torsion distributions", _torsions),
         ("temperature", "Temperature", _temperature),
         ("energy", "Energy over time", _energy),
-        ("rmsf", "Fluctuation of each atom", _rmsf),
-        ("bonds", "Bond lengths", lambda c: _deviations(c, "Bond length", 1e3, "pm")),
-        ("angles", "Angles", lambda c: _deviations(c, "Angle", 1.0, "°")),
+        ("rmsf", f"Fluctuation of each atom; {WHISKERS}", _rmsf),
+        ("bonds", f"Bond lengths; {WHISKERS}", lambda c: _deviations(c, "Bond length", 1e3, "pm")),
+        ("angles", f"Angles; {WHISKERS}", lambda c: _deviations(c, "Angle", 1.0, "°")),
     )
     drawn = []
     for name, title, draw in drawings:
@@ -65,10 +70,10 @@ def draw_figures(comparisons: Comparisons, folder: Path) -> tuple[DrawnFigure, .
 
 def _alt(title: str, comparisons: Comparisons) -> str:
     rollouts = " and ".join(c.label for c in comparisons)
-    return f"{title} of the reference and of {rollouts}, {comparisons[0].system}."
+    return f"{title.split(';')[0]} of the reference and of {rollouts}, {comparisons[0].system}."
 
 
-def _named(items: Sequence, name: str):
+def _named(items: Sequence, name: str) -> Any:
     return next((i for i in items if i.name == name), None)
 
 
@@ -274,10 +279,10 @@ def _name_members(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _shared_legend(figure: Figure, comparisons: Comparisons, note: str) -> None:
-    handles = [mpl.patches.Patch(color=REFERENCE, alpha=0.22, label="reference")]
+    handles: list[Artist] = [Patch(color=REFERENCE, alpha=0.22, label="reference")]
     handles += [
-        mpl.lines.Line2D([], [], color=colour(i), ls=LINES[i % 4], label=c.label)  # type: ignore[list-item]
+        Line2D([], [], color=colour(i), ls=LINES[i % 4], label=c.label)  # type: ignore[list-item]
         for i, c in enumerate(comparisons)
     ]
-    handles.append(mpl.lines.Line2D([], [], ls="", label=note))  # type: ignore[arg-type]
+    handles.append(Line2D([], [], ls="", label=note))  # type: ignore[arg-type]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import fft, stats
+from scipy import stats
+from scipy.fft import next_fast_len
 
 from egno_md.analysis.observable import (
     DIFFERENT,
@@ -38,6 +39,7 @@ a sixth too small, which Student's quantile at the number of blocks makes up for
 MOST_BLOCKS = 32
 """Longer series are cut into longer, not more, blocks: slow modes that carry little
 of an observable's variance, but all of its error, then show between the blocks."""
+BIAS_ROUNDS = 5
 ENOUGH_SAMPLES = 10.0
 """Independent samples on each side below which no verdict is given."""
 RESOLUTION = 1e-6
@@ -99,8 +101,8 @@ def autocorrelation(chains: Chains) -> Array:
     summed, counts = np.zeros(longest), np.zeros(longest)
     for chain in chains:
         n = len(chain)
-        padded = fft.rfft(chain - mean, fft.next_fast_len(2 * n))
-        summed[:n] += fft.irfft(np.abs(padded) ** 2, fft.next_fast_len(2 * n))[:n]
+        padded = np.fft.rfft(chain - mean, next_fast_len(2 * n))
+        summed[:n] += np.fft.irfft(np.abs(padded) ** 2, next_fast_len(2 * n))[:n]
         counts[:n] += np.arange(n, 0, -1)
     covariance = summed / counts
     if covariance[0] <= (RESOLUTION * max(abs(mean), RESOLUTION)) ** 2:
@@ -113,11 +115,26 @@ def inefficiency(chains: Chains) -> float:
 
     The sum ends at the first lag beyond 5 τ, τ = g/2 (Sokal's window), or with
     the chain; a value near the chain's length means that it is not resolved.
+
+    Taking deviations from the sample's own mean lowers every correlation by
+    about g/N; it is put back before summing, in a few rounds, without which
+    short series would look better sampled than they are.
     """
-    cumulated = 2.0 * np.cumsum(autocorrelation(chains)) - 1.0
-    lags = np.arange(len(cumulated))
-    beyond = lags >= SOKAL_WINDOW * np.maximum(cumulated, 1.0) / 2
-    last = int(np.argmax(beyond)) if beyond.any() else len(cumulated) - 1
+    rho = autocorrelation(chains)
+    frames = sum(len(c) for c in chains)
+    g = _windowed_sum(rho)
+    for _ in range(BIAS_ROUNDS):
+        if g == 1.0:
+            break
+        lost = g / frames
+        g = _windowed_sum((rho + lost) / (1.0 + lost))
+    return g
+
+
+def _windowed_sum(rho: Array) -> float:
+    cumulated = 2.0 * np.cumsum(rho) - 1.0
+    beyond = np.arange(len(rho)) >= SOKAL_WINDOW * np.maximum(cumulated, 1.0) / 2
+    last = int(np.argmax(beyond)) if beyond.any() else len(rho) - 1
     return float(max(cumulated[last], 1.0))
 
 

@@ -25,6 +25,9 @@ PS_PER_FS = 1e-3
 KJ_PER_HARTREE = 2625.4996394799
 NANOMETRE_PER_BOHR = 0.0529177210903
 
+DIGITS = 14
+"""Significant digits of a quantity, in and out."""
+
 Dimension = Literal["time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"]
 
 _INTERNAL: dict[Dimension, tuple[str, str]] = {
@@ -83,7 +86,8 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
         ) from None
     if not np.isfinite(value):
         raise SpecError(f"{text!r} is not finite. Write a {dimension} such as '{example}'.")
-    return value
+    # unit factors leave a rounding behind: 0.5 angstrom is 0.05 nm, not 0.05000000000000001
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _is_number(text: str) -> bool:
@@ -97,11 +101,11 @@ def _is_number(text: str) -> bool:
 def format_quantity(value: float, dimension: Dimension) -> str:
     """Write an internal value with its unit, such that `parse_quantity` reads it back."""
     if dimension == "time" and 0 < abs(value) < 1:
-        return f"{value * 1e3:.12g} fs"
+        return f"{value * 1e3:.{DIGITS}g} fs"
     if dimension == "time" and abs(value) >= 1000:
-        return f"{value * 1e-3:.12g} ns"
+        return f"{value * 1e-3:.{DIGITS}g} ns"
     unit = _INTERNAL[dimension][0].replace("1/", "/")
-    return f"{value:.12g} {unit}"
+    return f"{value:.{DIGITS}g} {unit}"
 
 
 def whole_multiple(total: float, part: float, what: str, part_name: str) -> int:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
 import tables
 from mdtraj.formats import HDF5TrajectoryFile
+from mdtraj.utils import box_vectors_to_lengths_and_angles, lengths_and_angles_to_box_vectors
 
-from egno_md.core.errors import DataError
+from egno_md.core.errors import DataError, OutputError
 from egno_md.core.state import Trajectory
 from egno_md.core.units import kinetic_energy, temperature
 
@@ -28,8 +30,27 @@ def write_hdf5(
     masses: np.ndarray,
     degrees_of_freedom: int,
 ) -> None:
-    """Write a whole file, or nothing: a partial file never has its final name."""
+    """Write a whole file, or nothing: a partial file never has its final name.
+
+    Raises:
+        OutputError: the disk is full or read-only.
+    """
     partial = path.with_suffix(".partial.h5")
+    try:
+        _write(partial, trajectory, topology, masses, degrees_of_freedom)
+        os.replace(partial, path)
+    except (OSError, tables.HDF5ExtError) as error:
+        reason = getattr(error, "strerror", None) or "is the disk full?"
+        raise OutputError(f"{path}: cannot be written: {reason}.") from None
+
+
+def _write(
+    partial: Path,
+    trajectory: Trajectory,
+    topology: mdtraj.Topology,
+    masses: np.ndarray,
+    degrees_of_freedom: int,
+) -> None:
     lengths, angles = box_lengths_and_angles(trajectory.box)
     velocities = trajectory.velocities
     kinetic = kelvin = None
@@ -62,7 +83,6 @@ def write_hdf5(
             handle.create_carray(GROUP, "forces", obj=trajectory.forces.astype(np.float32))
         if trajectory.box is not None:
             handle.create_array(GROUP, "box", np.asarray(trajectory.box, dtype=np.float64))
-    os.replace(partial, path)
 
 
 def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
@@ -75,7 +95,7 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
         raise DataError(f"{path}: no such file.")
     try:
         with HDF5TrajectoryFile(str(path), "r") as file:
-            data = file.read()
+            data: Any = file.read()
             topology = file.topology
             handle = file.root._v_file
             extra = {
@@ -111,7 +131,7 @@ def box_lengths_and_angles(
     """Box vectors ``(frames, 3, 3)`` as MDTraj's lengths (nm) and angles (degrees)."""
     if box is None:
         return None, None
-    values = mdtraj.utils.box_vectors_to_lengths_and_angles(box[:, 0], box[:, 1], box[:, 2])
+    values = box_vectors_to_lengths_and_angles(box[:, 0], box[:, 1], box[:, 2])
     columns = np.stack(values, axis=1).astype(np.float32)
     return columns[:, :3], columns[:, 3:]
 
@@ -120,7 +140,7 @@ def box_vectors(lengths: np.ndarray | None, angles: np.ndarray | None) -> np.nda
     """MDTraj's lengths and angles as box vectors ``(frames, 3, 3)``, nm."""
     if lengths is None or angles is None or not np.any(lengths):
         return None
-    columns = mdtraj.utils.lengths_and_angles_to_box_vectors(*lengths.T, *angles.T)
+    columns = lengths_and_angles_to_box_vectors(*lengths.T, *angles.T)
     return np.stack(columns, axis=1)
 
 

@@ -133,6 +133,8 @@ class Store:
             limit: read no more shards than this.
         """
         shards = [s for s in self.manifest.shards if s.chain == name][:limit]
+        if not shards:
+            raise DataError(f"{self.root}: no chain '{name}'. It has {', '.join(self.chains)}.")
         return join([self._read(s) for s in shards])
 
     def __iter__(self) -> Iterator[Trajectory]:
@@ -236,8 +238,11 @@ def read_manifest(root: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise DataError(f"{path}: not in the format '{FORMAT}'.")
-        shards = tuple(Shard(**s) for s in content.pop("shards"))
-        masses = tuple(content.pop("masses"))
+        shards = tuple(
+            Shard(str(s["file"]), str(s["chain"]), int(s["frames"]), float(s["start"]), float(s["stop"]))
+            for s in content.pop("shards")
+        )
+        masses = tuple(float(m) for m in content.pop("masses"))
         return Manifest(**content, shards=shards, masses=masses)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged manifest ({error}). Generate the store again.") from None

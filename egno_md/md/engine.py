@@ -34,6 +34,7 @@ class OpenMMEngine:
         seed: of OpenMM's random streams; 0 is refused (OpenMM takes it as "any").
         platform: an OpenMM platform name, or ``"auto"``.
         thermostat: `langevin` (OBABO, velocities on the step) or `langevin-middle`.
+        nve_timestep: ps, of NVE dynamics; `timestep` by default.
 
     Raises:
         SpecError: the platform is not available here.
@@ -49,13 +50,15 @@ class OpenMMEngine:
         seed: int,
         platform: str = "auto",
         thermostat: Literal["langevin", "langevin-middle"] = "langevin",
+        nve_timestep: float | None = None,
     ) -> None:
         self.built = built
         self.timestep = timestep
+        self._timesteps = {NVE: nve_timestep or timestep, NVT: timestep}
         self.kelvin = kelvin
         seed = seed % (2**31 - 2) + 1
         self._integrator = openmm.CompoundIntegrator()
-        self._integrator.addIntegrator(velocity_verlet(timestep))
+        self._integrator.addIntegrator(velocity_verlet(self._timesteps[NVE]))
         if thermostat == "langevin":
             self._integrator.addIntegrator(langevin(timestep, kelvin, friction, seed))
         else:
@@ -134,7 +137,7 @@ class OpenMMEngine:
         frames: list[Frame] = []
         for count in range(1, steps // every + 1):
             self._step(every)
-            time = origin + count * every * self.timestep
+            time = origin + count * every * self._timesteps[ensemble]
             frames.append(replace(self.read(), time=time))
         self._check_potential()
         trajectory = _stack(frames)
@@ -157,7 +160,8 @@ class OpenMMEngine:
         Raises:
             WindowMismatch: the length is no whole number of timesteps per point.
         """
-        every = whole_multiple(length / points, self.timestep, "the time point", "timesteps")
+        timestep = self._timesteps[NVE]
+        every = whole_multiple(length / points, timestep, "the time point", "timesteps")
         self.load(frame)
         return self.run(every * points, every, ensemble=NVE)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from egno_md.core.state import Trajectory, join
+from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVE, NVT, OpenMMEngine
@@ -46,6 +46,7 @@ def new_engine(built: BuiltSystem, protocol: GenerateProtocol, seed: int) -> Ope
         seed=seed,
         platform=protocol.platform,
         thermostat=sampling.integrator if isinstance(sampling, Nvt) else "langevin",
+        nve_timestep=protocol.sampling_timestep,
     )
 
 
@@ -59,8 +60,9 @@ def total_steps(protocol: GenerateProtocol) -> int:
     equilibration = round(protocol.equilibration / protocol.timestep)
     match protocol.sampling:
         case NveSegments() as s:
-            per_segment = s.segment_length + s.decorrelation
-            return equilibration + s.segments * round(per_segment / protocol.timestep)
+            segment = round(s.segment_length / protocol.sampling_timestep)
+            between = round(s.decorrelation / protocol.timestep)
+            return equilibration + s.segments * (segment + between)
         case Nvt() as s:
             return equilibration + round(s.length / protocol.timestep)
 
@@ -100,8 +102,8 @@ def generate(
 def _segments(
     engine: OpenMMEngine, protocol: GenerateProtocol, sampling: NveSegments, done: int
 ) -> Iterator[Piece]:
-    every = round(sampling.frame_spacing / protocol.timestep)
-    steps = round(sampling.segment_length / protocol.timestep)
+    every = round(sampling.frame_spacing / protocol.sampling_timestep)
+    steps = round(sampling.segment_length / protocol.sampling_timestep)
     between = round(sampling.decorrelation / protocol.timestep)
     for index in range(done, sampling.segments):
         engine.skip(between)
@@ -109,6 +111,7 @@ def _segments(
         engine.load(_at_rest(engine, engine.read()))
         first = engine.read()
         trajectory = _with_first(first, engine.run(steps, every, ensemble=NVE))
+        trajectory = _stored(trajectory, protocol)
         engine.restore(parent)
         yield Piece(f"segment-{index:05d}", trajectory, parent, steps + between)
 
@@ -128,18 +131,13 @@ def _continuous(
         count = min(per_piece, frames - index * per_piece)
         trajectory = engine.run(count * every, every, ensemble=NVT)
         if not on_step:
-            trajectory = Trajectory(
-                trajectory.positions,
-                trajectory.times,
-                forces=trajectory.forces,
-                potential_energy=trajectory.potential_energy,
-                box=trajectory.box,
-            )
+            trajectory = replace(trajectory, velocities=None)
         start = protocol.equilibration + index * per_piece * sampling.frame_spacing
         times = start + sampling.frame_spacing * np.arange(1, count + 1)
-        trajectory = _retimed(trajectory, times)
+        trajectory = replace(trajectory, times=times)
         checkpoint = engine.checkpoint()
         engine.restore(checkpoint)
+        trajectory = _stored(trajectory, protocol)
         yield Piece("nvt", trajectory, checkpoint, count * every)
 
 
@@ -148,27 +146,24 @@ def _blocks(steps: int, size: int) -> Iterator[int]:
         yield min(size, steps - begin)
 
 
-def _at_rest(engine: OpenMMEngine, frame):  # noqa: ANN001, ANN202 - Frame to Frame
-    """The frame without centre-of-mass motion, which NVE would carry for ever."""
-    from dataclasses import replace
+def _stored(trajectory: Trajectory, protocol: GenerateProtocol) -> Trajectory:
+    return trajectory if protocol.store_forces else replace(trajectory, forces=None)
 
+
+def _at_rest(engine: OpenMMEngine, frame: Frame) -> Frame:
+    """The frame without centre-of-mass motion, which NVE would carry for ever."""
     masses = engine.system.masses
     return replace(frame, velocities=frame.velocities - masses @ frame.velocities / masses.sum())
 
 
-def _with_first(frame, trajectory: Trajectory) -> Trajectory:  # noqa: ANN001
+def _with_first(frame: Frame, trajectory: Trajectory) -> Trajectory:
     first = Trajectory(
         positions=frame.positions[None],
         times=np.array([frame.time]),
         velocities=frame.velocities[None],
-        forces=frame.forces[None],
+        forces=None if frame.forces is None else frame.forces[None],
         potential_energy=np.array([frame.potential_energy]),
         box=None if frame.box is None else frame.box[None],
     )
     return join([first, trajectory])
 
-
-def _retimed(trajectory: Trajectory, times: np.ndarray) -> Trajectory:
-    from dataclasses import replace
-
-    return replace(trajectory, times=times)

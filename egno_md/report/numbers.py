@@ -13,14 +13,16 @@ def number(value: Any, digits: int = 3) -> str:
         return NONE if value is None else str(value)
     if isinstance(value, int):
         return f"{value:,}".replace(",", "\u202f")
+    if value == 0:
+        return "0"
     size = abs(value)
-    if size != 0 and (size < 1e-3 or size >= 1e6):
+    if size < 1e-3 or size >= 1e6:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        return f"{mantissa.replace('-', '−')}\u00b7\u200910{raised}".replace("\u00b7\u2009", "·")
+        return f"{mantissa.replace('-', '−')}·10{raised}"
     whole = len(str(int(size))) if size >= 1 else 0
     places = max(digits - whole, 0)
-    if 0 < size < 1:
+    if size < 1:
         places = digits + f"{size:.6f}"[2:].find(next(c for c in f"{size:.6f}"[2:] if c != "0"))
     return f"{value:.{places}f}".replace("-", "−")
 

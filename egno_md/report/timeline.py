@@ -6,11 +6,14 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from egno_md.report.folders import Folder
 
@@ -22,7 +25,7 @@ KINDS = {
     "stop": ("#000000", "X", "stopped"),
 }
 """Colours of Okabe and Ito 2008, with a marker each for readers who see none."""
-FONT = {
+FONT: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,10 +69,7 @@ def draw_timeline(folders: Sequence[Folder]) -> Picture | None:
             _energy_errors(energy, folder)
             _kinds(kinds, folder)
         rows[-1].set_xlabel("simulated time  /  ps")
-        handles = [
-            mpl.lines.Line2D([], [], ls="", marker=m, color=c, label=t)
-            for c, m, t in KINDS.values()
-        ]
+        handles = [Line2D([], [], ls="", marker=m, color=c, label=t) for c, m, t in KINDS.values()]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(KINDS))
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
@@ -85,7 +85,7 @@ def _count(folder: Folder) -> dict[str, int]:
     return {k: found.count(k) for k in KINDS}
 
 
-def _energy_errors(axes: mpl.axes.Axes, folder: Folder) -> None:
+def _energy_errors(axes: Axes, folder: Folder) -> None:
     known = False
     for kind, (colour, marker, _) in KINDS.items():
         points = [
@@ -102,14 +102,18 @@ def _energy_errors(axes: mpl.axes.Axes, folder: Folder) -> None:
         axes.text(0.5, 0.5, "no energies were checked", transform=axes.transAxes, ha="center")
         axes.set_yticks([])
     else:
-        # Broken windows lie decades above thermal noise; both must be seen.
-        size = np.abs([e["energy_error"] for e in folder.events if e.get("energy_error") is not None])
-        axes.set_yscale("symlog", linthresh=max(float(np.median(size)) * 10, 1e-3))
+        # Broken windows may lie decades above thermal noise; both must be seen.
+        size = np.abs(
+            [e["energy_error"] for e in folder.events if e.get("energy_error") is not None]
+        )
+        linear = max(10 * float(np.median(size)), 1e-3)
+        if size.max() > 10 * linear:
+            axes.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(linear)))
     axes.set_ylabel("energy error\n/  kJ/mol")
     axes.set_title(folder.label, loc="left", fontsize=9.5, fontweight="bold")
 
 
-def _kinds(axes: mpl.axes.Axes, folder: Folder) -> None:
+def _kinds(axes: Axes, folder: Folder) -> None:
     order = list(KINDS)[::-1]
     for place, kind in enumerate(order):
         times = [e["time"] for e in folder.events if e.get("kind") == kind]

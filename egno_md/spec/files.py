@@ -107,7 +107,8 @@ def _set(content: dict, dotted: str, value: object) -> None:
 
 
 def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> str:
-    problem = error.errors()[0]
+    # a misspelt key is also a missing one: the misspelling is what helps
+    problem = min(error.errors(), key=lambda e: e["type"] == "missing")
     location = [str(part) for part in problem["loc"]]
     key, allowed = _readable(location, model)
     match problem["type"]:

@@ -17,6 +17,8 @@ class NveSegments(Spec):
     """NVE velocity-Verlet segments branched off an NVT parent.
 
     A deterministic operator learns a deterministic map, so it trains on these.
+    `timestep` is that of the segments; the parent's by default. The energy
+    error of velocity Verlet grows as its square.
     """
 
     kind: Literal["nve-segments"]
@@ -24,6 +26,7 @@ class NveSegments(Spec):
     segment_length: Time
     decorrelation: Time
     frame_spacing: Time
+    timestep: Time | None = None
 
 
 class Nvt(Spec):
@@ -52,10 +55,16 @@ class GenerateProtocol(Spec):
     platform: PlatformName = "auto"
     store_forces: bool = True
 
+    @property
+    def sampling_timestep(self) -> float:
+        """Timestep of what is stored, ps."""
+        own = self.sampling.timestep if isinstance(self.sampling, NveSegments) else None
+        return own or self.timestep
+
     @model_validator(mode="after")
     def _whole_steps(self) -> GenerateProtocol:
         sampling = self.sampling
-        durations = {"sampling.frame_spacing": (sampling.frame_spacing, self.timestep)}
+        durations = {"sampling.frame_spacing": (sampling.frame_spacing, self.sampling_timestep)}
         if self.equilibration > 0:
             durations["equilibration"] = (self.equilibration, self.timestep)
         if isinstance(sampling, NveSegments):
@@ -69,7 +78,7 @@ class GenerateProtocol(Spec):
                     total,
                     part,
                     name,
-                    "timesteps" if part == self.timestep else "frame spacings",
+                    "frame spacings" if part == sampling.frame_spacing else "timesteps",
                 )
             except WindowMismatch as error:
                 raise ValueError(error.args[0]) from None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
 
 from egno_md.analysis.compare import compare
 from egno_md.analysis.figures import DrawnFigure, draw_figures
-from egno_md.analysis.observable import Comparison
+from egno_md.analysis.observable import Comparison, comparison_from_json
 from egno_md.analysis.sides import Side, check_same_atoms
 from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
@@ -39,6 +41,10 @@ class CompareResult:
     out: Path
     comparisons: tuple[Comparison, ...]
     figures: tuple[DrawnFigure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdicts in short; comparison.json has everything."""
+        return {"out": str(self.out), "verdicts": {c.label: c.verdicts for c in self.comparisons}}
 
 
 def run_compare(
@@ -87,6 +93,9 @@ def run_compare(
         "seed": seed,
     }
     output = open_output(out, "compare", request, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return read_comparison(out)
     comparisons = []
     for number, (label, side) in enumerate(zip(labels, sides, strict=True)):
         progress.update(number, len(sides), label)
@@ -106,6 +115,23 @@ def run_compare(
     progress.update(len(sides), len(sides), "done")
     output.finish(verdicts={c.label: c.verdicts for c in comparisons})
     return CompareResult(out, tuple(comparisons), figures)
+
+
+def read_comparison(out: Path) -> CompareResult:
+    """Read what an earlier `run_compare` wrote.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        content = json.loads((out / COMPARISON).read_text(encoding="utf-8"))
+        comparisons = tuple(comparison_from_json(c) for c in content["rollouts"])
+        return CompareResult(out, comparisons, tuple(DrawnFigure(**f) for f in content["figures"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{out / COMPARISON}: missing or damaged ({type(error).__name__}). "
+            "Compare again with --overwrite."
+        ) from None
 
 
 def read_side(path: Path, topology: Path | None = None) -> Side:
@@ -139,7 +165,9 @@ def _store_folder(path: Path) -> Path:
 
 
 def _read_with_mdtraj(path: Path, topology: Path | None) -> tuple[Trajectory, mdtraj.Topology]:
-    needed = {} if topology is None or path.suffix == ".pdb" else {"top": str(topology)}
+    needed: dict[str, Any] = (
+        {} if topology is None or path.suffix == ".pdb" else {"top": str(topology)}
+    )
     try:
         loaded = mdtraj.load(str(path), **needed)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:

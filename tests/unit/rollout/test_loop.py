@@ -1,0 +1,204 @@
+"""The window loop with an engine whose answers are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.ports import Refinement
+from egno_md.core.state import Frame, Trajectory
+from egno_md.core.system import System
+from egno_md.data.store import Store, new_manifest
+from egno_md.rollout.checks import Checker
+from egno_md.rollout.controller import Controller, RunningTemperature
+from egno_md.rollout.loop import Replica, WindowLoop
+from egno_md.rollout.recorder import EVENTS, Recorder, load_state
+from egno_md.rollout.surrogate import Surrogate
+from egno_md.rollout.thermostat import LangevinKicks
+from egno_md.spec.propagate import Policy, Tolerances
+from tests.conftest import make_operator
+
+KELVIN = 300.0
+STIFFNESS = 2e4
+
+
+@dataclass
+class Springs:
+    """Every atom tied to its place: an exact engine that costs nothing."""
+
+    home: np.ndarray
+    masses: np.ndarray
+    calls: list[str] = field(default_factory=list)
+    fails: bool = False
+
+    def evaluate(self, frame: Frame) -> Frame:
+        self.calls.append("evaluate")
+        if self.fails:
+            raise PotentialError("springs broke")
+        moved = frame.positions - self.home
+        energy = 0.5 * STIFFNESS * float((moved**2).sum())
+        return replace(frame, forces=-STIFFNESS * moved, potential_energy=energy)
+
+    def window(self, frame: Frame, length: float, points: int = 1) -> Trajectory:
+        self.calls.append(f"window {points}")
+        times = frame.time + length * np.arange(1, points + 1) / points
+        omega = np.sqrt(STIFFNESS / self.masses)[:, None]
+        moved = frame.positions - self.home
+        angle = omega * (times - frame.time)[:, None, None]
+        x = self.home + moved * np.cos(angle) + frame.velocities / omega * np.sin(angle)
+        v = frame.velocities * np.cos(angle) - moved * omega * np.sin(angle)
+        frames = [self.evaluate(Frame(a, b)) for a, b in zip(x, v, strict=True)]
+        energies = np.array([f.potential_energy for f in frames])
+        return Trajectory(x, times, v, np.stack([f.forces for f in frames]), energies)
+
+
+@dataclass
+class Healer:
+    home: np.ndarray
+
+    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
+        return Refinement(replace(frame, positions=self.home, potential_energy=0.0), 1, 0.0, 0.0)
+
+
+def make_loop(system: System, policy: Policy, *, seed: int = 0, check_every: int = 1, **tolerances) -> WindowLoop:  # noqa: ANN003
+    return WindowLoop(
+        surrogate=Surrogate(make_operator(system, seed=seed), system.masses),
+        reference=Springs(system.positions, system.masses),
+        controller=Controller(policy, Tolerances(**tolerances), KELVIN, KELVIN, 24),
+        checker=Checker.of(system, system.positions),
+        refiner=lambda: Healer(system.positions),
+        thermostat=LangevinKicks(KELVIN, 5.0, system.masses),
+        kelvin=KELVIN,
+        check_every=check_every,
+    )
+
+
+def make_replicas(system: System, count: int = 2) -> list[Replica]:
+    freedom = {"all": 24.0, "C": 5.0, "O": 2.0, "H": 18.0}
+    replicas = []
+    for index in range(count):
+        random = np.random.default_rng([1, index])
+        frame = Frame(system.positions, 0.5 * random.standard_normal((9, 3)))
+        replicas.append(Replica(frame, random, RunningTemperature(freedom)))
+    return replicas
+
+
+def run(loop: WindowLoop, replicas: list[Replica], windows: int) -> list[str]:
+    return [e.kind for w in range(windows) for _, e, _ in loop.advance(replicas, w)]
+
+
+def test_generous_tolerances_accept_every_window(ethanol: System) -> None:
+    loop = make_loop(ethanol, "fallback", energy=1e6, temperature=1e6, force="1e9 kJ/mol/nm", bond="9 nm")
+    replicas = make_replicas(ethanol)
+    assert set(run(loop, replicas, 5)) == {"accept"}
+    assert loop.tally.events["accept"] == 10
+    assert all(r.frame.time == pytest.approx(0.04) for r in replicas)
+    assert loop.tally.seconds["network"] > 0
+
+
+def test_impossible_tolerances_give_back_exact_md(ethanol: System) -> None:
+    loop = make_loop(ethanol, "fallback", energy=1e-12)
+    replicas = make_replicas(ethanol)
+    assert set(run(loop, replicas, 5)) == {"fallback"}
+    energies = [loop.checker.total_energy(r.frame) for r in replicas]
+    assert all(np.isfinite(energies))
+
+
+def test_nve_fallback_conserves_the_energy_of_the_engine(ethanol: System) -> None:
+    loop = replace(make_loop(ethanol, "fallback", energy=1e-12), thermostat=None)
+    replicas = make_replicas(ethanol, 1)
+    before = loop.checker.total_energy(loop.reference.evaluate(replicas[0].frame))
+    run(loop, replicas, 20)
+    assert loop.checker.total_energy(replicas[0].frame) == pytest.approx(before, rel=1e-9)
+
+
+def test_refine_policy_repairs_the_end(ethanol: System) -> None:
+    loop = make_loop(ethanol, "refine", energy=1e-12)
+    replicas = make_replicas(ethanol, 1)
+    assert run(loop, replicas, 1) == ["refine"]
+    np.testing.assert_array_equal(replicas[0].frame.positions, ethanol.positions)
+
+
+def test_off_never_checks_but_force_channels_are_fed(ethanol: System) -> None:
+    loop = make_loop(ethanol, "off", energy=1e-12)
+    assert set(run(loop, make_replicas(ethanol, 1), 4)) == {"accept"}
+    assert len(loop.reference.calls) == 5
+
+
+def test_one_force_call_serves_the_check_and_the_next_window(ethanol: System) -> None:
+    loop = make_loop(ethanol, "monitor", energy=1e6)
+    run(loop, make_replicas(ethanol, 1), 6)
+    assert loop.reference.calls == ["evaluate"] * 7
+
+
+def test_a_failing_potential_stops_with_its_reason_not_an_exception(ethanol: System) -> None:
+    loop = make_loop(ethanol, "fallback", energy=1e6)
+    replicas = make_replicas(ethanol, 1)
+    run(loop, replicas, 1)
+    loop.reference.fails = True
+    assert run(loop, replicas, 2) == ["stop"]
+    assert replicas[0].stop_reason == "springs broke"
+    assert loop.tally.events["stop"] == 1
+
+
+def test_a_stopped_replica_leaves_the_others_running(ethanol: System) -> None:
+    loop = make_loop(ethanol, "monitor", energy=1e6, force="1e9 kJ/mol/nm", bond="9 nm")
+    replicas = make_replicas(ethanol, 3)
+    replicas[1].stop_reason = "earlier"
+    indices = [i for i, _, _ in loop.advance(replicas, 0)]
+    assert indices == [0, 2]
+
+
+def test_a_prefix_is_completed_by_md_to_the_window_grid(ethanol: System) -> None:
+    loop = make_loop(ethanol, "fallback", energy=1e6, force="1e9 kJ/mol/nm", bond="9 nm")
+    replica = make_replicas(ethanol, 1)[0]
+    start = loop.reference.evaluate(replica.frame)
+    proposal = loop.surrogate.advance(start)
+    from egno_md.core.ports import Accept
+
+    trajectory, kind, reason = loop._carry_out(Accept(1), start, proposal, proposal[-1], replica)
+    assert (kind, reason) == ("prefix", "2 of 4")
+    np.testing.assert_allclose(trajectory.times, proposal.times)
+    np.testing.assert_array_equal(trajectory.positions[:2], proposal.positions[:2])
+    assert loop.reference.calls.count("window 2") == 1
+
+
+def test_a_resumed_recording_equals_an_unbroken_one(ethanol: System, tmp_path: Path) -> None:
+    manifest = new_manifest(ethanol, "propagate", 0.008)
+
+    def record(root: Path, windows: int, flush: int, stop_after: int | None = None) -> None:
+        root.mkdir(exist_ok=True)
+        saved = load_state(root, {"all": 24.0, "C": 5.0, "O": 2.0, "H": 18.0})
+        recorder = Recorder.open(root, ethanol, manifest, save_points=False)
+        loop = make_loop(ethanol, "fallback")
+        replicas = make_replicas(ethanol)
+        first = 0
+        if saved is not None:
+            loop = replace(loop, tally=saved.tally)
+            replicas, first = saved.replicas, saved.windows
+        for window in range(first, windows):
+            for index, event, trajectory in loop.advance(replicas, window):
+                recorder.record(index, event, trajectory)
+            if (window + 1) % flush == 0:
+                recorder.flush(window + 1, replicas, loop.tally)
+            if window == stop_after:
+                with (root / EVENTS).open("a") as file:
+                    file.write("half a line")
+                return
+        recorder.writer.finish()
+
+    record(tmp_path / "whole", 12, 4)
+    record(tmp_path / "killed", 12, 4, stop_after=6)
+    record(tmp_path / "killed", 12, 4)
+    whole, killed = Store(tmp_path / "whole"), Store(tmp_path / "killed")
+    for ours, theirs in zip(killed, whole, strict=True):
+        np.testing.assert_array_equal(ours.positions, theirs.positions)
+        np.testing.assert_array_equal(ours.times, theirs.times)
+    for name in ("replica-000.xtc", "replica-001.xtc"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    lines = (tmp_path / "killed" / EVENTS).read_text().splitlines()
+    assert len(lines) == 24

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from egno_md.core.state import Frame
+from egno_md.core.system import System
+from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.rollout.checks import Checker, temperature_by_element
+from egno_md.rollout.conservation import angular_momentum, restore_momenta
+from egno_md.rollout.thermostat import LangevinKicks, maxwell_velocities
+
+ROUNDING = 1e-10
+
+
+def a_frame(system: System, seed: int = 0) -> Frame:
+    random = np.random.default_rng(seed)
+    return Frame(system.positions, random.standard_normal(system.positions.shape))
+
+
+def test_momenta_of_a_window_become_those_of_its_start(ethanol: System) -> None:
+    frame = a_frame(ethanol)
+    random = np.random.default_rng(1)
+    x = frame.positions + 0.01 * random.standard_normal((4, 9, 3))
+    v = random.standard_normal((4, 9, 3))
+    times = np.array([0.002, 0.004, 0.006, 0.008])
+    new_x, new_v = restore_momenta(frame, x, v, times, ethanol.masses)
+    share = ethanol.masses / ethanol.masses.sum()
+    centre, drift = share @ frame.positions, share @ frame.velocities
+    wanted = angular_momentum(frame.positions - centre, frame.velocities, ethanol.masses)
+    for t, a, b in zip(times, new_x, new_v, strict=True):
+        assert np.allclose(share @ a, centre + drift * t, atol=ROUNDING)
+        assert np.allclose(share @ b, drift, atol=ROUNDING)
+        assert np.allclose(angular_momentum(a - share @ a, b, ethanol.masses), wanted, atol=1e-9)
+
+
+def test_linear_molecules_and_single_atoms_keep_finite_velocities() -> None:
+    masses = np.array([16.0, 12.0, 16.0])
+    line = np.array([[-0.1, 0, 0], [0, 0, 0], [0.1, 0, 0]])
+    frame = Frame(line, np.ones((3, 3)))
+    _, v = restore_momenta(frame, line[None], np.zeros((1, 3, 3)), np.array([0.0]), masses)
+    assert np.allclose(v, 1.0)
+    one = Frame(np.zeros((1, 3)), np.ones((1, 3)))
+    _, v = restore_momenta(one, np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), np.zeros(1), np.ones(1))
+    assert np.allclose(v, 1.0)
+
+
+def test_broken_predictions_stay_broken_without_raising(ethanol: System) -> None:
+    frame = a_frame(ethanol)
+    x = np.full((1, 9, 3), np.nan)
+    new_x, new_v = restore_momenta(frame, x, x, np.array([0.008]), ethanol.masses)
+    assert np.isnan(new_x).all()
+    assert np.isnan(new_v).all()
+
+
+def test_langevin_kicks_relax_to_the_target_for_every_element(ethanol: System) -> None:
+    kicks = LangevinKicks(400.0, 10.0, ethanol.masses)
+    random = np.random.default_rng(2)
+    frame = Frame(ethanol.positions, np.zeros((9, 3)))
+    sums: dict[str, float] = {}
+    count = 12_000
+    for step in range(count + 50):
+        frame = kicks.kick(frame, 0.2, random)
+        if step >= 50:
+            for name, kelvin in temperature_by_element(ethanol, frame.velocities).items():
+                sums[name] = sums.get(name, 0.0) + kelvin / count
+    # correlation exp(-1) a kick leaves about count/2.2 independent samples
+    for name, freedom in (("H", 18.0), ("C", 5.0), ("O", 2.0)):
+        error = 400 * np.sqrt(2 / freedom / (count / 2.2))
+        assert abs(sums[name] - 400.0) < 5 * error
+
+
+def test_kicks_leave_the_centre_of_mass_alone(ethanol: System) -> None:
+    frame = a_frame(ethanol)
+    share = ethanol.masses / ethanol.masses.sum()
+    after = LangevinKicks(300.0, 5.0, ethanol.masses).kick(frame, 0.1, np.random.default_rng(0))
+    assert np.allclose(share @ after.velocities, share @ frame.velocities, atol=ROUNDING)
+    assert not np.allclose(after.velocities, frame.velocities)
+
+
+def test_maxwell_velocities_have_the_temperature_and_no_drift(ethanol: System) -> None:
+    random = np.random.default_rng(3)
+    checker = Checker.of(ethanol, ethanol.positions)
+    samples = [maxwell_velocities(ethanol.masses, 500.0, random) for _ in range(3000)]
+    kelvin = np.mean([checker.temperature(v) for v in samples])
+    assert kelvin == pytest.approx(500.0, rel=0.02)
+    assert np.abs(ethanol.masses @ samples[0]).max() < ROUNDING
+
+
+def test_elements_share_the_kinetic_energy_by_their_freedom(ethanol: System) -> None:
+    velocities = a_frame(ethanol, 4).velocities
+    by_element = temperature_by_element(ethanol, velocities)
+    masses = ethanol.masses
+    internal = velocities - masses @ velocities / masses.sum()
+    freedom = {
+        e: 3 * sum(1 - m / masses.sum() for m, s in zip(masses, ethanol.elements, strict=True) if s == e)
+        for e in by_element
+    }
+    assert sum(freedom.values()) == pytest.approx(24.0)
+    total = sum(0.5 * freedom[e] * BOLTZMANN * k for e, k in by_element.items())
+    assert total == pytest.approx(float(kinetic_energy(internal, masses)))
+
+
+def test_checker_measures_energy_bonds_and_forces(ethanol: System) -> None:
+    from dataclasses import replace
+
+    checker = Checker.of(ethanol, ethanol.positions)
+    start = replace(a_frame(ethanol), potential_energy=-10.0)
+    stretched = ethanol.positions.copy()
+    stretched[8] += 0.03 * (stretched[8] - stretched[2]) / np.linalg.norm(stretched[8] - stretched[2])
+    forces = np.zeros((9, 3))
+    forces[4] = [300.0, 400.0, 0.0]
+    end = Frame(stretched, start.velocities, forces=forces, potential_energy=-7.5)
+    check = checker.measure(start, end)
+    assert check.energy_error == pytest.approx(2.5)
+    assert check.bond_deviation == pytest.approx(0.03)
+    assert check.max_force == pytest.approx(500.0)
+    assert check.is_finite
+    assert not checker.measure(start, replace(end, positions=stretched * np.nan)).is_finite
