@@ -37,7 +37,9 @@ class Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{suggest(args[0], list(self.commands))}") from None
+            raise click.UsageError(
+                f"{error.message}{suggest(args[0], list(self.commands))}"
+            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a traceback reaches a user only for a bug."""
@@ -76,7 +78,7 @@ def writes(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--quiet", is_flag=True, help="Only results and errors.")
     @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
     @functools.wraps(verb)
-    def wrapped(*args: Any, resume: bool, overwrite: bool, quiet: bool, as_json: bool, **kw: Any):  # noqa: ANN202
+    def wrapped(*args: Any, resume: bool, overwrite: bool, quiet: bool, as_json: bool, **kw: Any):
         from egno_md.console import Console
 
         if resume and overwrite:
@@ -155,8 +157,14 @@ def systems(as_json: bool) -> None:
 @changes
 @writes
 def generate(
-    system: str, protocol: str, workers: int, settings: tuple[str, ...], out: Path, seed: int,
-    mode: OutputMode, console: Console,
+    system: str,
+    protocol: str,
+    workers: int,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Run reference molecular dynamics of SYSTEM into a trajectory store.
 
@@ -168,9 +176,7 @@ def generate(
 
     path = find_protocol("generate", protocol)
     spec = read_spec(path, GenerateProtocol, read_settings(settings))
-    store = run_generate(
-        system, spec, out, seed=seed, mode=mode, workers=workers, progress=console
-    )
+    store = run_generate(system, spec, out, seed=seed, mode=mode, workers=workers, progress=console)
     frames = store.manifest.frames
     console.result(
         {"out": str(out), "frames": frames, "chains": len(store.chains)},
@@ -193,9 +199,17 @@ def generate(
 @click.option("--name", help="Name of the system, where --system is not given.")
 @writes
 def load(
-    source: str, topology: Path | None, spacing: str | None, velocities: str,
-    selection: str | None, system: str | None, name: str | None, out: Path, seed: int,
-    mode: OutputMode, console: Console,
+    source: str,
+    topology: Path | None,
+    spacing: str | None,
+    velocities: str,
+    selection: str | None,
+    system: str | None,
+    name: str | None,
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Load SOURCE, a trajectory file, into a trajectory store.
 
@@ -233,8 +247,14 @@ def load(
 @changes
 @writes
 def train(
-    data: Path, protocol: str, device: str, settings: tuple[str, ...], out: Path, seed: int,
-    mode: OutputMode, console: Console,
+    data: Path,
+    protocol: str,
+    device: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Train an operator on DATA, a trajectory store."""
     from egno_md.spec.files import find_protocol, read_spec
@@ -272,9 +292,7 @@ def evaluate(
     from egno_md.workflows.evaluate import run_evaluate
     from egno_md.workflows.tables import evaluation_rows
 
-    result = run_evaluate(
-        operator, data, out, part=part, seed=seed, mode=mode, progress=console
-    )
+    result = run_evaluate(operator, data, out, part=part, seed=seed, mode=mode, progress=console)
     console.table(
         f"{result['system']}: {result['windows']:,} held-out windows, "
         f"F-MSE {result['f_mse']:.3g} Å², A-MSE {result['a_mse']:.3g} Å²",
@@ -311,9 +329,20 @@ def evaluate(
 @changes
 @writes
 def propagate(
-    system: str, operator: Path, protocol: str, length: str | None, replicas: int | None,
-    policy: str | None, start: Path | None, frame: int | None, device: str,
-    settings: tuple[str, ...], out: Path, seed: int, mode: OutputMode, console: Console,
+    system: str,
+    operator: Path,
+    protocol: str,
+    length: str | None,
+    replicas: int | None,
+    policy: str | None,
+    start: Path | None,
+    frame: int | None,
+    device: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
     from egno_md.spec.files import find_protocol, read_spec
@@ -347,19 +376,28 @@ def propagate(
 @click.option("--topology", type=click.Path(path_type=Path), help="For files without atoms.")
 @writes
 def compare(
-    reference: Path, rollouts: tuple[Path, ...], topology: Path | None, out: Path, seed: int,
-    mode: OutputMode, console: Console,
+    reference: Path,
+    rollouts: tuple[Path, ...],
+    topology: Path | None,
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Compare ROLLOUTS with REFERENCE: stores, or files MDTraj reads."""
     from egno_md.workflows.compare import run_compare
-    from egno_md.workflows.tables import comparison_rows
+    from egno_md.workflows.tables import comparison_table
 
     result = run_compare(
         reference, list(rollouts), out, topology=topology, seed=seed, mode=mode, progress=console
     )
-    for title, columns, rows in comparison_rows(result):
-        console.table(title, columns, rows)
-    console.result(result, f"Figures and numbers: {out}")
+    title = "Rollouts beside the reference; brackets: 95% interval of the difference"
+    console.table(title, *comparison_table(result.comparisons))
+    lines = [
+        f"{label}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        for label, counts in result.to_json()["verdicts"].items()
+    ]
+    console.result(result.to_json(), *lines, f"Figures and numbers: {out}")
 
 
 @main.command()
@@ -367,7 +405,11 @@ def compare(
 @click.option("--title", help="Of the page.")
 @writes
 def report(
-    folders: tuple[Path, ...], title: str | None, out: Path, seed: int, mode: OutputMode,
+    folders: tuple[Path, ...],
+    title: str | None,
+    out: Path,
+    seed: int,
+    mode: OutputMode,
     console: Console,
 ) -> None:
     """Gather FOLDERS written by other verbs into one self-contained HTML page."""

@@ -92,9 +92,7 @@ def harmonic_trajectory(
 def harmonic_store(tmp_path_factory: pytest.TempPathFactory, ethanol: System) -> Store:
     """A store of twelve short contiguous stretches with the ethanol topology."""
     root = tmp_path_factory.mktemp("harmonic") / "store"
-    manifest = new_manifest(
-        ethanol, "generate", 0.0005, seed=0, protocol={"temperature": "500 K"}
-    )
+    manifest = new_manifest(ethanol, "generate", 0.0005, seed=0, protocol={"temperature": "500 K"})
     writer = StoreWriter(root, manifest, ethanol.topology)
     for index in range(12):
         writer.append(harmonic_trajectory(ethanol, 60, seed=index), f"segment-{index:03d}")

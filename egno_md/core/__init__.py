@@ -1,1 +1,1 @@
-
+"""What everything else stands on: units, states, systems, windows, errors."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
 
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System

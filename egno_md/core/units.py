@@ -28,7 +28,9 @@ NANOMETRE_PER_BOHR = 0.0529177210903
 DIGITS = 14
 """Significant digits of a quantity, in and out."""
 
-Dimension = Literal["time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"]
+Dimension = Literal[
+    "time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"
+]
 
 _INTERNAL: dict[Dimension, tuple[str, str]] = {
     "time": ("ps", "2 fs"),

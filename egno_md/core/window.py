@@ -23,9 +23,7 @@ class Window:
     def __post_init__(self) -> None:
         points = np.asarray(self.time_points)
         if len(points) == 0 or points[0] <= 0 or np.any(np.diff(points) <= 0):
-            raise WindowMismatch(
-                f"time points {self.time_points} must be positive and increasing."
-            )
+            raise WindowMismatch(f"time points {self.time_points} must be positive and increasing.")
 
     @classmethod
     def uniform(cls, length: float, points: int) -> Window:
@@ -54,6 +52,5 @@ class Window:
             WindowMismatch: a time point falls between two frames.
         """
         return tuple(
-            whole_multiple(t, spacing, "the time point", "frame spacings")
-            for t in self.time_points
+            whole_multiple(t, spacing, "the time point", "frame spacings") for t in self.time_points
         )

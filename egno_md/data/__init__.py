@@ -1,1 +1,1 @@
-
+"""Trajectories on disk, in foreign formats, and cut into windows."""

@@ -103,7 +103,15 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
                 for name in ("time", "potential_energy", "forces", "box")
                 if f"{GROUP}/{name}" in handle
             }
-    except (tables.HDF5ExtError, tables.NoSuchNodeError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        tables.HDF5ExtError,
+        tables.NoSuchNodeError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise DataError(
             f"{path}: truncated, or not an MDTraj HDF5 file ({type(error).__name__}). "
             "Generate or copy it again."

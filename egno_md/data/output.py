@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -81,6 +83,7 @@ def open_output(root: Path, verb: str, request: dict[str, Any], mode: OutputMode
         "started": _now(),
         "fingerprint": fingerprint,
         "request": request,
+        "command": _command(),
         "provenance": provenance(),
     }
     try:
@@ -115,6 +118,12 @@ def provenance() -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "system": platform.system(),
     }
+
+
+def _command() -> str | None:
+    """The command line, where this runs behind one."""
+    name = Path(sys.argv[0]).name
+    return shlex.join([name, *sys.argv[1:]]) if name == "egno-md" else None
 
 
 def _difference(earlier: dict, now: dict) -> str:

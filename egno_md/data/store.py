@@ -239,7 +239,13 @@ def read_manifest(root: Path) -> Manifest:
         if content.pop("format") != FORMAT:
             raise DataError(f"{path}: not in the format '{FORMAT}'.")
         shards = tuple(
-            Shard(str(s["file"]), str(s["chain"]), int(s["frames"]), float(s["start"]), float(s["stop"]))
+            Shard(
+                str(s["file"]),
+                str(s["chain"]),
+                int(s["frames"]),
+                float(s["start"]),
+                float(s["stop"]),
+            )
             for s in content.pop("shards")
         )
         masses = tuple(float(m) for m in content.pop("masses"))

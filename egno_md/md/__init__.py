@@ -1,1 +1,1 @@
-
+"""Everything that touches OpenMM."""

@@ -130,6 +130,8 @@ def _describe(spec: SystemSpec) -> str:
 
 def _read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
     readers = {".pdb": app.PDBFile, ".cif": app.PDBxFile}
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError(f"{path}: holds no atoms: the file is empty.")
     if path.suffix not in readers:
         raise DataError(f"{path}: structure must be a .pdb or .cif file.")
     try:

@@ -231,7 +231,8 @@ def _new_context(
         return openmm.Context(built.openmm_system, integrator, chosen, properties)
     except openmm.OpenMMException as error:
         names = [
-            openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
+            openmm.Platform.getPlatform(i).getName()
+            for i in range(openmm.Platform.getNumPlatforms())
         ]
         raise SpecError(
             f"platform '{name}' cannot be used: {error}. Available: {', '.join(names)}."

@@ -166,4 +166,3 @@ def _with_first(frame: Frame, trajectory: Trajectory) -> Trajectory:
         box=None if frame.box is None else frame.box[None],
     )
     return join([first, trajectory])
-

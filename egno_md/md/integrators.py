@@ -20,9 +20,7 @@ def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
     return integrator
 
 
-def langevin(
-    timestep: float, kelvin: float, friction: float, seed: int
-) -> openmm.CustomIntegrator:
+def langevin(timestep: float, kelvin: float, friction: float, seed: int) -> openmm.CustomIntegrator:
     """OBABO Langevin dynamics (Bussi & Parrinello 2007).
 
     An exact Ornstein-Uhlenbeck half-step on the velocities before and after a

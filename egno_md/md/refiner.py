@@ -62,6 +62,7 @@ class OpenMMRefiner:
             self.engine.forgive()
             blocks += 1
             now = self.engine.read()
+            assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
             if force < self.spec.max_force:
                 break

@@ -33,10 +33,14 @@ class TorchMDNetForce:
         self._positions: np.ndarray | None = None
         self._answer: tuple[float, np.ndarray] | None = None
 
-    def __call__(self, state) -> tuple[float, np.ndarray]:  # noqa: ANN001 - openmm.State
+    def __call__(self, state) -> tuple[float, np.ndarray]:
         """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
         positions = state.getPositions(asNumpy=True)._value
-        if self._answer is None or not np.array_equal(positions, self._positions):
+        if (
+            self._answer is None
+            or self._positions is None
+            or not np.array_equal(positions, self._positions)
+        ):
             self._answer = self.compute(positions)
             self._positions = np.array(positions)
         return self._answer
@@ -68,7 +72,11 @@ def save_model(folder: Path, model: torch.nn.Module, arguments: dict, energy_uni
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().clone().contiguous() for k, v in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors")
-    content = {"format": "torchmd-net", "energy_unit_kj_per_mol": energy_unit, "arguments": arguments}
+    content = {
+        "format": "torchmd-net",
+        "energy_unit_kj_per_mol": energy_unit,
+        "arguments": arguments,
+    }
     (folder / "model.json").write_text(json.dumps(content, indent=1))
 
 

@@ -32,10 +32,14 @@ class XtbForce:
         self._positions: np.ndarray | None = None
         self._answer: tuple[float, np.ndarray] | None = None
 
-    def __call__(self, state) -> tuple[float, np.ndarray]:  # noqa: ANN001 - openmm.State
+    def __call__(self, state) -> tuple[float, np.ndarray]:
         """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
         positions = state.getPositions(asNumpy=True)._value
-        if self._answer is None or not np.array_equal(positions, self._positions):
+        if (
+            self._answer is None
+            or self._positions is None
+            or not np.array_equal(positions, self._positions)
+        ):
             self._answer = self.compute(positions)
             self._positions = np.array(positions)
         return self._answer
@@ -59,7 +63,7 @@ class XtbForce:
         forces = self._result["gradient"] * (-KJ_PER_HARTREE / NANOMETRE_PER_BOHR)
         return energy, forces
 
-    def _new_calculator(self, bohr: np.ndarray):  # noqa: ANN202 - tblite.interface.Calculator
+    def _new_calculator(self, bohr: np.ndarray):
         from tblite.interface import Calculator
 
         calculator = Calculator(

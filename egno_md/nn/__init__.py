@@ -1,1 +1,1 @@
-
+"""Networks, operators and their bundles."""

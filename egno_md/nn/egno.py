@@ -56,8 +56,7 @@ class EgnoNetwork(nn.Module):
             nn.Linear(hidden, 2 * shape.vectors),
         )
         if shape.stable:
-            nn.init.normal_(self.final[-1].weight, std=1e-2)
-            nn.init.zeros_(self.final[-1].bias)
+            _init_small(self.final[-1], 1e-2)
 
     def forward(
         self,
@@ -98,7 +97,6 @@ class EgnoNetwork(nn.Module):
         return path - ballistic, moves[:, :, 0], moves[:, :, 1]
 
     def _scalars(self, vectors: Tensor, features: Tensor, index: Tensor) -> Tensor:
-        points = len(index)
         lengths = (vectors.square().sum(1) + 1e-6).sqrt()
         invariants = [lengths]
         if vectors.shape[-1] == 2:
@@ -117,6 +115,12 @@ def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tens
     relative = graph.gather_receivers(velocities) - graph.gather_senders(velocities)
     approach = (relative * r).sum(-1, keepdim=True) / distance
     return torch.cat([_bounded(distance), approach], dim=-1)
+
+
+def _init_small(layer: nn.Module, deviation: float) -> None:
+    assert isinstance(layer, nn.Linear)
+    nn.init.normal_(layer.weight, std=deviation)
+    nn.init.zeros_(layer.bias)
 
 
 START_GEOMETRY = 4
@@ -165,8 +169,7 @@ class _Block(nn.Module):
         if shape.stable:
             nn.init.normal_(self.path.weight, std=1e-2)
             for last in (self.weights, self.node[-1]):
-                nn.init.normal_(last.weight, std=0.3 / hidden**0.5)
-                nn.init.zeros_(last.bias)
+                _init_small(last, 0.3 / hidden**0.5)
 
     def forward(
         self, s: Tensor, z: Tensor, path: Tensor, along: Tensor, graph: Graph, fraction: Tensor

@@ -63,6 +63,8 @@ class WindowOperator(nn.Module):
     def __init__(self, card: OperatorCard) -> None:
         super().__init__()
         self.card = card
+        self.node_features: Tensor
+        self.masses: Tensor
         features, pairs, edge_features = _static_features(card)
         graph = make_graph(pairs, edge_features, len(card.atomic_numbers))
         self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
@@ -127,6 +129,7 @@ class WindowOperator(nn.Module):
         graph = self._graph(batch, start.positions)
         known = [start.velocities / scales.velocity]
         if self.card.uses_forces:
+            assert start.forces is not None
             known.append(start.forces / (self.masses[:, None] * scales.acceleration))
         path, position, velocity = self.network(
             _flat(_centred(start.positions)) / scales.length,

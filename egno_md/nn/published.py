@@ -22,19 +22,13 @@ class EgnnLayer(nn.Module):
 
     def __init__(self, hidden: int, edge_features: int) -> None:
         super().__init__()
-        self.message = nn.Sequential(
-            nn.Linear(2 * hidden + 1 + edge_features, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
-            nn.SiLU(),
-        )
+        first = nn.Linear(2 * hidden + 1 + edge_features, hidden)
+        self.message = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         self.velocity = _mlp(hidden, hidden, 1)
         self.position = _mlp(hidden, hidden, 1)
         self.node = _mlp(2 * hidden, hidden, hidden)
 
-    def forward(
-        self, x: Tensor, v: Tensor, h: Tensor, graph: Graph
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, v: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """One layer on ``(nodes, points, ...)``; the new x and h.
 
         The first linear map of the message is split into receiver, sender and
@@ -42,6 +36,7 @@ class EgnnLayer(nn.Module):
         """
         hidden = h.shape[-1]
         first = self.message[0]
+        assert isinstance(first, nn.Linear)
         by_receiver, by_sender, by_square, by_edge = first.weight.split(
             [hidden, hidden, 1, graph.features.shape[1]], dim=1
         )

@@ -20,7 +20,7 @@ class StartLike(Protocol):
 
     @property
     def positions(self) -> Tensor:
-        """nm."""
+        """Nm."""
         ...
 
     @property
@@ -65,7 +65,10 @@ def equivariance_residuals(
         "reflection": (mirror, zero),
         "translation": (eye, shift),
     }
-    x, v, f = (None if a is None else a.to(dtype) for a in (batch.positions, batch.velocities, batch.forces))
+    x, v, f = (
+        None if a is None else a.to(dtype)
+        for a in (batch.positions, batch.velocities, batch.forces)
+    )
     assert x is not None
     assert v is not None
     plain = operator(Start(x, v, f))

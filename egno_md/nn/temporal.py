@@ -65,9 +65,7 @@ class SpectralMix(nn.Module):
         spectrum = spectrum.view(values.shape[0], modes, 2, -1, channels).permute(1, 0, 3, 2, 4)
         spectrum = spectrum.reshape(modes, -1, 2 * channels)
         real, imaginary = self.weight[:modes].unbind(-1)
-        block = torch.cat(
-            [torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1
-        )
+        block = torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
         mixed = torch.bmm(spectrum, block).view(modes, values.shape[0], -1, 2, channels)
         mixed = mixed.permute(1, 0, 3, 2, 4).reshape(values.shape[0], 2 * modes, -1)
         return torch.matmul(inverse.reshape(points, 2 * modes), mixed).view(values.shape)

@@ -35,7 +35,11 @@ def plot_evaluation(result: dict[str, Any], folder: Path) -> None:
                 continue
             values = [max(r[key][name] * factor, 1e-6) for r in rows]
             axis.plot(
-                femtoseconds, values, color=colour, linestyle=line, marker=marker,
+                femtoseconds,
+                values,
+                color=colour,
+                linestyle=line,
+                marker=marker,
                 label=NAMES.get(name, name),
             )
         axis.set(xlabel="time after the start frame (fs)", ylabel=label, yscale="log")

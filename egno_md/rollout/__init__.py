@@ -1,1 +1,1 @@
-
+"""The window loop: surrogate, controller, thermostat, recording."""

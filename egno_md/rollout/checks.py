@@ -63,7 +63,9 @@ class Checker:
             bond_deviation=self.bond_deviation(end),
             temperature=self.temperature(end.velocities),
             temperature_by_element=by_element,
-            is_finite=end.is_finite and np.isfinite(force) and (error is None or np.isfinite(error)),
+            is_finite=end.is_finite
+            and np.isfinite(force)
+            and (error is None or np.isfinite(error)),
         )
 
     def total_energy(self, frame: Frame) -> float:

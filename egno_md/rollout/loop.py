@@ -80,7 +80,9 @@ class WindowLoop:
         """Whether every window's start must be evaluated."""
         return self.surrogate.operator.card.uses_forces
 
-    def advance(self, replicas: list[Replica], window: int) -> Iterator[tuple[int, Event, Trajectory]]:
+    def advance(
+        self, replicas: list[Replica], window: int
+    ) -> Iterator[tuple[int, Event, Trajectory]]:
         """Move every running replica by one window.
 
         Args:
@@ -132,7 +134,7 @@ class WindowLoop:
         if kind == "stop":
             replica.stop_reason = reason
         else:
-            self._finish(replica, trajectory, check)
+            self._finish(replica, trajectory)
         seconds = time.perf_counter() - begun
         event = Event(index, window, replica.frame.time, kind, reason, seconds, check)
         self.tally.count(event)
@@ -147,9 +149,7 @@ class WindowLoop:
         except PotentialError:
             return replace(frame, potential_energy=np.nan)
 
-    def _judge(
-        self, replica: Replica, start: Frame, proposal: Trajectory, check: Check
-    ) -> Verdict:
+    def _judge(self, replica: Replica, start: Frame, proposal: Trajectory, check: Check) -> Verdict:
         if check.is_finite:
             replica.running.update(check, self.surrogate.length * self.check_every)
 
@@ -184,7 +184,7 @@ class WindowLoop:
             case Stop(reason):
                 return proposal.slice(0, 0), "stop", reason
 
-    def _finish(self, replica: Replica, trajectory: Trajectory, check: Check | None) -> None:
+    def _finish(self, replica: Replica, trajectory: Trajectory) -> None:
         frame = trajectory[-1]
         if frame.potential_energy is not None and not np.isfinite(frame.potential_energy):
             frame = replace(frame, potential_energy=None, forces=None)
@@ -204,6 +204,7 @@ class WindowLoop:
 
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:
+        """Charge what happens inside to one of the tally's clocks."""
         begun = time.perf_counter()
         try:
             yield

@@ -188,7 +188,7 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
 def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -> Replica:
     def array(name: str) -> np.ndarray | None:
         key = f"{index}.{name}"
-        return arrays[key] if key in arrays else None
+        return arrays[key] if key in arrays.files else None
 
     random = np.random.default_rng()
     random.bit_generator.state = record["random"]

@@ -1,1 +1,1 @@
-
+"""What YAML may say."""

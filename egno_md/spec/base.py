@@ -16,7 +16,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
-def _reader(dimension: Dimension):  # noqa: ANN202 - a pydantic validator
+def _reader(dimension: Dimension):
     def read(value: object) -> float:
         try:
             return parse_quantity(value, dimension)
@@ -44,9 +44,7 @@ def _writer(dimension: Dimension) -> PlainSerializer:
 
 Time = Annotated[float, _reader("time"), AfterValidator(_positive), _writer("time")]
 Duration = Annotated[float, _reader("time"), AfterValidator(_not_negative), _writer("time")]
-WallTime = Annotated[
-    float, _reader("wall time"), AfterValidator(_positive), _writer("wall time")
-]
+WallTime = Annotated[float, _reader("wall time"), AfterValidator(_positive), _writer("wall time")]
 Length = Annotated[float, _reader("length"), AfterValidator(_positive), _writer("length")]
 Temperature = Annotated[
     float, _reader("temperature"), AfterValidator(_positive), _writer("temperature")

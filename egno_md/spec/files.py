@@ -110,20 +110,23 @@ def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> s
     # a misspelt key is also a missing one: the misspelling is what helps
     problem = min(error.errors(), key=lambda e: e["type"] == "missing")
     location = [str(part) for part in problem["loc"]]
+    context = problem.get("ctx", {})
     key, allowed = _readable(location, model)
     match problem["type"]:
         case "extra_forbidden":
-            return f"{key}: unknown key.{suggest(location[-1], allowed)} Known: {', '.join(allowed)}."
+            return (
+                f"{key}: unknown key.{suggest(location[-1], allowed)} Known: {', '.join(allowed)}."
+            )
         case "missing":
             return f"{key}: missing. Add it."
         case "value_error":
-            message = str(problem["ctx"]["error"])
+            message = str(context["error"])
         case "literal_error":
-            wanted = problem["ctx"]["expected"].replace("'", "")
+            wanted = context["expected"].replace("'", "")
             message = f"{problem['input']!r} is not one of: {wanted}."
         case "union_tag_invalid" | "union_tag_not_found":
-            tags = problem["ctx"].get("expected_tags", "the known kinds")
-            found = problem["ctx"].get("tag")
+            tags = context.get("expected_tags", "the known kinds")
+            found = context.get("tag")
             key = f"{key}.kind"
             message = f"{found!r} is not one of: {tags}." if found else "missing. Add it."
         case _:

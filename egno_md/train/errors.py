@@ -46,7 +46,7 @@ def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Pre
     `half_a_tau_squared` is x + vτ + ½aτ² with v + aτ, where forces are known.
     """
     tau = torch.tensor(windows.window.time_points, dtype=torch.float32).view(1, -1, 1, 1)
-    masses = operator.masses.cpu()[:, None]
+    masses = torch.tensor(operator.card.masses, dtype=torch.float32)[:, None]
 
     def persistence(b: WindowBatch) -> Prediction:
         shape = b.future_positions.shape

@@ -25,7 +25,15 @@ from egno_md.train.module import Budget, MovingAverage, OperatorModule
 from egno_md.train.sampling import FixedBatches, RandomBatches
 
 VALIDATION_WINDOWS = 1024
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse", "val_velocity_error")
+COLUMNS: tuple[str, ...] = (
+    "step",
+    "seconds",
+    "learning_rate",
+    "loss",
+    "val_f_mse",
+    "val_a_mse",
+    "val_velocity_error",
+)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,7 @@ def fit(
     """
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
-    batches = RandomBatches(
-        len(train), optimisation.batch_size, optimisation.validate_every, seed
-    )
+    batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
     held_out = FixedBatches(len(validation), max(optimisation.batch_size, 64), VALIDATION_WINDOWS)
     best = ModelCheckpoint(
         folder / "checkpoints", filename="best", monitor="val_f_mse", enable_version_counter=False

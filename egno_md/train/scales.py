@@ -18,7 +18,11 @@ SAMPLE = 4096
 
 
 def measure_scales(
-    windows: WindowDataset, system: System, window: Window, network: Egno | PublishedEgno, spacing: float
+    windows: WindowDataset,
+    system: System,
+    window: Window,
+    network: Egno | PublishedEgno,
+    spacing: float,
 ) -> Scales:
     """Root mean squares of velocities, accelerations and baseline residuals."""
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int))

@@ -48,9 +48,9 @@ class CompareResult:
 
 
 def run_compare(
-    reference: Path,
-    rollouts: list[Path],
-    out: Path,
+    reference: Path | str,
+    rollouts: Sequence[Path | str],
+    out: Path | str,
     *,
     seed: int = 0,
     mode: OutputMode = "new",
@@ -76,8 +76,8 @@ def run_compare(
     Raises:
         DataError: a path cannot be read, or the atoms differ.
     """
-    progress = progress or Silent()
-    paths = [*rollouts, *([unchecked] if unchecked else [])]
+    progress, out, reference = progress or Silent(), Path(out), Path(reference)
+    paths = [Path(p) for p in (*rollouts, *([unchecked] if unchecked else []))]
     if not paths:
         raise DataError("nothing to compare. Give at least one rollout beside the reference.")
     labels = folder_labels(paths)

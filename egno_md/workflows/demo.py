@@ -68,18 +68,33 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
 
     stage("1/6 reference MD of ethanol, GFN2-xTB, NVE segments for training")
     data = run_generate(
-        SYSTEM, _protocol("segments", GenerateProtocol), out / "data",
-        seed=seed, workers=2, mode=inner, progress=console,
+        SYSTEM,
+        _protocol("segments", GenerateProtocol),
+        out / "data",
+        seed=seed,
+        workers=2,
+        mode=inner,
+        progress=console,
     )
     stage("2/6 reference MD, NVT, to compare with")
     reference = run_generate(
-        SYSTEM, _protocol("reference", GenerateProtocol), out / "reference",
-        seed=seed + 1, workers=2, mode=inner, progress=console,
+        SYSTEM,
+        _protocol("reference", GenerateProtocol),
+        out / "reference",
+        seed=seed + 1,
+        workers=2,
+        mode=inner,
+        progress=console,
     )
     stage("3/6 training an operator")
     training = run_train(
-        data.root, _protocol("train", TrainProtocol), out / "operator",
-        seed=seed, device="auto", mode=inner, progress=console,
+        data.root,
+        _protocol("train", TrainProtocol),
+        out / "operator",
+        seed=seed,
+        device="auto",
+        mode=inner,
+        progress=console,
     )
     stage("4/6 evaluating it on held-out segments")
     evaluation = run_evaluate(
@@ -93,8 +108,14 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
         "unchecked": checked.model_copy(update={"policy": "off"}),
     }.items():
         rollouts[name] = run_propagate(
-            SYSTEM, training.bundle, protocol, out / name,
-            start=reference.root, seed=seed, mode=inner, progress=console,
+            SYSTEM,
+            training.bundle,
+            protocol,
+            out / name,
+            start=reference.root,
+            seed=seed,
+            mode=inner,
+            progress=console,
         ).summary
     stage("6/6 comparing with the reference, and the report")
     folders = [p for p in (out / "checked", out / "unchecked") if _has_frames(p)]
@@ -103,7 +124,9 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
     )
     parts = ("data", "reference", "operator", "evaluation", "checked", "unchecked", "comparison")
     page = run_report(
-        [out / p for p in parts], out / "report", mode="overwrite",
+        [out / p for p in parts],
+        out / "report",
+        mode="overwrite",
         title="egno-md demo: ethanol, GFN2-xTB",
     )
     seconds = time.perf_counter() - began
@@ -118,7 +141,11 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
     del comparison
     return Demo(
         [_operator_table(evaluation), _rollout_table(rollouts)],
-        [*_verdict(rollouts, training.summary), f"Report: {page}", f"The demo took {seconds:.0f} s."],
+        [
+            *_verdict(rollouts, training.summary),
+            f"Report: {page}",
+            f"The demo took {seconds:.0f} s.",
+        ],
         summary,
     )
 
@@ -163,7 +190,10 @@ def _rollout_table(
         row("simulated (ps)", lambda s: f"{s['simulated_ps']:.1f}"),
         row("mean temperature (K)", temperature),
         row("largest bond deviation (Å)", lambda s: f"{10 * s['largest_bond_deviation']:.2f}"),
-        row("accepted whole / prefix", lambda s: f"{s['events']['accept']} / {s['events']['prefix']}"),
+        row(
+            "accepted whole / prefix",
+            lambda s: f"{s['events']['accept']} / {s['events']['prefix']}",
+        ),
         row("fallback to MD", lambda s: f"{s['fallback_share']:.1%}"),
         row("stopped", lambda s: "; ".join(s["stopped"]) or "no"),
         row("ns/day, all costs inside", lambda s: f"{s['rollout_ns_per_day']:.1f}"),
@@ -181,4 +211,8 @@ def _verdict(rollouts: dict[str, dict[str, Any]], training: dict[str, Any]) -> l
         f"its rollout ran {gain:.2f}× as fast as OpenMM with GFN2-xTB"
     )
     told += ": no gain yet." if gain <= 1 else "."
-    return [told, "A stronger operator, 20 minutes of training on one core:", *(f"  {c}" for c in STRONG)]
+    return [
+        told,
+        "A stronger operator, 20 minutes of training on one core:",
+        *(f"  {c}" for c in STRONG),
+    ]

@@ -25,9 +25,9 @@ from egno_md.workflows.train import split_datasets
 
 
 def run_evaluate(
-    bundle: Path,
-    data: Path,
-    out: Path,
+    bundle: Path | str,
+    data: Path | str,
+    out: Path | str,
     *,
     part: str = "test",
     seed: int = 0,
@@ -46,13 +46,17 @@ def run_evaluate(
         mode: see `open_output`.
         progress: who listens.
     """
-    progress = progress or Silent()
-    operator = load_bundle(bundle)
-    store = Store(data)
+    progress, out = progress or Silent(), Path(out)
+    operator = load_bundle(Path(bundle))
+    store = Store(Path(data))
     check_belongs(operator.card, store.system())
     request = {
         "operator": operator.card.model_dump(mode="json"),
-        "data": {"name": Path(data).name, "digest": store.manifest.digest, "frames": store.manifest.frames},
+        "data": {
+            "name": Path(data).name,
+            "digest": store.manifest.digest,
+            "frames": store.manifest.frames,
+        },
         "part": part,
         "seed": seed,
     }
@@ -60,9 +64,7 @@ def run_evaluate(
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return output.record["summary"]
-    split = Split.model_validate(
-        operator.card.training.get("protocol", {}).get("split", {})
-    )
+    split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
     windows = _windows(store, operator, operator.card.window, split, part)
     progress.note(f"{len(windows):,} held-out windows")
     errors = {"operator": measure_errors(operator, windows)}
@@ -117,9 +119,7 @@ def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str,
     return rows
 
 
-def _zero_shot(
-    store: Store, operator: WindowOperator, split: Split, part: str
-) -> dict[str, Any]:
+def _zero_shot(store: Store, operator: WindowOperator, split: Split, part: str) -> dict[str, Any]:
     """Twice the time points, by interpolated time positions."""
     points = torch.tensor((0.0, *operator.card.time_points), dtype=torch.float64)
     doubled = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)

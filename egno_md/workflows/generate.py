@@ -30,7 +30,7 @@ POLL_SECONDS = 0.5
 def run_generate(
     system: str,
     protocol: GenerateProtocol,
-    out: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     mode: OutputMode = "new",
@@ -51,7 +51,7 @@ def run_generate(
     Returns:
         The finished store.
     """
-    progress = progress or Silent()
+    progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     request = {
         "system": built.spec.model_dump(mode="json"),
@@ -151,7 +151,7 @@ def _run_in_processes(jobs: list[tuple], workers: int, watch: _Watch) -> None:
     watch.update()
 
 
-def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None:  # noqa: ANN001
+def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None:
     """Run or continue one replica in its own store."""
     built = build_system(spec, folder)
     engine = new_engine(built, protocol, replica_seed(seed, replica))

@@ -49,7 +49,7 @@ class _Source:
 
 def run_load(
     source: str,
-    out: Path,
+    out: Path | str,
     *,
     topology: Path | None = None,
     spacing: float | None = None,
@@ -87,7 +87,7 @@ def run_load(
     Raises:
         DataError: the file cannot be read, or does not hold what is asked for.
     """
-    progress = progress or Silent()
+    progress, out = progress or Silent(), Path(out)
     path = Path(source)
     opened = _open(path, topology, spacing, selection)
     for remark in opened.remarks:

@@ -49,11 +49,11 @@ class Rollout:
 
 def run_propagate(
     system: str,
-    bundle: Path,
+    bundle: Path | str,
     protocol: PropagateProtocol,
-    out: Path,
+    out: Path | str,
     *,
-    start: Path | None = None,
+    start: Path | str | None = None,
     frame: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -79,13 +79,11 @@ def run_propagate(
         BundleMismatch: the operator moves other atoms.
         WindowMismatch: the length is no whole number of windows.
     """
-    progress = progress or Silent()
+    progress, out = progress or Silent(), Path(out)
     built = load_system(system)
-    operator = load_bundle(bundle)
+    operator = load_bundle(Path(bundle))
     check_belongs(operator.card, built.system)
-    windows = whole_multiple(
-        protocol.length, operator.card.window.length, "the length", "windows"
-    )
+    windows = whole_multiple(protocol.length, operator.card.window.length, "the length", "windows")
     whole_multiple(
         operator.card.window.length / operator.card.window.points,
         protocol.timestep,
@@ -106,7 +104,9 @@ def run_propagate(
         return Rollout(Store(out), output.record["summary"])
     target = resolve_device(device)
     run = _Run(built, protocol, seed, Surrogate(operator.to(target), built.system.masses))
-    summary = run.propagate(output, windows, start, frame, progress)
+    summary = run.propagate(
+        output, windows, None if start is None else Path(start), frame, progress
+    )
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(Store(out), summary)
@@ -171,7 +171,12 @@ class _Run:
         return self._made_refiner
 
     def propagate(
-        self, output: Output, windows: int, start: Path | None, frame: int | None, progress: Progress
+        self,
+        output: Output,
+        windows: int,
+        start: Path | None,
+        frame: int | None,
+        progress: Progress,
     ) -> dict[str, Any]:
         """Run to the end and summarise."""
         manifest = new_manifest(
@@ -300,7 +305,9 @@ class _Run:
         self, replicas: list[Replica], total: float, reference: list[float]
     ) -> dict[str, Any]:
         tally = self.loop.tally
-        events = {k: tally.events.get(k, 0) for k in ("accept", "prefix", "refine", "fallback", "stop")}
+        events = {
+            k: tally.events.get(k, 0) for k in ("accept", "prefix", "refine", "fallback", "stop")
+        }
         settled = sum(events.values()) - events["stop"]
         simulated = settled * self.surrogate.length
         per_step = float(np.median(reference))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from egno_md.core.errors import DataError, OutputError
@@ -12,7 +13,11 @@ REPORT = "report.html"
 
 
 def run_report(
-    folders: list[Path], out: Path, *, mode: OutputMode = "new", title: str | None = None
+    folders: Sequence[Path | str],
+    out: Path | str,
+    *,
+    mode: OutputMode = "new",
+    title: str | None = None,
 ) -> Path:
     """Write one self-contained page about output folders of other verbs.
 
@@ -30,6 +35,7 @@ def run_report(
     """
     if not folders:
         raise DataError("nothing to report. Give at least one folder written by egno-md.")
+    folders, out = [Path(f) for f in folders], Path(out)
     html = render_page(folders, title)
     output = open_output(
         out, "report", {"folders": [str(f) for f in folders], "title": title}, mode

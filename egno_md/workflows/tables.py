@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from egno_md.analysis.observable import Comparison, Observable
+
 NAMES = {
     "operator": "operator",
     "persistence": "persistence",
@@ -53,3 +55,33 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")
     return lines
+
+
+def comparison_table(comparisons: tuple[Comparison, ...]) -> tuple[list[str], list[list[str]]]:
+    """Scalar observables of the reference and of every rollout, with verdicts."""
+    columns = ["observable", "reference", "noise floor"]
+    for comparison in comparisons:
+        columns += [comparison.label, "verdict"]
+    rows = []
+    for number, observable in enumerate(comparisons[0].observables):
+        unit = f" ({observable.unit})" if observable.unit else ""
+        row = [
+            observable.name + unit,
+            f"{observable.reference:.4g}",
+            f"{observable.noise_floor:.2g}",
+        ]
+        for comparison in comparisons:
+            row += _against(comparison.observables, observable.name, number)
+        rows.append(row)
+    return columns, rows
+
+
+def _against(observables: tuple[Observable, ...], name: str, number: int) -> list[str]:
+    found = [o for o in observables if o.name == name] or list(observables[number : number + 1])
+    if not found:
+        return ["-", "not available"]
+    one = found[0]
+    interval = ""
+    if one.interval is not None:
+        interval = f" [{one.interval[0]:+.2g}, {one.interval[1]:+.2g}]"
+    return [f"{one.rollout:.4g}{interval}", one.verdict]

@@ -42,9 +42,9 @@ class Training:
 
 
 def run_train(
-    data: Path,
+    data: Path | str,
     protocol: TrainProtocol,
-    out: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     device: str = "auto",
@@ -66,12 +66,16 @@ def run_train(
         DataError: the store lacks what training needs.
         WindowMismatch: the window does not fit the frames.
     """
-    progress = progress or Silent()
-    store = Store(data)
+    progress, out = progress or Silent(), Path(out)
+    store = Store(Path(data))
     system = store.system()
     window, sets = window_datasets(store, protocol)
     request = {
-        "data": {"name": Path(data).name, "digest": store.manifest.digest, "frames": store.manifest.frames},
+        "data": {
+            "name": Path(data).name,
+            "digest": store.manifest.digest,
+            "frames": store.manifest.frames,
+        },
         "protocol": protocol.model_dump(mode="json"),
         "seed": seed,
     }

@@ -38,7 +38,10 @@ def test_the_installed_command_prints_one_line_and_exits_2(tmp_path: Path) -> No
     command = [sys.executable, "-c", "from egno_md.cli import main; main()"]
     done = subprocess.run(
         [*command, "generate", "etanol", "--out", str(tmp_path / "x")],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONWARNINGS": "default"},
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
     )
     assert done.returncode == 2
     assert done.stderr.startswith("SpecError: no folder 'etanol'")
@@ -46,7 +49,9 @@ def test_the_installed_command_prints_one_line_and_exits_2(tmp_path: Path) -> No
     assert not (tmp_path / "x").exists()
 
 
-def test_unknown_verbs_and_policies_are_met_with_the_known_ones(bundle: Path, tmp_path: Path) -> None:
+def test_unknown_verbs_and_policies_are_met_with_the_known_ones(
+    bundle: Path, tmp_path: Path
+) -> None:
     assert "Did you mean 'generate'?" in fails("genrate")
     message = fails(
         "propagate", "ethanol", "--operator", bundle, "--policy", "hope", "--out", tmp_path / "o"
@@ -85,13 +90,23 @@ def test_results_are_not_written_over(harmonic_store: Store, tmp_path: Path) -> 
         "train", harmonic_store.root, *TINY_TRAIN, "--seed", 9, "--out", tmp_path / "op", "--resume"
     )
     assert "different seed" in message
-    egno("train", harmonic_store.root, *TINY_TRAIN, "--out", tmp_path / "op", "--overwrite", "--quiet")
+    egno(
+        "train",
+        harmonic_store.root,
+        *TINY_TRAIN,
+        "--out",
+        tmp_path / "op",
+        "--overwrite",
+        "--quiet",
+    )
     assert "exclude each other" in fails(
         "train", harmonic_store.root, "--out", tmp_path / "op", "--overwrite", "--resume"
     )
 
 
-def test_missing_or_damaged_stores_and_bundles(bundle: Path, tmp_path: Path, harmonic_store: Store) -> None:
+def test_missing_or_damaged_stores_and_bundles(
+    bundle: Path, tmp_path: Path, harmonic_store: Store
+) -> None:
     assert "no trajectory store" in fails("train", tmp_path / "none", "--out", tmp_path / "o")
     damaged = tmp_path / "damaged"
     shutil.copytree(harmonic_store.root, damaged)
@@ -128,13 +143,23 @@ def test_lengths_that_are_no_whole_windows(bundle: Path, tmp_path: Path) -> None
 
 def test_windows_that_do_not_fit_the_frames(harmonic_store: Store, tmp_path: Path) -> None:
     message = fails(
-        "train", harmonic_store.root, *TINY_TRAIN, "--set", "window.length='8.2 fs'",
-        "--out", tmp_path / "o",
+        "train",
+        harmonic_store.root,
+        *TINY_TRAIN,
+        "--set",
+        "window.length='8.2 fs'",
+        "--out",
+        tmp_path / "o",
     )
     assert "frame spacings" in message
     message = fails(
-        "train", harmonic_store.root, *TINY_TRAIN, "--set", "window.length='80 fs'",
-        "--out", tmp_path / "o",
+        "train",
+        harmonic_store.root,
+        *TINY_TRAIN,
+        "--set",
+        "window.length='80 fs'",
+        "--out",
+        tmp_path / "o",
     )
     assert "no window of 80 fs fits" in message
 
@@ -197,8 +222,18 @@ def test_report_of_a_foreign_folder(tmp_path: Path) -> None:
 
 def test_damaged_resume_state_is_an_error(bundle: Path, tmp_path: Path) -> None:
     options = [
-        "propagate", "ethanol", "--operator", bundle, "--length", "16 fs", "--out", tmp_path / "o",
-        "--set", "equilibration='5 fs'", "--set", "reference_steps=10",
+        "propagate",
+        "ethanol",
+        "--operator",
+        bundle,
+        "--length",
+        "16 fs",
+        "--out",
+        tmp_path / "o",
+        "--set",
+        "equilibration='5 fs'",
+        "--set",
+        "reference_steps=10",
     ]
     egno(*options, "--quiet")
     record = json.loads((tmp_path / "o" / "run.json").read_text())

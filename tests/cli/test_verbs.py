@@ -13,13 +13,28 @@ from click.testing import CliRunner, Result
 from egno_md.cli import main
 
 TINY_GENERATE = [
-    "--set", "equilibration='50 fs'", "--set", "sampling.segments=10",
-    "--set", "sampling.segment_length='20 fs'", "--set", "sampling.decorrelation='10 fs'",
+    "--set",
+    "equilibration='50 fs'",
+    "--set",
+    "sampling.segments=10",
+    "--set",
+    "sampling.segment_length='20 fs'",
+    "--set",
+    "sampling.decorrelation='10 fs'",
 ]
 TINY_TRAIN = [
-    "--set", "network.layers=1", "--set", "network.hidden=8", "--set", "network.vectors=3",
-    "--set", "optimisation.max_time=null", "--set", "optimisation.max_steps=30",
-    "--set", "optimisation.validate_every=10",
+    "--set",
+    "network.layers=1",
+    "--set",
+    "network.hidden=8",
+    "--set",
+    "network.vectors=3",
+    "--set",
+    "optimisation.max_time=null",
+    "--set",
+    "optimisation.max_steps=30",
+    "--set",
+    "optimisation.validate_every=10",
 ]
 
 
@@ -37,15 +52,38 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     egno("generate", "ethanol", *TINY_GENERATE, "--out", root / "data", "--quiet")
     egno(
-        "generate", "ethanol", "--protocol", "nvt-500k", "--set", "equilibration='50 fs'",
-        "--set", "sampling.length='160 fs'", "--out", root / "reference", "--quiet",
+        "generate",
+        "ethanol",
+        "--protocol",
+        "nvt-500k",
+        "--set",
+        "equilibration='50 fs'",
+        "--set",
+        "sampling.length='160 fs'",
+        "--out",
+        root / "reference",
+        "--quiet",
     )
     egno("train", root / "data", *TINY_TRAIN, "--out", root / "operator", "--quiet")
     for name, policy in (("checked", "fallback"), ("unchecked", "off")):
         egno(
-            "propagate", "ethanol", "--operator", root / "operator" / "bundle",
-            "--length", "80 fs", "--policy", policy, "--start", root / "data",
-            "--set", "reference_steps=10", "--replicas", 2, "--out", root / name, "--quiet",
+            "propagate",
+            "ethanol",
+            "--operator",
+            root / "operator" / "bundle",
+            "--length",
+            "80 fs",
+            "--policy",
+            policy,
+            "--start",
+            root / "data",
+            "--set",
+            "reference_steps=10",
+            "--replicas",
+            2,
+            "--out",
+            root / name,
+            "--quiet",
         )
     return root
 
@@ -77,7 +115,13 @@ def test_generated_frames_open_in_mdtraj(runs: Path) -> None:
 
 
 def test_training_leaves_a_bundle_metrics_and_a_plot(runs: Path) -> None:
-    for name in ("bundle/card.json", "bundle/model.safetensors", "metrics.csv", "loss.png", "summary.json"):
+    for name in (
+        "bundle/card.json",
+        "bundle/model.safetensors",
+        "metrics.csv",
+        "loss.png",
+        "summary.json",
+    ):
         assert (runs / "operator" / name).stat().st_size > 0
     assert (runs / "operator" / "metrics.csv").read_text().count("\n") == 4
     card = json.loads((runs / "operator" / "bundle" / "card.json").read_text())
@@ -111,7 +155,9 @@ def test_evaluate_prints_the_operator_beside_baselines(runs: Path, tmp_path: Pat
 def test_propagate_streams_frames_events_and_an_honest_summary(runs: Path) -> None:
     for name in ("checked", "unchecked"):
         summary = json.loads((runs / name / "summary.json").read_text())
-        events = [json.loads(line) for line in (runs / name / "events.jsonl").read_text().splitlines()]
+        events = [
+            json.loads(line) for line in (runs / name / "events.jsonl").read_text().splitlines()
+        ]
         assert len(events) == 20
         assert sum(summary["events"].values()) == 20
         parts = sum(v for k, v in summary["seconds"].items() if k != "total")
@@ -119,7 +165,9 @@ def test_propagate_streams_frames_events_and_an_honest_summary(runs: Path) -> No
         assert summary["speed_up"] == pytest.approx(
             summary["rollout_ns_per_day"] / summary["reference_ns_per_day"]
         )
-        frames = mdtraj.load(str(runs / name / "replica-001.xtc"), top="systems/ethanol/ethanol.pdb")
+        frames = mdtraj.load(
+            str(runs / name / "replica-001.xtc"), top="systems/ethanol/ethanol.pdb"
+        )
         assert frames.n_frames == 10
     checked = json.loads((runs / "checked" / "summary.json").read_text())
     assert checked["events"]["fallback"] + checked["events"]["prefix"] > 0, "30 steps train nobody"
@@ -128,21 +176,46 @@ def test_propagate_streams_frames_events_and_an_honest_summary(runs: Path) -> No
 def test_propagate_resumes_a_finished_run_without_doing_it_again(runs: Path) -> None:
     before = (runs / "checked" / "events.jsonl").read_bytes()
     egno(
-        "propagate", "ethanol", "--operator", runs / "operator" / "bundle", "--length", "80 fs",
-        "--policy", "fallback", "--start", runs / "data", "--set", "reference_steps=10",
-        "--replicas", 2, "--out", runs / "checked", "--resume",
+        "propagate",
+        "ethanol",
+        "--operator",
+        runs / "operator" / "bundle",
+        "--length",
+        "80 fs",
+        "--policy",
+        "fallback",
+        "--start",
+        runs / "data",
+        "--set",
+        "reference_steps=10",
+        "--replicas",
+        2,
+        "--out",
+        runs / "checked",
+        "--resume",
     )
     assert (runs / "checked" / "events.jsonl").read_bytes() == before
 
 
 def test_compare_and_report_end_in_one_page(runs: Path, tmp_path: Path) -> None:
     result = egno(
-        "compare", runs / "reference", runs / "checked", runs / "unchecked", "--out", tmp_path / "comparison"
+        "compare",
+        runs / "reference",
+        runs / "checked",
+        runs / "unchecked",
+        "--out",
+        tmp_path / "comparison",
     )
     assert "temperature" in result.output.lower()
     result = egno(
-        "report", runs / "data", runs / "operator", runs / "checked", runs / "unchecked",
-        tmp_path / "comparison", "--out", tmp_path / "report",
+        "report",
+        runs / "data",
+        runs / "operator",
+        runs / "checked",
+        runs / "unchecked",
+        tmp_path / "comparison",
+        "--out",
+        tmp_path / "report",
     )
     page = next((tmp_path / "report").glob("*.html")).read_text()
     assert "ethanol" in page
@@ -159,18 +232,38 @@ def test_json_goes_to_stdout_alone(runs: Path, tmp_path: Path) -> None:
 
 def test_real_files_load_through_the_command_line(shared_data: Path, tmp_path: Path) -> None:
     result = egno(
-        "load", shared_data / "md17" / "md17_ethanol_first2000.npz", "--system", "ethanol",
-        "--velocities", "finite-difference", "--out", tmp_path / "md17",
+        "load",
+        shared_data / "md17" / "md17_ethanol_first2000.npz",
+        "--system",
+        "ethanol",
+        "--velocities",
+        "finite-difference",
+        "--out",
+        tmp_path / "md17",
     )
     assert "1,998 frames of 9 atoms, 0.5 fs apart" in result.output
     result = egno(
-        "load", shared_data / "adk" / "adk_dims.dcd", "--topology", shared_data / "adk" / "adk.psf",
-        "--spacing", "1 ps", "--velocities", "none", "--selection", "backbone", "--out", tmp_path / "adk",
+        "load",
+        shared_data / "adk" / "adk_dims.dcd",
+        "--topology",
+        shared_data / "adk" / "adk.psf",
+        "--spacing",
+        "1 ps",
+        "--velocities",
+        "none",
+        "--selection",
+        "backbone",
+        "--out",
+        tmp_path / "adk",
     )
-    assert "98 frames of 855 atoms" in result.output
+    assert "98 frames of 856 atoms" in result.output
     result = egno(
-        "load", shared_data / "rmd17" / "rmd17_ethanol.npz", "--velocities", "none",
-        "--out", tmp_path / "rmd17",
+        "load",
+        shared_data / "rmd17" / "rmd17_ethanol.npz",
+        "--velocities",
+        "none",
+        "--out",
+        tmp_path / "rmd17",
     )
     assert "not contiguous" in result.output
     result = egno("train", tmp_path / "rmd17", *TINY_TRAIN, "--out", tmp_path / "t", code=2)
@@ -179,8 +272,15 @@ def test_real_files_load_through_the_command_line(shared_data: Path, tmp_path: P
 
 def test_loaded_md17_frames_train_an_operator(shared_data: Path, tmp_path: Path) -> None:
     egno(
-        "load", shared_data / "md17" / "md17_ethanol_first2000.npz", "--system", "ethanol",
-        "--velocities", "finite-difference", "--out", tmp_path / "md17", "--quiet",
+        "load",
+        shared_data / "md17" / "md17_ethanol_first2000.npz",
+        "--system",
+        "ethanol",
+        "--velocities",
+        "finite-difference",
+        "--out",
+        tmp_path / "md17",
+        "--quiet",
     )
     result = egno("train", tmp_path / "md17", *TINY_TRAIN, "--out", tmp_path / "operator")
     assert "Operator:" in result.output

@@ -85,16 +85,16 @@ def test_permuted_atoms_give_permuted_output(
     residual = (moved.positions - plain.positions[:, :, order]).abs().max() / scale
     assert residual <= FLOAT32_RESIDUAL
     speed = plain.velocities.abs().max()
-    assert (moved.velocities - plain.velocities[:, :, order]).abs().max() / speed <= FLOAT32_RESIDUAL
+    assert (
+        moved.velocities - plain.velocities[:, :, order]
+    ).abs().max() / speed <= FLOAT32_RESIDUAL
 
 
 def test_batched_frames_do_not_see_each_other(operator: WindowOperator, start: Start) -> None:
     together = operator(start)
     for index in range(BATCH):
         part = slice(index, index + 1)
-        alone = operator(
-            Start(start.positions[part], start.velocities[part], start.forces[part])
-        )
+        alone = operator(Start(start.positions[part], start.velocities[part], start.forces[part]))
         scale = (alone.positions - start.positions[part][:, None]).abs().max()
         assert (together.positions[part] - alone.positions).abs().max() / scale <= FLOAT32_RESIDUAL
 

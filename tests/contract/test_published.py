@@ -47,7 +47,7 @@ def test_forward_equals_the_published_equations_edge_by_edge(points: int) -> Non
     assert torch.allclose(fast_v, slow_v, rtol=SINGLE_PRECISION, atol=1e-9)
 
 
-def _by_the_book(network, x0, v0, h0, pairs, features, points):  # noqa: ANN001, ANN202
+def _by_the_book(network, x0, v0, h0, pairs, features, points):
     """One edge, one node, one time point after another."""
     nodes = len(x0)
     mean = x0.mean(0)
@@ -59,7 +59,10 @@ def _by_the_book(network, x0, v0, h0, pairs, features, points):  # noqa: ANN001,
         ],
         dtype=torch.float64,
     )
-    h = [[network.embed(torch.cat([h0[i], embedding[p]])) for p in range(points)] for i in range(nodes)]
+    h = [
+        [network.embed(torch.cat([h0[i], embedding[p]])) for p in range(points)]
+        for i in range(nodes)
+    ]
     x = [[x0[i].clone() for _ in range(points)] for i in range(nodes)]
     v = [[v0[i].clone() for _ in range(points)] for i in range(nodes)]
     for scalar, vector, layer in zip(
@@ -90,7 +93,7 @@ def _by_the_book(network, x0, v0, h0, pairs, features, points):  # noqa: ANN001,
     return torch.stack([torch.stack(r) for r in x]), torch.stack([torch.stack(r) for r in v])
 
 
-def _spectral(weight, series):  # noqa: ANN001, ANN202
+def _spectral(weight, series):
     """irfft(W · rfft(series)[:I]) with torch's own transforms."""
     points = len(series)
     spectrum = torch.fft.rfft(series, dim=0)

@@ -28,7 +28,7 @@ ENERGY_SIGMA = 0.1
 truncation error of the O-H stretch, ∝ (timestep)² × temperature: measured 0.03."""
 
 
-def engine_of(name: str, **changes) -> OpenMMEngine:  # noqa: ANN003
+def engine_of(name: str, **changes) -> OpenMMEngine:
     options = {"timestep": 5e-4, "kelvin": 300.0, "friction": 5.0, "seed": 1} | changes
     return OpenMMEngine(load_system(name), **options)
 
@@ -98,7 +98,9 @@ def test_forces_are_minus_the_gradient_of_the_energy(name: str) -> None:
     def energy(x: np.ndarray) -> float:
         return engine.evaluate(Frame(x, start.velocities)).potential_energy
 
-    slope = (energy(positions + step * direction) - energy(positions - step * direction)) / (2 * step)
+    slope = (energy(positions + step * direction) - energy(positions - step * direction)) / (
+        2 * step
+    )
     forces = engine.evaluate(Frame(positions, start.velocities)).forces
     assert slope == pytest.approx(-np.sum(forces * direction), rel=1e-4)
 
@@ -123,12 +125,27 @@ def test_torchmdnet_model_moves_atoms_inside_openmm(tmp_path: Path) -> None:
     from torchmdnet.models.model import create_model, load_model  # noqa: F401
 
     arguments = {
-        "model": "tensornet", "embedding_dimension": 16, "num_layers": 1, "num_rbf": 8,
-        "rbf_type": "expnorm", "trainable_rbf": False, "activation": "silu",
-        "cutoff_lower": 0.0, "cutoff_upper": 4.5, "max_z": 20, "max_num_neighbors": 32,
-        "equivariance_invariance_group": "O(3)", "prior_model": None, "atom_filter": -1,
-        "derivative": True, "output_model": "Scalar", "reduce_op": "add", "precision": 64,
-        "check_errors": True, "static_shapes": False, "vector_cutoff": False,
+        "model": "tensornet",
+        "embedding_dimension": 16,
+        "num_layers": 1,
+        "num_rbf": 8,
+        "rbf_type": "expnorm",
+        "trainable_rbf": False,
+        "activation": "silu",
+        "cutoff_lower": 0.0,
+        "cutoff_upper": 4.5,
+        "max_z": 20,
+        "max_num_neighbors": 32,
+        "equivariance_invariance_group": "O(3)",
+        "prior_model": None,
+        "atom_filter": -1,
+        "derivative": True,
+        "output_model": "Scalar",
+        "reduce_op": "add",
+        "precision": 64,
+        "check_errors": True,
+        "static_shapes": False,
+        "vector_cutoff": False,
     }
     import torch
 

@@ -41,7 +41,7 @@ def test_a_killed_generate_resumes_to_the_same_bits(
     append = StoreWriter.append
     calls = 0
 
-    def dying(self, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
+    def dying(self, *args, **kwargs):
         nonlocal calls
         calls += 1
         if calls == 3:

@@ -39,7 +39,9 @@ def test_quantities_are_read_into_internal_units(text: str, dimension: str, valu
     assert parse_quantity(format_quantity(value, dimension), dimension) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["2.0", 2, 2.5, "2", None, [], "fast", "2 K", "2 parsecs per", "nan ps", ""])
+@pytest.mark.parametrize(
+    "text", ["2.0", 2, 2.5, "2", None, [], "fast", "2 K", "2 parsecs per", "nan ps", ""]
+)
 def test_what_is_no_time_is_refused_with_an_example(text: object) -> None:
     with pytest.raises(SpecError, match="Write"):
         parse_quantity(text, "time")

@@ -24,7 +24,7 @@ def running() -> RunningTemperature:
     return RunningTemperature({"all": 24.0, "H": 18.0, "C": 5.0})
 
 
-def earlier(*checks: Check):  # noqa: ANN201
+def earlier(*checks: Check):
     def measure() -> Iterator[tuple[int, Check]]:
         yield from zip(range(POINTS - 2, -1, -1), checks, strict=False)
 

@@ -64,7 +64,9 @@ class Healer:
         return Refinement(replace(frame, positions=self.home, potential_energy=0.0), 1, 0.0, 0.0)
 
 
-def make_loop(system: System, policy: Policy, *, seed: int = 0, check_every: int = 1, **tolerances) -> WindowLoop:  # noqa: ANN003
+def make_loop(
+    system: System, policy: Policy, *, seed: int = 0, check_every: int = 1, **tolerances
+) -> WindowLoop:
     return WindowLoop(
         surrogate=Surrogate(make_operator(system, seed=seed), system.masses),
         reference=Springs(system.positions, system.masses),
@@ -92,7 +94,9 @@ def run(loop: WindowLoop, replicas: list[Replica], windows: int) -> list[str]:
 
 
 def test_generous_tolerances_accept_every_window(ethanol: System) -> None:
-    loop = make_loop(ethanol, "fallback", energy=1e6, temperature=1e6, force="1e9 kJ/mol/nm", bond="9 nm")
+    loop = make_loop(
+        ethanol, "fallback", energy=1e6, temperature=1e6, force="1e9 kJ/mol/nm", bond="9 nm"
+    )
     replicas = make_replicas(ethanol)
     assert set(run(loop, replicas, 5)) == {"accept"}
     assert loop.tally.events["accept"] == 10

@@ -93,7 +93,8 @@ def test_elements_share_the_kinetic_energy_by_their_freedom(ethanol: System) -> 
     masses = ethanol.masses
     internal = velocities - masses @ velocities / masses.sum()
     freedom = {
-        e: 3 * sum(1 - m / masses.sum() for m, s in zip(masses, ethanol.elements, strict=True) if s == e)
+        e: 3
+        * sum(1 - m / masses.sum() for m, s in zip(masses, ethanol.elements, strict=True) if s == e)
         for e in by_element
     }
     assert sum(freedom.values()) == pytest.approx(24.0)
@@ -107,7 +108,9 @@ def test_checker_measures_energy_bonds_and_forces(ethanol: System) -> None:
     checker = Checker.of(ethanol, ethanol.positions)
     start = replace(a_frame(ethanol), potential_energy=-10.0)
     stretched = ethanol.positions.copy()
-    stretched[8] += 0.03 * (stretched[8] - stretched[2]) / np.linalg.norm(stretched[8] - stretched[2])
+    stretched[8] += (
+        0.03 * (stretched[8] - stretched[2]) / np.linalg.norm(stretched[8] - stretched[2])
+    )
     forces = np.zeros((9, 3))
     forces[4] = [300.0, 400.0, 0.0]
     end = Frame(stretched, start.velocities, forces=forces, potential_energy=-7.5)

@@ -48,7 +48,11 @@ def write(folder: Path, text: str) -> Path:
         ("kind: nvt", "kind: nve", "sampling.kind: 'nve' is not one of"),
         ("kind: nvt, ", "", "sampling.kind: missing"),
         ("length: 1 ps", "lenght: 1 ps", "sampling.lenght: unknown key. Did you mean 'length'?"),
-        ("frame_spacing: 10 fs", "frame_spacing: 3 fs", "sampling.frame_spacing 3 fs is not a whole"),
+        (
+            "frame_spacing: 10 fs",
+            "frame_spacing: 3 fs",
+            "sampling.frame_spacing 3 fs is not a whole",
+        ),
         ("timestep: 2 fs", "timestep: 3 fs", "is not a whole number of 3 fs timesteps"),
         ("temperature: 300 K", "temperature: [300 K]", "temperature"),
     ],
@@ -64,7 +68,9 @@ def test_yaml_errors_name_file_key_and_remedy(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b", "a: [1", "just words", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b", "a: [1", "just words", "!!python/object:os.system {}"]
+)
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError, match=r"nvt\.yaml"):
         read_spec(write(tmp_path, text), GenerateProtocol)
@@ -95,6 +101,8 @@ def test_a_users_folder_works_like_a_shipped_system(tmp_path: Path) -> None:
 
 
 def test_training_needs_a_budget(tmp_path: Path) -> None:
-    text = "window: {kind: uniform, length: 8 fs, points: 4}\nnetwork: {kind: egno}\noptimisation: {}"
+    text = (
+        "window: {kind: uniform, length: 8 fs, points: 4}\nnetwork: {kind: egno}\noptimisation: {}"
+    )
     with pytest.raises(SpecError, match="max_steps: 20000 or max_time"):
         read_spec(write(tmp_path, text), TrainProtocol)

@@ -1,0 +1,44 @@
+"""Protocols by verb and name."""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+from egno_md.core.errors import SpecError
+from egno_md.spec.base import Spec
+from egno_md.spec.files import find_protocol, read_spec, suggest
+from egno_md.spec.generate import GenerateProtocol
+from egno_md.spec.propagate import PropagateProtocol
+from egno_md.spec.train import TrainProtocol
+
+_MODELS: dict[str, type[Spec]] = {
+    "generate": GenerateProtocol,
+    "train": TrainProtocol,
+    "propagate": PropagateProtocol,
+}
+Changes = dict[str, object] | None
+
+
+@overload
+def protocol(verb: Literal["generate"], name: str, changes: Changes = None) -> GenerateProtocol: ...
+@overload
+def protocol(verb: Literal["train"], name: str, changes: Changes = None) -> TrainProtocol: ...
+@overload
+def protocol(
+    verb: Literal["propagate"], name: str, changes: Changes = None
+) -> PropagateProtocol: ...
+def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
+    """Read a protocol.
+
+    Args:
+        verb: ``generate``, ``train`` or ``propagate``.
+        name: a shipped name or a YAML file.
+        changes: dotted keys and their values, such as ``{"sampling.length": "50 ps"}``.
+
+    Raises:
+        SpecError: no such verb or protocol, or a value that is not allowed.
+    """
+    if verb not in _MODELS:
+        known = list(_MODELS)
+        raise SpecError(f"'{verb}' has no protocols.{suggest(verb, known)} Known: {known}.")
+    return read_spec(find_protocol(verb, name), _MODELS[verb], changes)
