@@ -27,12 +27,14 @@ class Piece:
         trajectory: None for the state right after equilibration.
         checkpoint: continue from here.
         steps: molecular-dynamics steps it took.
+        duration: ps of dynamics in those steps.
     """
 
     chain: str
     trajectory: Trajectory | None
     checkpoint: bytes
     steps: int
+    duration: float
 
 
 def new_engine(built: BuiltSystem, protocol: GenerateProtocol, seed: int) -> OpenMMEngine:
@@ -90,7 +92,7 @@ def generate(
         for block in _blocks(steps, STEPS_PER_PIECE[True]):
             engine.skip(block)
         checkpoint = engine.checkpoint()
-        yield Piece("", None, checkpoint, steps)
+        yield Piece("", None, checkpoint, steps, protocol.equilibration)
     engine.restore(checkpoint)
     match protocol.sampling:
         case NveSegments() as sampling:
@@ -105,6 +107,7 @@ def _segments(
     every = round(sampling.frame_spacing / protocol.sampling_timestep)
     steps = round(sampling.segment_length / protocol.sampling_timestep)
     between = round(sampling.decorrelation / protocol.timestep)
+    duration = sampling.segment_length + sampling.decorrelation
     for index in range(done, sampling.segments):
         engine.skip(between)
         parent = engine.checkpoint()
@@ -113,7 +116,7 @@ def _segments(
         trajectory = _with_first(first, engine.run(steps, every, ensemble=NVE))
         trajectory = _stored(trajectory, protocol)
         engine.restore(parent)
-        yield Piece(f"segment-{index:05d}", trajectory, parent, steps + between)
+        yield Piece(f"segment-{index:05d}", trajectory, parent, steps + between, duration)
 
 
 def _continuous(
@@ -138,7 +141,7 @@ def _continuous(
         checkpoint = engine.checkpoint()
         engine.restore(checkpoint)
         trajectory = _stored(trajectory, protocol)
-        yield Piece("nvt", trajectory, checkpoint, count * every)
+        yield Piece("nvt", trajectory, checkpoint, count * every, count * sampling.frame_spacing)
 
 
 def _blocks(steps: int, size: int) -> Iterator[int]:

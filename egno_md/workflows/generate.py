@@ -92,7 +92,8 @@ class _Watch:
         )
         self.started = time.perf_counter()
         self.steps_done: dict[int, int] = {}
-        self.steps_before: int | None = None
+        self.ps_done: dict[int, float] = {}
+        self.ps_before: float | None = None
 
     def merged(self) -> Manifest:
         shards = []
@@ -105,6 +106,7 @@ class _Watch:
                 continue
             platforms.add(manifest.provenance["platform"])
             self.steps_done[replica] = manifest.provenance["steps"]
+            self.ps_done[replica] = manifest.provenance["ps"]
             shards += [
                 replace(s, file=f"{folder.name}/{s.file}", chain=f"{folder.name}-{s.chain}")
                 for s in manifest.shards
@@ -118,16 +120,18 @@ class _Watch:
 
     @property
     def ns_per_day(self) -> float:
-        steps = sum(self.steps_done.values()) - (self.steps_before or 0)
-        return round(steps * self.protocol.timestep * 1e-3 / self.seconds * 86400, 4)
+        """Over all replicas, of this run alone."""
+        ps = sum(self.ps_done.values()) - (self.ps_before or 0.0)
+        return round(ps * 1e-3 / self.seconds * 86400, 4)
 
     def update(self) -> None:
+        """Write the merged manifest; tell how far we are."""
         write_manifest(self.out, self.merged())
-        done = sum(self.steps_done.values())
-        if self.steps_before is None:
-            self.steps_before = done
+        if self.ps_before is None:
+            self.ps_before = sum(self.ps_done.values())
         total = total_steps(self.protocol) * self.protocol.replicas
-        reached = format_quantity(round(done * self.protocol.timestep, 6), "time")
+        reached = format_quantity(round(sum(self.ps_done.values()), 6), "time")
+        done = sum(self.steps_done.values())
         self.progress.update(done, total, f"{reached}, {self.ns_per_day:.3g} ns/day")
 
 
@@ -165,6 +169,7 @@ def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None
             protocol.sampling.frame_spacing,
             platform=engine.platform,
             steps=0,
+            ps=0.0,
         )
     writer = StoreWriter(root, manifest, built.system.topology)
     done = len(manifest.shards)
@@ -183,11 +188,12 @@ def _keep(piece: Piece, root: Path, writer: StoreWriter, done: int) -> int:
     partial = root / "checkpoint.partial"
     partial.write_bytes(piece.checkpoint)
     partial.replace(root / _checkpoint_name(after))
-    steps = writer.manifest.provenance["steps"] + piece.steps
+    before = writer.manifest.provenance
+    spent = {"steps": before["steps"] + piece.steps, "ps": before["ps"] + piece.duration}
     if piece.trajectory is None:
-        writer.annotate(steps=steps)
+        writer.annotate(**spent)
     else:
-        writer.append(piece.trajectory, piece.chain, steps=steps)
+        writer.append(piece.trajectory, piece.chain, **spent)
         (root / _checkpoint_name(done)).unlink(missing_ok=True)
     return after
 
