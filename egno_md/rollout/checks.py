@@ -9,6 +9,7 @@ import numpy as np
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.rollout.thermostat import element_temperatures
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,8 @@ def bond_lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:
 
 
 def temperature_by_element(system: System, velocities: np.ndarray) -> dict[str, float]:
-    """Kinetic temperature of each element's atoms, K.
-
-    Without centre-of-mass motion atom i carries 3(1 - mᵢ/M) degrees of freedom,
-    since ⟨mᵢvᵢ²⟩ = 3 k_B T (1 - mᵢ/M) there. Constraints are not shared out.
-    """
-    masses = system.masses
-    internal = velocities - (masses / masses.sum()) @ velocities
-    twice_kinetic = masses * np.einsum("ax,ax->a", internal, internal)
-    freedom = 3 * (1 - masses / masses.sum())
-    elements = np.array(system.elements)
-    return {
-        str(e): float(twice_kinetic[elements == e].sum() / freedom[elements == e].sum() / BOLTZMANN)
-        for e in dict.fromkeys(system.elements)
-    }
+    """Kinetic temperature of each element's atoms, K; see `element_temperatures`."""
+    names = tuple(dict.fromkeys(system.elements))
+    group = np.array([names.index(e) for e in system.elements])
+    kelvin = element_temperatures(velocities, system.masses, group)
+    return dict(zip(names, kelvin.tolist(), strict=True))

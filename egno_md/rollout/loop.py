@@ -40,12 +40,14 @@ class Replica:
         frame: where it is, at a window's boundary.
         random: its own stream.
         running: its running temperatures.
+        excess: adaptive friction per element, 1/ps.
         stop_reason: empty while it runs.
     """
 
     frame: Frame
     random: np.random.Generator
     running: RunningTemperature
+    excess: np.ndarray
     stop_reason: str = ""
 
 
@@ -191,6 +193,11 @@ class WindowLoop:
         deviation = self.checker.bond_deviation(frame)
         self.tally.largest_bond_deviation = max(self.tally.largest_bond_deviation, deviation)
         replica.frame = self._kick(frame, self.surrogate.length, replica)
+        if self.thermostat is not None:
+            length = self.surrogate.length
+            replica.excess = self.thermostat.adapt(replica.frame, length, replica.excess)
+            for name, friction in zip(self.thermostat.elements, replica.excess, strict=True):
+                self.tally.add(f"excess_friction.{name}", friction)
         velocities = replica.frame.velocities
         self.tally.add("temperature", self.checker.temperature(velocities))
         for name, kelvin in temperature_by_element(self.checker.system, velocities).items():
@@ -200,7 +207,7 @@ class WindowLoop:
         if self.thermostat is None:
             return frame
         with self.clock("thermostat"):
-            return self.thermostat.kick(frame, duration, replica.random)
+            return self.thermostat.kick(frame, duration, replica.random, replica.excess)
 
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:

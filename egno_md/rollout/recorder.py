@@ -144,6 +144,7 @@ def save_state(root: Path, state: State) -> None:
                 "potential_energy": frame.potential_energy,
                 "random": replica.random.bit_generator.state,
                 "running": [replica.running.values, replica.running.elapsed],
+                "excess": replica.excess.tolist(),
                 "stop_reason": replica.stop_reason,
             }
         )
@@ -202,7 +203,11 @@ def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -
         box=array("box"),
     )
     return Replica(
-        frame, random, RunningTemperature(freedom, values, elapsed), record["stop_reason"]
+        frame,
+        random,
+        RunningTemperature(freedom, values, elapsed),
+        np.array(record["excess"], dtype=np.float64),
+        record["stop_reason"],
     )
 
 

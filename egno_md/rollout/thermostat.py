@@ -5,38 +5,91 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from egno_md.core.state import Frame
-from egno_md.core.units import thermal_speed
+from egno_md.core.system import System
+from egno_md.core.units import BOLTZMANN, thermal_speed
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class LangevinKicks:
-    """Exact Ornstein-Uhlenbeck half-steps on the velocities.
+    """Half-steps on the velocities at both ends of every window.
 
-    With a window in the middle this is OBABO (Bussi & Parrinello 2007) whose
-    velocity-Verlet step is replaced by the window. The centre of mass is left
-    out: its velocity is not touched.
+    An exact Ornstein-Uhlenbeck half-step: with a window in the middle this is
+    OBABO (Bussi & Parrinello 2007) whose velocity-Verlet step is replaced by the
+    window. The centre of mass is left out: its velocity is not touched.
+
+    With a `relaxation` it is the adaptive Langevin thermostat (Jones &
+    Leimkuhler 2011; Leimkuhler & Shang 2016), made for forces with errors of
+    unknown size: each element carries an excess friction ξ with
+    dξ/dt = (T_element/T - 1)/relaxation², which grows until it takes out the
+    heat that the windows' errors put in. Its mean says how much that is.
 
     Attributes:
         kelvin: temperature.
         friction: 1/ps.
         masses: Da.
+        elements: names, one per excess friction.
+        group: index into `elements` per atom.
+        relaxation: ps; None for plain Langevin.
     """
 
     kelvin: float
     friction: float
-    masses: np.ndarray
+    masses: Float[Array, " atoms"]
+    elements: tuple[str, ...]
+    group: Array
+    relaxation: float | None
 
-    def kick(self, frame: Frame, duration: float, random: np.random.Generator) -> Frame:
+    @classmethod
+    def of(
+        cls, system: System, kelvin: float, friction: float, relaxation: float | None = None
+    ) -> LangevinKicks:
+        """The thermostat of a system."""
+        names = tuple(dict.fromkeys(system.elements))
+        group = np.array([names.index(e) for e in system.elements])
+        return cls(kelvin, friction, system.masses, names, group, relaxation)
+
+    def no_excess(self) -> Float[Array, " elements"]:
+        """The excess friction a rollout starts with, 1/ps."""
+        return np.zeros(len(self.elements))
+
+    def kick(
+        self, frame: Frame, duration: float, random: np.random.Generator, excess: Array
+    ) -> Frame:
         """Friction and noise of half of `duration` ps."""
+        share = self.masses / self.masses.sum()
+        drift = share @ frame.velocities
+        damping = np.exp(-0.5 * duration * excess)[self.group, None]
         keep = np.exp(-0.5 * self.friction * duration)
         noise = random.standard_normal(frame.velocities.shape)
         noise *= (np.sqrt(1 - keep**2) * thermal_speed(self.masses, self.kelvin))[:, None]
-        share = self.masses / self.masses.sum()
-        drift = share @ frame.velocities
-        velocities = keep * (frame.velocities - drift) + noise - share @ noise + drift
-        return replace(frame, velocities=velocities)
+        internal = keep * damping * (frame.velocities - drift) + noise
+        return replace(frame, velocities=internal - share @ internal + drift)
+
+    def adapt(self, frame: Frame, duration: float, excess: Array) -> Float[Array, " elements"]:
+        """The excess friction after `duration` ps at the frame's temperatures."""
+        if self.relaxation is None:
+            return excess
+        ratio = element_temperatures(frame.velocities, self.masses, self.group) / self.kelvin
+        return excess + duration * (ratio - 1) / self.relaxation**2
+
+
+def element_temperatures(
+    velocities: Float[Array, "atoms 3"], masses: Float[Array, " atoms"], group: Array
+) -> Float[Array, " groups"]:
+    """Kinetic temperature of each group of atoms, K.
+
+    Without centre-of-mass motion atom i carries 3(1 - mᵢ/M) degrees of freedom,
+    since ⟨mᵢvᵢ²⟩ = 3 k_B T (1 - mᵢ/M) there. Constraints are not shared out.
+    """
+    share = masses / masses.sum()
+    internal = velocities - share @ velocities
+    twice_kinetic = np.bincount(group, masses * np.einsum("ax,ax->a", internal, internal))
+    return twice_kinetic / (np.bincount(group, 3 * (1 - share)) * BOLTZMANN)
 
 
 def maxwell_velocities(

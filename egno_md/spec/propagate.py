@@ -28,13 +28,27 @@ class Langevin(Spec):
     friction: Rate
 
 
+class AdaptiveLangevin(Spec):
+    """Langevin plus an excess friction per element that takes out the windows' heat.
+
+    Jones & Leimkuhler 2011. A long `relaxation` disturbs the dynamics less.
+    """
+
+    kind: Literal["adaptive-langevin"]
+    friction: Rate
+    relaxation: Time = 0.3
+
+
+Thermostat = Annotated[NoThermostat | Langevin | AdaptiveLangevin, Field(discriminator="kind")]
+
+
 class Tolerances(Spec):
     """When a window counts as bad. Generous for thermal motion, tight for damage.
 
     Attributes:
         energy: largest |ΔE| over a window, in k_B T per degree of freedom.
-        temperature: largest |T/T₀ - 1| of the running mean, in standard errors'
-            company: overall, and per element (never below statistical noise).
+        temperature: largest |T/T₀ - 1| of the running mean, overall and per
+            element; never below the mean's own statistical noise.
         force: largest force on any atom.
         bond: largest departure of a bond from its reference length.
     """
@@ -60,7 +74,7 @@ class PropagateProtocol(Spec):
     length: Time
     temperature: Temperature
     timestep: Time
-    thermostat: Annotated[NoThermostat | Langevin, Field(discriminator="kind")]
+    thermostat: Thermostat
     policy: Policy = "fallback"
     check_every: Annotated[int, Field(ge=1)] = 1
     tolerances: Tolerances = Tolerances()

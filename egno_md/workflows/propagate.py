@@ -27,7 +27,7 @@ from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.thermostat import LangevinKicks, maxwell_velocities
-from egno_md.spec.propagate import Langevin, PropagateProtocol
+from egno_md.spec.propagate import AdaptiveLangevin, NoThermostat, PropagateProtocol
 from egno_md.workflows.device import resolve_device
 
 WINDOWS_PER_FLUSH = 500
@@ -120,7 +120,9 @@ class _Run:
     ) -> None:
         self.built, self.protocol, self.seed, self.surrogate = built, protocol, seed, surrogate
         thermostat = protocol.thermostat
-        friction = thermostat.friction if isinstance(thermostat, Langevin) else 1.0
+        is_nvt = not isinstance(thermostat, NoThermostat)
+        friction = thermostat.friction if is_nvt else 1.0
+        relaxation = thermostat.relaxation if isinstance(thermostat, AdaptiveLangevin) else None
         self.friction = friction
         self.engine = self._engine(seed)
         masses = built.system.masses
@@ -129,8 +131,8 @@ class _Run:
         self.freedom = {"all": float(built.system.degrees_of_freedom)} | {
             str(e): float(3 * share[elements == e].sum()) for e in np.unique(elements)
         }
-        is_nvt = isinstance(thermostat, Langevin)
-        kicks = LangevinKicks(protocol.temperature, friction, masses) if is_nvt else None
+        kicks = LangevinKicks.of(built.system, protocol.temperature, friction, relaxation)
+        self.no_excess = kicks.no_excess()
         self.loop = WindowLoop(
             surrogate=surrogate,
             reference=self.engine,
@@ -143,7 +145,7 @@ class _Run:
             ),
             checker=Checker.of(built.system, self.engine.start().positions),
             refiner=self._refiner,
-            thermostat=kicks,
+            thermostat=kicks if is_nvt else None,
             kelvin=protocol.temperature,
             check_every=protocol.check_every,
         )
@@ -238,6 +240,7 @@ class _Run:
                 replace(frames[i], time=0.0, forces=None, potential_energy=None),
                 np.random.default_rng([self.seed, i]),
                 RunningTemperature(self.freedom),
+                self.no_excess,
             )
             for i in range(count)
         ]
@@ -313,12 +316,8 @@ class _Run:
         per_step = float(np.median(reference))
         reference_rate = self.protocol.timestep * 1e-3 / per_step * SECONDS_PER_DAY
         rate = simulated * 1e-3 / total * SECONDS_PER_DAY
-        by_element = {
-            name: round(mean, 2)
-            for name in self.freedom
-            if name != "all" and (mean := tally.mean(f"temperature.{name}")) is not None
-        }
-        is_nvt = isinstance(self.protocol.thermostat, Langevin)
+        is_nvt = not isinstance(self.protocol.thermostat, NoThermostat)
+        excess = self._by_element("excess_friction", 4) if is_nvt else {}
         return {
             "system": self.built.system.name,
             "potential": self.built.system.potential,
@@ -331,7 +330,8 @@ class _Run:
             "simulated_ps": round(simulated, 9),
             "temperature_target": self.protocol.temperature if is_nvt else None,
             "temperature_mean": _rounded(tally.mean("temperature")),
-            "temperature_by_element": by_element,
+            "temperature_by_element": self._by_element("temperature", 2),
+            "excess_friction_by_element": excess,
             "stop_reasons": [r.stop_reason for r in replicas],
             "stopped": dict(Counter(r.stop_reason for r in replicas if r.stop_reason)),
             "events": events,
@@ -345,6 +345,11 @@ class _Run:
             "reference_ns_per_day": reference_rate,
             "speed_up": rate / reference_rate,
         }
+
+    def _by_element(self, name: str, digits: int) -> dict[str, float]:
+        """Means of a quantity per element."""
+        means = {e: self.loop.tally.mean(f"{name}.{e}") for e in self.freedom if e != "all"}
+        return {e: round(m, digits) for e, m in means.items() if m is not None}
 
 
 def _double(frame: Frame) -> Frame:

@@ -73,7 +73,7 @@ def make_loop(
         controller=Controller(policy, Tolerances(**tolerances), KELVIN, KELVIN, 24),
         checker=Checker.of(system, system.positions),
         refiner=lambda: Healer(system.positions),
-        thermostat=LangevinKicks(KELVIN, 5.0, system.masses),
+        thermostat=LangevinKicks.of(system, KELVIN, 5.0, 0.5),
         kelvin=KELVIN,
         check_every=check_every,
     )
@@ -85,7 +85,7 @@ def make_replicas(system: System, count: int = 2) -> list[Replica]:
     for index in range(count):
         random = np.random.default_rng([1, index])
         frame = Frame(system.positions, 0.5 * random.standard_normal((9, 3)))
-        replicas.append(Replica(frame, random, RunningTemperature(freedom)))
+        replicas.append(Replica(frame, random, RunningTemperature(freedom), np.zeros(3)))
     return replicas
 
 

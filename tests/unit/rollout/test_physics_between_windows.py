@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,13 +56,13 @@ def test_broken_predictions_stay_broken_without_raising(ethanol: System) -> None
 
 
 def test_langevin_kicks_relax_to_the_target_for_every_element(ethanol: System) -> None:
-    kicks = LangevinKicks(400.0, 10.0, ethanol.masses)
+    kicks = LangevinKicks.of(ethanol, 400.0, 10.0)
     random = np.random.default_rng(2)
     frame = Frame(ethanol.positions, np.zeros((9, 3)))
     sums: dict[str, float] = {}
     count = 12_000
     for step in range(count + 50):
-        frame = kicks.kick(frame, 0.2, random)
+        frame = kicks.kick(frame, 0.2, random, kicks.no_excess())
         if step >= 50:
             for name, kelvin in temperature_by_element(ethanol, frame.velocities).items():
                 sums[name] = sums.get(name, 0.0) + kelvin / count
@@ -73,9 +75,32 @@ def test_langevin_kicks_relax_to_the_target_for_every_element(ethanol: System) -
 def test_kicks_leave_the_centre_of_mass_alone(ethanol: System) -> None:
     frame = a_frame(ethanol)
     share = ethanol.masses / ethanol.masses.sum()
-    after = LangevinKicks(300.0, 5.0, ethanol.masses).kick(frame, 0.1, np.random.default_rng(0))
+    kicks = LangevinKicks.of(ethanol, 300.0, 5.0, 0.5)
+    after = kicks.kick(frame, 0.1, np.random.default_rng(0), np.array([1.0, -2.0, 3.0]))
     assert np.allclose(share @ after.velocities, share @ frame.velocities, atol=ROUNDING)
     assert not np.allclose(after.velocities, frame.velocities)
+
+
+def test_adaptive_friction_takes_out_the_heat_of_a_bad_window(ethanol: System) -> None:
+    """Each step heats hydrogens by a few per cent, as a weak operator does."""
+    is_hydrogen = np.array(ethanol.elements) == "H"
+    means = {}
+    for relaxation in (None, 0.5):
+        kicks = LangevinKicks.of(ethanol, 400.0, 5.0, relaxation)
+        random = np.random.default_rng(7)
+        frame, excess = Frame(ethanol.positions, np.zeros((9, 3))), kicks.no_excess()
+        samples = []
+        for step in range(12_000):
+            frame = kicks.kick(frame, 0.01, random, excess)
+            heated = frame.velocities * np.where(is_hydrogen, 1.01, 1.0)[:, None]
+            heated -= ethanol.masses @ heated / ethanol.masses.sum()
+            frame = kicks.kick(replace(frame, velocities=heated), 0.01, random, excess)
+            excess = kicks.adapt(frame, 0.01, excess)
+            if step > 2000:
+                samples.append(temperature_by_element(ethanol, frame.velocities)["H"])
+        means[relaxation] = np.mean(samples)
+    assert means[None] > 480
+    assert means[0.5] == pytest.approx(400.0, abs=4.0)
 
 
 def test_maxwell_velocities_have_the_temperature_and_no_drift(ethanol: System) -> None:
@@ -103,8 +128,6 @@ def test_elements_share_the_kinetic_energy_by_their_freedom(ethanol: System) -> 
 
 
 def test_checker_measures_energy_bonds_and_forces(ethanol: System) -> None:
-    from dataclasses import replace
-
     checker = Checker.of(ethanol, ethanol.positions)
     start = replace(a_frame(ethanol), potential_energy=-10.0)
     stretched = ethanol.positions.copy()
