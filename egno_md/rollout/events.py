@@ -77,6 +77,9 @@ class Tally:
         self.events[event.kind] += 1
         if event.check is not None and event.check.energy_error is not None:
             self.add("energy_error", event.check.energy_error)
+            # a rejected proposal's error never enters the trajectory
+            if event.kind == "accept":
+                self.add("kept_energy_error", event.check.energy_error)
 
     def add(self, name: str, value: float) -> None:
         """Take one sample of a quantity in; what is not finite is left out."""

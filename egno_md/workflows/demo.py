@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from egno_md.core.units import format_quantity
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import write_json
 from egno_md.spec.base import Spec
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
-from egno_md.spec.propagate import PropagateProtocol
+from egno_md.spec.propagate import Langevin, NoThermostat, PropagateProtocol
 from egno_md.spec.train import TrainProtocol
 from egno_md.workflows.compare import run_compare
 from egno_md.workflows.evaluate import run_evaluate
@@ -100,13 +101,9 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
     evaluation = run_evaluate(
         training.bundle, data.root, out / "evaluation", seed=seed, mode=inner, progress=console
     )
-    checked = _protocol("propagate", PropagateProtocol)
-    stage("5/6 propagating with the controller, then without")
+    stage("5/6 propagating: falling back to MD, refining, and without any control")
     rollouts = {}
-    for name, protocol in {
-        "checked": checked,
-        "unchecked": checked.model_copy(update={"policy": "off"}),
-    }.items():
+    for name, protocol in _rollout_protocols().items():
         rollouts[name] = run_propagate(
             SYSTEM,
             training.bundle,
@@ -118,11 +115,11 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
             progress=console,
         ).summary
     stage("6/6 comparing with the reference, and the report")
-    folders = [p for p in (out / "checked", out / "unchecked") if _has_frames(p)]
-    comparison = run_compare(
+    folders = [out / name for name in rollouts if _has_frames(out / name)]
+    run_compare(
         reference.root, folders, out / "comparison", seed=seed, mode=inner, progress=console
     )
-    parts = ("data", "reference", "operator", "evaluation", "checked", "unchecked", "comparison")
+    parts = ("data", "reference", "operator", "evaluation", *rollouts, "comparison")
     page = run_report(
         [out / p for p in parts],
         out / "report",
@@ -138,7 +135,6 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
     }
     write_json(out / "demo.json", summary)
     output.finish(seconds=round(seconds, 1))
-    del comparison
     return Demo(
         [_operator_table(evaluation), _rollout_table(rollouts)],
         [
@@ -152,6 +148,19 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
 
 def _protocol(name: str, model: type[Model]) -> Model:
     return read_spec(shipped("protocols") / "demo" / f"{name}.yaml", model)
+
+
+def _rollout_protocols() -> dict[str, PropagateProtocol]:
+    """The same rollout under a controller, with refinement, and left alone."""
+    checked = _protocol("propagate", PropagateProtocol)
+    assert not isinstance(checked.thermostat, NoThermostat)
+    friction = format_quantity(checked.thermostat.friction, "rate")
+    plain = Langevin.model_validate({"kind": "langevin", "friction": friction})
+    return {
+        "checked": checked,
+        "refined": checked.model_copy(update={"policy": "refine"}),
+        "unchecked": checked.model_copy(update={"policy": "off", "thermostat": plain}),
+    }
 
 
 def _has_frames(folder: Path) -> bool:
@@ -186,14 +195,17 @@ def _rollout_table(
         mean = s["temperature_mean"]
         return "-" if mean is None else f"{mean:.0f} (target {s['temperature_target']:.0f})"
 
+    def drift(s: dict[str, Any]) -> str:
+        return "-" if s["energy_drift"] is None else f"{s['energy_drift']:+.1f}"
+
     rows = [
         row("simulated (ps)", lambda s: f"{s['simulated_ps']:.1f}"),
+        row("energy drift of the windows (kJ/mol/ps)", drift),
         row("mean temperature (K)", temperature),
         row("largest bond deviation (Å)", lambda s: f"{10 * s['largest_bond_deviation']:.2f}"),
-        row(
-            "accepted whole / prefix",
-            lambda s: f"{s['events']['accept']} / {s['events']['prefix']}",
-        ),
+        row("windows accepted", lambda s: f"{s['events']['accept']}"),
+        row("a prefix kept, rest by MD", lambda s: f"{s['events']['prefix']}"),
+        row("refined", lambda s: f"{s['events']['refine']}"),
         row("fallback to MD", lambda s: f"{s['fallback_share']:.1%}"),
         row("stopped", lambda s: "; ".join(s["stopped"]) or "no"),
         row("ns/day, all costs inside", lambda s: f"{s['rollout_ns_per_day']:.1f}"),
@@ -211,6 +223,10 @@ def _verdict(rollouts: dict[str, dict[str, Any]], training: dict[str, Any]) -> l
         f"its rollout ran {gain:.2f}× as fast as OpenMM with GFN2-xTB"
     )
     told += ": no gain yet." if gain <= 1 else "."
+    told += (
+        " 'checked' and 'refined' also adapt the friction per element to the windows' heat; "
+        "'unchecked' is left alone."
+    )
     return [
         told,
         "A stronger operator, 20 minutes of training on one core:",

@@ -338,6 +338,7 @@ class _Run:
             "fallback_share": events["fallback"] / max(settled, 1),
             "energy_error_mean": _rounded(tally.mean("energy_error")),
             "energy_error_std": _rounded(tally.deviation("energy_error")),
+            "energy_drift": self._drift(settled),
             "largest_bond_deviation": tally.largest_bond_deviation,
             "seconds": {k: round(v, 4) for k, v in tally.seconds.items()}
             | {"total": round(total, 4)},
@@ -345,6 +346,12 @@ class _Run:
             "reference_ns_per_day": reference_rate,
             "speed_up": rate / reference_rate,
         }
+
+    def _drift(self, settled: int) -> float | None:
+        """Energy that errors of kept windows put in, kJ/mol per ps and replica."""
+        kept = self.loop.tally.moments.get("kept_energy_error")
+        simulated = settled * self.surrogate.length
+        return None if kept is None or not settled else _rounded(kept[1] / simulated)
 
     def _by_element(self, name: str, digits: int) -> dict[str, float]:
         """Means of a quantity per element."""
