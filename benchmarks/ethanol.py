@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-import egno_md as em
+from egno_md import api as em
 from egno_md.core.units import kinetic_energy
 from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import egno_md
+from egno_md import api
 from egno_md.cli import main
 from egno_md.workflows.protocol import protocol
 
@@ -44,7 +44,7 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return protocol(verb, name, {**(changes or {}), **smaller})
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(egno_md, "protocol", tiny, raising=False)
+    monkeypatch.setattr(api, "protocol", tiny)
     example = next(b for b in blocks("python") if "em.propagate" in b)
     assert len([line for line in example.splitlines() if line.strip()]) <= 12
     names: dict = {}
