@@ -197,6 +197,12 @@ def generate(
 @click.option("--selection", help="Atoms to keep, in MDTraj's language.")
 @click.option("--system", help="Check against this system and take its masses and bonds.")
 @click.option("--name", help="Name of the system, where --system is not given.")
+@click.option("--sha256", help="Checksum a download must have.")
+@click.option(
+    "--trust-first-download",
+    is_flag=True,
+    help="Download without a known checksum; it is recorded and asked for ever after.",
+)
 @writes
 def load(
     source: str,
@@ -206,6 +212,8 @@ def load(
     selection: str | None,
     system: str | None,
     name: str | None,
+    sha256: str | None,
+    trust_first_download: bool,
     out: Path,
     seed: int,
     mode: OutputMode,
@@ -214,13 +222,14 @@ def load(
     """Load SOURCE, a trajectory file, into a trajectory store.
 
     SOURCE is an MD17 npz (original or revised) or anything MDTraj reads: DCD,
-    XTC, TRR, HDF5, NetCDF, PDB, GRO.
+    XTC, TRR, HDF5, NetCDF, PDB, GRO. 'md17:ethanol' downloads that molecule's
+    original file first.
     """
     from egno_md.core.units import parse_quantity
-    from egno_md.workflows.load import run_load
+    from egno_md.workflows.load import fetch_source, run_load
 
     store = run_load(
-        source,
+        fetch_source(source, sha256, trust_first_download, console),
         out,
         topology=topology,
         spacing=None if spacing is None else parse_quantity(spacing, "time"),

@@ -16,7 +16,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System, atomic_numbers
-from egno_md.data.download import file_sum
+from egno_md.data.download import fetch_md17, file_sum
 from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
 from egno_md.data.md17 import MD17_SPACING, read_md17
 from egno_md.data.output import OutputMode, open_output
@@ -45,6 +45,27 @@ class _Source:
     parts: Iterable[Trajectory]
     frames: int | None
     remarks: tuple[str, ...] = ()
+
+
+def fetch_source(
+    source: str, sha256: str | None, trust_first_download: bool, progress: Progress
+) -> str:
+    """The file behind a source: ``md17:<molecule>`` is downloaded, else it is a path.
+
+    Raises:
+        DataError: unknown molecule, no network, or a wrong checksum.
+    """
+    kind, separator, molecule = source.partition(":")
+    if kind != "md17" or not separator:
+        return source
+    return str(
+        fetch_md17(
+            molecule,
+            sha256=sha256,
+            trust_first_download=trust_first_download,
+            progress=progress,
+        )
+    )
 
 
 def run_load(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from egno_md.core.errors import OutputError
+from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
+from egno_md.nn.bundle import save_bundle
+from egno_md.rollout.recorder import Recorder
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
+from egno_md.spec.propagate import PropagateProtocol
 from egno_md.workflows.generate import run_generate
+from egno_md.workflows.propagate import run_propagate
+from tests.conftest import make_operator
 
 
 class Killed(Exception):
@@ -78,3 +85,46 @@ def test_replicas_in_processes_equal_replicas_in_turn(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours.positions, theirs.positions)
     first, second = alone
     assert not np.array_equal(first.positions, second.positions)
+
+
+def test_a_killed_propagate_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ethanol: System
+) -> None:
+    save_bundle(tmp_path / "bundle", make_operator(ethanol))
+    changes = {"length": "96 fs", "equilibration": "10 fs", "reference_steps": 10, "replicas": 2}
+    spec = read_spec(
+        shipped("protocols") / "propagate" / "nvt-500k.yaml", PropagateProtocol, changes
+    )
+    monkeypatch.setattr("egno_md.workflows.propagate.WINDOWS_PER_FLUSH", 4)
+
+    def run(name: str, mode: str = "new") -> Path:
+        run_propagate("ethanol", tmp_path / "bundle", spec, tmp_path / name, seed=2, mode=mode)
+        return tmp_path / name
+
+    whole = run("whole")
+    record = Recorder.record
+    calls = 0
+
+    def dying(self, *args):
+        nonlocal calls
+        calls += 1
+        if calls == 15:
+            raise Killed
+        record(self, *args)
+
+    monkeypatch.setattr(Recorder, "record", dying)
+    with pytest.raises(Killed):
+        run("killed")
+    monkeypatch.setattr(Recorder, "record", record)
+    killed = run("killed", "resume")
+    for ours, theirs in zip(Store(killed), Store(whole), strict=True):
+        np.testing.assert_array_equal(ours.positions, theirs.positions)
+        np.testing.assert_array_equal(ours.velocities, theirs.velocities)
+        np.testing.assert_array_equal(ours.times, theirs.times)
+    assert (killed / "replica-000.xtc").read_bytes() == (whole / "replica-000.xtc").read_bytes()
+
+    def events(root: Path) -> list[dict]:
+        lines = (root / "events.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(x).items() if k != "seconds"} for x in lines]
+
+    assert events(killed) == events(whole)
