@@ -96,8 +96,8 @@ def fetch(
     expected = _expected_sum(name, folder, sha256)
     if expected is None and not trust_first_download:
         raise DataError(
-            f"{name}: no SHA-256 is known for it. Give one with sha256=..., or accept what "
-            "comes with trust_first_download=True."
+            f"{name}: no SHA-256 is known for it. Give one with --sha256, or accept what "
+            "comes with --trust-first-download."
         )
     if path.is_file():
         _check_sum(path, expected)

@@ -1,0 +1,42 @@
+"""The command group: suggests the nearest verb and turns our errors into one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from egno_md.core.errors import EgnoMDError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class Group(click.Group):
+    """Suggests the nearest verb, and turns our errors into one line."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb."""
+        from egno_md.spec.files import suggest
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(
+                f"{error.message}{suggest(args[0], list(self.commands))}"
+            ) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a traceback reaches a user only for a bug."""
+        try:
+            return super().invoke(ctx)
+        except EgnoMDError as error:
+            message = " ".join(str(error).split())
+        except KeyboardInterrupt:
+            click.echo("Interrupted. Continue with the same command and --resume.", err=True)
+            sys.exit(INTERRUPTED)
+        click.echo(message, err=True)
+        sys.exit(USER_ERROR)

@@ -1,0 +1,84 @@
+"""Verbs that make and measure operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from egno_md.cli.options import changes, device_option, read_settings, writes
+
+if TYPE_CHECKING:
+    from egno_md.console import Console
+    from egno_md.data.output import OutputMode
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--protocol", default="egno-8fs", show_default=True, help="File or shipped name.")
+@device_option
+@changes
+@writes
+def train(
+    data: Path,
+    protocol: str,
+    device: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """Train an operator on DATA, a trajectory store."""
+    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.spec.train import TrainProtocol
+    from egno_md.workflows.train import run_train
+
+    path = find_protocol("train", protocol)
+    spec = read_spec(path, TrainProtocol, read_settings(settings))
+    done = run_train(data, spec, out, seed=seed, device=device, mode=mode, progress=console)
+    best = done.summary["validation"]
+    console.result(
+        {"bundle": str(done.bundle), **done.summary},
+        f"{done.summary['steps']:,} steps in {done.summary['seconds']:.0f} s, "
+        f"{done.summary['stopped']}. Validation: F-MSE {best['f_mse']:.3g} Å², "
+        f"A-MSE {best['a_mse']:.3g} Å², velocity error {best['velocity_error']:.1%} of thermal.",
+        f"Operator: {done.bundle}",
+    )
+
+
+@click.command()
+@click.argument("operator", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--part",
+    type=click.Choice(["test", "validation", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="Which part of DATA, by the training split.",
+)
+@writes
+def evaluate(
+    operator: Path, data: Path, part: str, out: Path, seed: int, mode: OutputMode, console: Console
+) -> None:
+    """Measure OPERATOR, a bundle, on held-out frames of DATA."""
+    from egno_md.workflows.evaluate import run_evaluate
+    from egno_md.workflows.tables import evaluation_rows
+
+    result = run_evaluate(operator, data, out, part=part, seed=seed, mode=mode, progress=console)
+    console.table(
+        f"{result['system']}: {result['windows']:,} held-out windows, "
+        f"F-MSE {result['f_mse']:.3g} Å², A-MSE {result['a_mse']:.3g} Å²",
+        *evaluation_rows(result),
+    )
+    symmetry = ", ".join(f"{k} {v:.1e}" for k, v in result["equivariance"].items())
+    shot = result["zero_shot"]
+    doubled = (
+        f"Twice the points, zero-shot: F-MSE {shot['f_mse']:.3g} Å², A-MSE {shot['a_mse']:.3g} Å²"
+        if shot["available"]
+        else f"Twice the points: not measured, {shot['reason']}."
+    )
+    console.result(
+        result, f"Equivariance residuals: {symmetry}", doubled, f"Figures and numbers: {out}"
+    )

@@ -1,0 +1,135 @@
+"""Verbs that use operators, and show what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from egno_md.cli.options import changes, device_option, read_settings, writes
+
+if TYPE_CHECKING:
+    from egno_md.console import Console
+    from egno_md.data.output import OutputMode
+
+
+@click.command()
+@click.argument("system")
+@click.option(
+    "--operator", required=True, type=click.Path(path_type=Path), help="Bundle from 'train'."
+)
+@click.option("--protocol", default="nvt-500k", show_default=True, help="File or shipped name.")
+@click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
+@click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
+@click.option(
+    "--policy",
+    type=click.Choice(["off", "monitor", "refine", "fallback", "strict"]),
+    help="What to do with a bad window; replaces the protocol's.",
+)
+@click.option("--start", type=click.Path(path_type=Path), help="Store to start from.")
+@click.option("--frame", type=int, help="Frame of --start; the last by default.")
+@device_option
+@changes
+@writes
+def propagate(
+    system: str,
+    operator: Path,
+    protocol: str,
+    length: str | None,
+    replicas: int | None,
+    policy: str | None,
+    start: Path | None,
+    frame: int | None,
+    device: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
+    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.spec.propagate import PropagateProtocol
+    from egno_md.workflows.propagate import run_propagate
+    from egno_md.workflows.tables import rollout_lines
+
+    overrides = read_settings(settings)
+    given = {"length": length, "replicas": replicas, "policy": policy}
+    overrides |= {k: v for k, v in given.items() if v is not None}
+    path = find_protocol("propagate", protocol)
+    spec = read_spec(path, PropagateProtocol, overrides)
+    done = run_propagate(
+        system,
+        operator,
+        spec,
+        out,
+        start=start,
+        frame=frame,
+        seed=seed,
+        device=device,
+        mode=mode,
+        progress=console,
+    )
+    console.result({"out": str(out), **done.summary}, *rollout_lines(done.summary, out))
+
+
+@click.command()
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("rollouts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--topology", type=click.Path(path_type=Path), help="For files without atoms.")
+@writes
+def compare(
+    reference: Path,
+    rollouts: tuple[Path, ...],
+    topology: Path | None,
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """Compare ROLLOUTS with REFERENCE: stores, or files MDTraj reads."""
+    from egno_md.workflows.compare import run_compare
+    from egno_md.workflows.tables import comparison_table
+
+    result = run_compare(
+        reference, list(rollouts), out, topology=topology, seed=seed, mode=mode, progress=console
+    )
+    title = "Rollouts beside the reference; brackets: 95% interval of the difference"
+    console.table(title, *comparison_table(result.comparisons))
+    lines = [
+        f"{label}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        for label, counts in result.to_json()["verdicts"].items()
+    ]
+    console.result(result.to_json(), *lines, f"Figures and numbers: {out}")
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--title", help="Of the page.")
+@writes
+def report(
+    folders: tuple[Path, ...],
+    title: str | None,
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """Gather FOLDERS written by other verbs into one self-contained HTML page."""
+    from egno_md.workflows.report import run_report
+
+    page = run_report(list(folders), out, mode=mode, title=title)
+    console.result({"report": str(page)}, f"Report: {page}")
+
+
+@click.command()
+@writes
+def demo(out: Path, seed: int, mode: OutputMode, console: Console) -> None:
+    """Run the whole chain on ethanol with GFN2-xTB in a few minutes."""
+    from egno_md.workflows.demo import run_demo
+
+    result = run_demo(out, seed=seed, mode=mode, console=console)
+    for title, columns, rows in result.tables:
+        console.table(title, columns, rows)
+    console.result(result.content, *result.lines)
