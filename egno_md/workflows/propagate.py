@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from egno_md.core.errors import DataError, SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
 from egno_md.core.units import format_quantity, whole_multiple
@@ -26,12 +24,13 @@ from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
-from egno_md.rollout.thermostat import LangevinKicks, maxwell_velocities
+from egno_md.rollout.thermostat import LangevinKicks
 from egno_md.spec.propagate import AdaptiveLangevin, NoThermostat, PropagateProtocol
 from egno_md.workflows.device import resolve_device
+from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
+from egno_md.workflows.starts import frame_from_structure, frames_from_store
 
 WINDOWS_PER_FLUSH = 500
-SECONDS_PER_DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,15 @@ class _Run:
         reference.append(self._time_reference(replicas[0].frame))
         if recorder.writer.manifest.shards:
             recorder.writer.finish()
-        return self._summary(replicas, total, reference)
+        return summarise(
+            self.built.system,
+            self.protocol,
+            self.surrogate.length,
+            replicas,
+            self.loop.tally,
+            total,
+            reference,
+        )
 
     def _spacing(self) -> float:
         card = self.surrogate.operator.card
@@ -233,56 +240,23 @@ class _Run:
         return card.window.length / card.window.points
 
     def _start(self, start: Path | None, frame: int | None) -> list[Replica]:
-        count = self.protocol.replicas
-        frames = self._from_store(start, frame) if start is not None else self._from_structure()
+        protocol, system = self.protocol, self.built.system
+        count = protocol.replicas
+        if start is not None:
+            kelvin = protocol.temperature
+            frames = frames_from_store(start, system, frame, count, kelvin, self.seed)
+        else:
+            engines = (self._engine(replica_seed(self.seed, i)) for i in range(count))
+            frames = [frame_from_structure(e, protocol.equilibration) for e in engines]
         return [
             Replica(
-                replace(frames[i], time=0.0, forces=None, potential_energy=None),
+                frames[i],
                 np.random.default_rng([self.seed, i]),
                 RunningTemperature(self.freedom),
                 self.no_excess,
             )
             for i in range(count)
         ]
-
-    def _from_store(self, path: Path, frame: int | None) -> list[Frame]:
-        store = Store(path)
-        if store.manifest.digest != self.built.system.digest:
-            raise DataError(
-                f"{path}: holds {store.manifest.system}, whose atoms, bonds or masses differ from "
-                f"{self.built.system.name}'s. Start from a store of the same system."
-            )
-        trajectory = store.chain(store.chains[-1])
-        available = len(trajectory)
-        if frame is not None:
-            if not -available <= frame < available:
-                raise SpecError(f"--frame {frame}: {path} has frames 0 to {available - 1}.")
-            chosen = [frame] * self.protocol.replicas
-        elif self.protocol.replicas == 1:
-            chosen = [available - 1]
-        else:
-            chosen = np.linspace(0, available - 1, self.protocol.replicas).astype(int).tolist()
-        frames = []
-        for replica, index in enumerate(chosen):
-            if trajectory.velocities is None:
-                random = np.random.default_rng([self.seed, replica, 1])
-                masses = self.built.system.masses
-                velocities = maxwell_velocities(masses, self.protocol.temperature, random)
-                frames.append(Frame(trajectory.positions[index].astype(np.float64), velocities))
-            else:
-                frames.append(_double(trajectory[index]))
-        return frames
-
-    def _from_structure(self) -> list[Frame]:
-        frames = []
-        for replica in range(self.protocol.replicas):
-            engine = self._engine(replica_seed(self.seed, replica))
-            engine.start()
-            steps = round(self.protocol.equilibration / self.protocol.timestep)
-            if steps:
-                engine.skip(steps)
-            frames.append(engine.read())
-        return frames
 
     def _time_reference(self, frame: Frame) -> float:
         """Seconds per step of the reference, its own thermostatted dynamics."""
@@ -303,69 +277,3 @@ class _Run:
         events = ", ".join(f"{n} {k}" for k, n in sorted(tally.events.items()))
         reached = format_quantity(round(done * self.surrogate.length, 9), "time")
         progress.update(done, windows, f"{reached}, {rate:.3g} ns/day, {kelvin:.0f} K, {events}")
-
-    def _summary(
-        self, replicas: list[Replica], total: float, reference: list[float]
-    ) -> dict[str, Any]:
-        tally = self.loop.tally
-        events = {
-            k: tally.events.get(k, 0) for k in ("accept", "prefix", "refine", "fallback", "stop")
-        }
-        settled = sum(events.values()) - events["stop"]
-        simulated = settled * self.surrogate.length
-        per_step = float(np.median(reference))
-        reference_rate = self.protocol.timestep * 1e-3 / per_step * SECONDS_PER_DAY
-        rate = simulated * 1e-3 / total * SECONDS_PER_DAY
-        is_nvt = not isinstance(self.protocol.thermostat, NoThermostat)
-        excess = self._by_element("excess_friction", 4) if is_nvt else {}
-        return {
-            "system": self.built.system.name,
-            "potential": self.built.system.potential,
-            "policy": self.protocol.policy,
-            "ensemble": "NVT" if is_nvt else "NVE",
-            "mode": "dynamics",
-            "replicas": self.protocol.replicas,
-            "windows": settled,
-            "window_ps": self.surrogate.length,
-            "simulated_ps": round(simulated, 9),
-            "temperature_target": self.protocol.temperature if is_nvt else None,
-            "temperature_mean": _rounded(tally.mean("temperature")),
-            "temperature_by_element": self._by_element("temperature", 2),
-            "excess_friction_by_element": excess,
-            "stop_reasons": [r.stop_reason for r in replicas],
-            "stopped": dict(Counter(r.stop_reason for r in replicas if r.stop_reason)),
-            "events": events,
-            "fallback_share": events["fallback"] / max(settled, 1),
-            "energy_error_mean": _rounded(tally.mean("energy_error")),
-            "energy_error_std": _rounded(tally.deviation("energy_error")),
-            "energy_drift": self._drift(settled),
-            "largest_bond_deviation": tally.largest_bond_deviation,
-            "seconds": {k: round(v, 4) for k, v in tally.seconds.items()}
-            | {"total": round(total, 4)},
-            "rollout_ns_per_day": rate,
-            "reference_ns_per_day": reference_rate,
-            "speed_up": rate / reference_rate,
-        }
-
-    def _drift(self, settled: int) -> float | None:
-        """Energy that errors of kept windows put in, kJ/mol per ps and replica."""
-        kept = self.loop.tally.moments.get("kept_energy_error")
-        simulated = settled * self.surrogate.length
-        return None if kept is None or not settled else _rounded(kept[1] / simulated)
-
-    def _by_element(self, name: str, digits: int) -> dict[str, float]:
-        """Means of a quantity per element."""
-        means = {e: self.loop.tally.mean(f"{name}.{e}") for e in self.freedom if e != "all"}
-        return {e: round(m, digits) for e, m in means.items() if m is not None}
-
-
-def _double(frame: Frame) -> Frame:
-    return replace(
-        frame,
-        positions=frame.positions.astype(np.float64),
-        velocities=frame.velocities.astype(np.float64),
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")

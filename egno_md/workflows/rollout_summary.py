@@ -1,0 +1,87 @@
+"""What a rollout comes to, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from egno_md.core.system import System
+from egno_md.rollout.events import KINDS, Tally
+from egno_md.rollout.loop import Replica
+from egno_md.spec.propagate import NoThermostat, PropagateProtocol
+
+SECONDS_PER_DAY = 86400.0
+
+
+def summarise(
+    system: System,
+    protocol: PropagateProtocol,
+    window_length: float,
+    replicas: list[Replica],
+    tally: Tally,
+    total: float,
+    seconds_per_step: list[float],
+) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Args:
+        system: that moved.
+        protocol: that was run.
+        window_length: ΔT, ps.
+        replicas: where they ended.
+        tally: counts and clocks.
+        total: wall seconds of the rollout, every check and repair included.
+        seconds_per_step: of reference MD, measured before and after.
+    """
+    events = {kind: tally.events.get(kind, 0) for kind in KINDS}
+    settled = sum(events.values()) - events["stop"]
+    simulated = settled * window_length
+    step = float(np.median(seconds_per_step))
+    reference_rate = protocol.timestep * 1e-3 / step * SECONDS_PER_DAY
+    rate = simulated * 1e-3 / total * SECONDS_PER_DAY
+    is_nvt = not isinstance(protocol.thermostat, NoThermostat)
+    stops = [r.stop_reason for r in replicas]
+    return {
+        "system": system.name,
+        "potential": system.potential,
+        "policy": protocol.policy,
+        "ensemble": "NVT" if is_nvt else "NVE",
+        "mode": "dynamics",
+        "replicas": protocol.replicas,
+        "windows": settled,
+        "window_ps": window_length,
+        "simulated_ps": round(simulated, 9),
+        "temperature_target": protocol.temperature if is_nvt else None,
+        "temperature_mean": _rounded(tally.mean("temperature")),
+        "temperature_by_element": _by_element(tally, system, "temperature", 2),
+        "excess_friction_by_element": _by_element(tally, system, "excess_friction", 4),
+        "stop_reasons": stops,
+        "stopped": dict(Counter(reason for reason in stops if reason)),
+        "events": events,
+        "fallback_share": events["fallback"] / max(settled, 1),
+        "energy_error_mean": _rounded(tally.mean("energy_error")),
+        "energy_error_std": _rounded(tally.deviation("energy_error")),
+        "energy_drift": _drift(tally, simulated),
+        "largest_bond_deviation": tally.largest_bond_deviation,
+        "seconds": {k: round(v, 4) for k, v in tally.seconds.items()} | {"total": round(total, 4)},
+        "rollout_ns_per_day": rate,
+        "reference_ns_per_day": reference_rate,
+        "speed_up": rate / reference_rate,
+    }
+
+
+def _drift(tally: Tally, simulated: float) -> float | None:
+    """Energy that errors of kept windows put in, kJ/mol per ps and replica."""
+    kept = tally.moments.get("kept_energy_error")
+    return None if kept is None or simulated == 0 else _rounded(kept[1] / simulated)
+
+
+def _by_element(tally: Tally, system: System, name: str, digits: int) -> dict[str, float]:
+    means = {e: tally.mean(f"{name}.{e}") for e in dict.fromkeys(system.elements)}
+    return {e: round(mean, digits) for e, mean in means.items() if mean is not None}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
