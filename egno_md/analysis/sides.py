@@ -40,8 +40,12 @@ class Side:
         )
 
     def lacks(self, field: str) -> bool:
-        """Whether some chain does not hold a field, such as its velocities."""
-        return any(getattr(c, field) is None for c in self.chains)
+        """Whether some frame does not hold a field, such as its energy.
+
+        Frames of a rollout that was not checked have no energy.
+        """
+        values = [getattr(c, field) for c in self.chains]
+        return any(v is None or not np.isfinite(v).all() for v in values)
 
     def check(self, name: str) -> None:
         """Refuse a side without frames or with positions that are not finite.

@@ -78,7 +78,7 @@ class Recorder:
     def flush(self, windows: int, replicas: list[Replica], tally: Tally) -> None:
         """Write everything taken in, then the state after `windows` windows."""
         for replica, parts in sorted(self._frames.items()):
-            trajectory = join(parts)
+            trajectory = _known(join(parts))
             self.writer.append(trajectory, chain_name(replica))
             self._append_xtc(replica, trajectory)
         with (self.root / EVENTS).open("a", encoding="utf-8") as file:
@@ -208,6 +208,16 @@ def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -
         RunningTemperature(freedom, values, elapsed),
         np.array(record["excess"], dtype=np.float64),
         record["stop_reason"],
+    )
+
+
+def _known(trajectory: Trajectory) -> Trajectory:
+    """Without fields of which no frame knows anything."""
+    energy, forces = trajectory.potential_energy, trajectory.forces
+    return replace(
+        trajectory,
+        potential_energy=None if energy is None or np.isnan(energy).all() else energy,
+        forces=None if forces is None or np.isnan(forces).all() else forces,
     )
 
 

@@ -284,3 +284,17 @@ def test_loaded_md17_frames_train_an_operator(shared_data: Path, tmp_path: Path)
     )
     result = egno("train", tmp_path / "md17", *TINY_TRAIN, "--out", tmp_path / "operator")
     assert "Operator:" in result.output
+
+
+def test_a_rollout_nobody_checked_can_still_be_compared(runs: Path, tmp_path: Path) -> None:
+    egno(
+        "train", runs / "data", *TINY_TRAIN, "--set", "network.force_channel=false",
+        "--out", tmp_path / "operator", "--quiet",
+    )  # fmt: skip
+    egno(
+        "propagate", "ethanol", "--operator", tmp_path / "operator" / "bundle", "--length", "160 fs",
+        "--policy", "off", "--start", runs / "data", "--set", "reference_steps=10",
+        "--out", tmp_path / "blind", "--quiet",
+    )  # fmt: skip
+    result = egno("compare", runs / "reference", tmp_path / "blind", "--out", tmp_path / "c")
+    assert "Temperature" in result.output
