@@ -147,6 +147,8 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError):
         raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
     except (ValueError, TypeError, AttributeError) as error:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
         if "pickle" in str(error) or "Object array" in str(error):
             raise DataError(
                 f"{path}: holds pickled objects, which can run code and are never opened. "

@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -46,7 +47,13 @@ class Output:
         write_json(self.root / RUN, record)
 
 
-def open_output(root: Path, verb: str, request: dict[str, Any], mode: OutputMode) -> Output:
+def open_output(
+    root: Path,
+    verb: str,
+    request: dict[str, Any],
+    mode: OutputMode,
+    inputs: Sequence[Path] = (),
+) -> Output:
     """Claim a directory for a run.
 
     Args:
@@ -54,29 +61,20 @@ def open_output(root: Path, verb: str, request: dict[str, Any], mode: OutputMode
         verb: the command.
         request: everything that decides the result; a resumed run must repeat it.
         mode: new refuses a directory with anything in it; resume continues the
-            same request; overwrite removes an earlier run of ours first.
+            same request; overwrite removes an earlier run of this verb first.
+        inputs: what the run reads; the directory may not hold any of it.
 
     Raises:
         OutputError: the directory holds something else, or cannot be written.
     """
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    earlier = read_run(root)
-    occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
-    if mode == "resume" and earlier is not None:
-        if earlier["verb"] != verb or earlier["fingerprint"] != fingerprint:
-            raise OutputError(
-                f"{root}: holds another run of 'egno-md {earlier['verb']}'"
-                f"{_difference(earlier['request'], request)}. Repeat its options, or choose "
-                "another --out."
-            )
-        return Output(root, earlier)
-    if occupied and mode == "overwrite" and earlier is not None:
-        shutil.rmtree(root)
-    elif occupied:
-        remedy = "Use --resume to continue it, --overwrite to replace it, or another --out."
-        if earlier is None:
-            remedy = "It was not written by egno-md, so it is left alone: choose another --out."
-        raise OutputError(f"{root}: already holds results. {remedy}")
+    try:
+        earlier = _claim(Path(root), verb, request, fingerprint, mode, inputs)
+        if earlier is not None:
+            return Output(root, earlier)
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{root}: cannot be used for results: {error.strerror}.") from None
     record = {
         "verb": verb,
         "status": "running",
@@ -86,12 +84,52 @@ def open_output(root: Path, verb: str, request: dict[str, Any], mode: OutputMode
         "command": _command(),
         "provenance": provenance(),
     }
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{root}: cannot be created: {error.strerror}.") from None
     write_json(root / RUN, record)
     return Output(root, record)
+
+
+def _claim(
+    root: Path,
+    verb: str,
+    request: dict[str, Any],
+    fingerprint: str,
+    mode: OutputMode,
+    inputs: Sequence[Path],
+) -> dict[str, Any] | None:
+    """The record of the run to continue, or None for a fresh directory."""
+    if root.is_symlink():
+        raise OutputError(f"{root}: is a link. Give the directory itself.")
+    for path in inputs:
+        if Path(path).resolve().is_relative_to(root.resolve()):
+            raise OutputError(f"{root}: holds the input {path}. Choose another --out.")
+    earlier = read_run(root)
+    if mode == "resume" and earlier is not None:
+        if earlier["verb"] != verb or earlier["fingerprint"] != fingerprint:
+            raise OutputError(
+                f"{root}: holds another run of 'egno-md {earlier['verb']}'"
+                f"{_difference(earlier['request'], request)}. Repeat its options, or choose "
+                "another --out."
+            )
+        return earlier
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return None
+    if earlier is None:
+        raise OutputError(
+            f"{root}: already holds something that was not written by egno-md, so it is left "
+            "alone. Choose another --out."
+        )
+    if mode != "overwrite":
+        raise OutputError(
+            f"{root}: already holds results. Use --resume to continue it, --overwrite to replace "
+            "it, or another --out."
+        )
+    if earlier["verb"] != verb:
+        raise OutputError(
+            f"{root}: holds results of 'egno-md {earlier['verb']}', which 'egno-md {verb}' does "
+            "not replace. Choose another --out."
+        )
+    shutil.rmtree(root)
+    return None
 
 
 def read_run(root: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ window is ever taken across chains.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -100,12 +101,27 @@ class Store:
         """The system's topology, from the first shard."""
         if self._topology is None:
             self._topology = read_hdf5(self._path(self.manifest.shards[0]))[1]
+            if self._topology.n_atoms != len(self.manifest.masses):
+                raise DataError(
+                    f"{self.root}: {len(self.manifest.masses)} masses for "
+                    f"{self._topology.n_atoms} atoms: damaged manifest. Generate it again."
+                )
         return self._topology
 
     @property
     def masses(self) -> np.ndarray:
         """Da."""
         return np.array(self.manifest.masses)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells this store's frames from any other's: system, origin, extent."""
+        content = json.dumps(asdict(self.manifest), sort_keys=True, default=str)
+        return {
+            "name": self.root.resolve().name,
+            "frames": self.manifest.frames,
+            "fingerprint": hashlib.sha256(content.encode()).hexdigest(),
+        }
 
     def system(self) -> System:
         """The stored system; its start structure is the first frame."""
@@ -135,12 +151,17 @@ class Store:
         shards = [s for s in self.manifest.shards if s.chain == name][:limit]
         if not shards:
             raise DataError(f"{self.root}: no chain '{name}'. It has {', '.join(self.chains)}.")
-        return join([self._read(s) for s in shards])
+        return join([self.shard(s) for s in shards])
 
     def __iter__(self) -> Iterator[Trajectory]:
         return (self.chain(name) for name in self.chains)
 
-    def _read(self, shard: Shard) -> Trajectory:
+    def shard(self, shard: Shard) -> Trajectory:
+        """The frames of one file.
+
+        Raises:
+            DataError: missing, truncated, or not what the manifest says.
+        """
         trajectory, _ = read_hdf5(self._path(shard))
         if len(trajectory) != shard.frames:
             raise DataError(
@@ -249,6 +270,8 @@ def read_manifest(root: Path) -> Manifest:
             for s in content.pop("shards")
         )
         masses = tuple(float(m) for m in content.pop("masses"))
+        if content["spacing"] is not None:
+            content["spacing"] = float(content["spacing"])
         return Manifest(**content, shards=shards, masses=masses)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: damaged manifest ({error}). Generate the store again.") from None
@@ -262,6 +285,8 @@ def write_json(path: Path, content: object) -> None:
         os.replace(partial, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}.") from None
+    except ValueError:
+        raise OutputError(f"{path}: a result is not finite, so it is not written.") from None
 
 
 def single_system(topology: mdtraj.Topology, name: str, positions: np.ndarray) -> System:

@@ -126,7 +126,9 @@ def split_stretches(
     """
     shares = (1 - split.validation - split.test, split.validation, split.test)
     if len(stretches) >= 10:
-        edges = np.round(np.cumsum([0, *shares]) * len(stretches)).astype(int)
+        count = len(stretches)
+        held = [max(round(share * count), 1) for share in shares[1:]]
+        edges = np.cumsum([0, count - sum(held), *held])
         return {
             name: list(stretches[a:b])
             for name, a, b in zip(SPLITS, edges[:-1], edges[1:], strict=True)

@@ -89,7 +89,7 @@ def _build_potential(
     match spec.potential:
         case ForceFieldPotential() as potential:
             mass = spec.hydrogen_mass
-            return build_forcefield(topology, potential, constraints, mass), None
+            return build_forcefield(topology, potential, constraints, mass, folder), None
         case XtbPotential() as potential:
             from egno_md.md.xtb import XtbForce, check_parameters
 

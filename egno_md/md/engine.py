@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -21,6 +22,7 @@ REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
 
 NVE, NVT = 0, 1
+ThermostatName = Literal["langevin", "langevin-middle"]
 
 
 class OpenMMEngine:
@@ -49,7 +51,7 @@ class OpenMMEngine:
         friction: float,
         seed: int,
         platform: str = "auto",
-        thermostat: Literal["langevin", "langevin-middle"] = "langevin",
+        thermostat: ThermostatName = "langevin",
         nve_timestep: float | None = None,
     ) -> None:
         self.built = built
@@ -154,16 +156,20 @@ class OpenMMEngine:
         self._step(steps)
         self._check_potential()
 
-    def window(self, frame: Frame, length: float, points: int = 1) -> Trajectory:
-        """NVE dynamics over `length` ps from `frame`, recorded at `points` even times.
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        """NVE dynamics from `frame`, recorded after the times `elapsed` (ps, increasing).
 
         Raises:
-            WindowMismatch: the length is no whole number of timesteps per point.
+            WindowMismatch: a time is no whole number of timesteps.
         """
         timestep = self._timesteps[NVE]
-        every = whole_multiple(length / points, timestep, "the time point", "timesteps")
+        stops = [whole_multiple(t, timestep, "the time point", "timesteps") for t in elapsed]
         self.load(frame)
-        return self.run(every * points, every, ensemble=NVE)
+        parts = [
+            self.run(stop - start, stop - start, ensemble=NVE)
+            for start, stop in zip([0, *stops[:-1]], stops, strict=True)
+        ]
+        return replace(join(parts), times=frame.time + np.asarray(elapsed))
 
     def forget(self) -> None:
         """Drop what speeds up the next evaluation: results no longer depend on the past."""

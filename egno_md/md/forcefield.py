@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import openmm
 from openmm import app, unit
 
@@ -14,6 +16,7 @@ def build_forcefield(
     potential: ForceFieldPotential,
     constraints: str,
     hydrogen_mass: float | None,
+    folder: Path,
 ) -> openmm.System:
     """An OpenMM System from force-field files.
 
@@ -32,7 +35,8 @@ def build_forcefield(
     if is_periodic and potential.implicit_solvent != "none":
         raise PotentialError("implicit solvent in a periodic box. Remove one of the two.")
     try:
-        forcefield = app.ForceField(*potential.files)
+        files = [str(folder / f) if (folder / f).is_file() else f for f in potential.files]
+        forcefield = app.ForceField(*files)
         system = forcefield.createSystem(
             topology,
             nonbondedMethod=method,
@@ -41,7 +45,7 @@ def build_forcefield(
             rigidWater=constraints == "h-bonds",
             hydrogenMass=None if hydrogen_mass is None else hydrogen_mass * unit.dalton,
         )
-    except ValueError as error:
+    except Exception as error:  # OpenMM raises bare ones for files it cannot parse
         detail = " ".join(str(error).split())[:240]
         raise PotentialError(f"force field {', '.join(potential.files)}: {detail}") from None
     if potential.implicit_solvent == "obc2":
@@ -54,7 +58,10 @@ def _obc2(
 ) -> openmm.GBSAOBCForce:
     from openmm.app.internal.customgbforces import GBSAOBC2Force
 
-    nonbonded = next(f for f in system.getForces() if isinstance(f, openmm.NonbondedForce))
+    found = [f for f in system.getForces() if isinstance(f, openmm.NonbondedForce)]
+    if not found:
+        raise PotentialError("obc2 needs a force field with charges. Set implicit_solvent: none.")
+    nonbonded = found[0]
     force = openmm.GBSAOBCForce()
     force.setSolventDielectric(78.5)
     force.setSoluteDielectric(1.0)

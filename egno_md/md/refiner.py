@@ -10,12 +10,19 @@ import openmm
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame
+from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
 from egno_md.md.build import BuiltSystem, build_system
-from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.md.engine import NVE, OpenMMEngine
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
 SAFE_TIMESTEP = 5e-4
 """ps: the flexible system has unconstrained hydrogens."""
+
+BLOCK = 2e-3
+"""ps between thermostat kicks of the short dynamics."""
+
+FRICTION = 10.0
+"""1/ps, of the short dynamics."""
 
 
 class OpenMMRefiner:
@@ -42,7 +49,7 @@ class OpenMMRefiner:
             flexible,
             timestep=SAFE_TIMESTEP,
             kelvin=kelvin,
-            friction=10.0,
+            friction=FRICTION,
             seed=seed,
             platform=platform,
         )
@@ -54,6 +61,7 @@ class OpenMMRefiner:
             PotentialError: the forces stay above the bound.
         """
         context = self.engine._context
+        self.engine.forget()
         at_rest = replace(frame, velocities=np.zeros_like(frame.velocities))
         self.engine.load(at_rest)
         blocks, force = 0, np.inf
@@ -71,8 +79,19 @@ class OpenMMRefiner:
                 f"refinement of {self.engine.system.name} ended with a force of {force:.3g} "
                 f"kJ/mol/nm after {blocks} blocks. Use policy fallback."
             )
-        context.setVelocitiesToTemperature(kelvin, seed % (2**31 - 2) + 1)
-        self.engine.skip(max(round(self.spec.dynamics / SAFE_TIMESTEP), 1), ensemble=NVT)
-        after = self.engine.read()
+        after = self._thermalise(self.engine.read(), kelvin, np.random.default_rng(seed))
         moved = float(np.sqrt(np.mean((after.positions - frame.positions) ** 2) * 3))
         return Refinement(replace(after, time=frame.time), blocks, moved, force)
+
+    def _thermalise(self, frame: Frame, kelvin: float, random: np.random.Generator) -> Frame:
+        """Maxwell velocities, then Langevin dynamics whose noise is ours, not the platform's."""
+        masses = self.engine.system.masses
+        frame = replace(frame, velocities=maxwell_velocities(masses, kelvin, random))
+        for _ in range(max(round(self.spec.dynamics / BLOCK), 1)):
+            velocities = ornstein_uhlenbeck(
+                frame.velocities, masses, kelvin, FRICTION, BLOCK, random
+            )
+            self.engine.load(replace(frame, velocities=velocities))
+            self.engine.skip(round(BLOCK / SAFE_TIMESTEP), ensemble=NVE)
+            frame = self.engine.read()
+        return frame

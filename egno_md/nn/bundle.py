@@ -67,9 +67,11 @@ def read_card(folder: Path) -> OperatorCard:
             raise DataError(f"{path}: too large for a card.")
         return OperatorCard.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
-        raise DataError(
-            f"{folder}: no operator bundle (no {CARD}). Train one with 'egno-md train'."
-        ) from None
+        inside = next((p for p in (folder / "bundle", folder.parent) if (p / CARD).is_file()), None)
+        remedy = (
+            "Train one with 'egno-md train'." if inside is None else f"Did you mean '{inside}'?"
+        )
+        raise DataError(f"{folder}: no operator bundle (no {CARD}). {remedy}") from None
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(p) for p in problem["loc"])

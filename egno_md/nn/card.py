@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from egno_md.core.window import Window
 from egno_md.spec.train import Egno, PublishedEgno
@@ -65,6 +66,18 @@ class OperatorCard(BaseModel):
     scales: Scales
     kelvin: float | None = None
     training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> OperatorCard:
+        atoms = len(self.atomic_numbers)
+        if len(self.masses) != atoms:
+            raise ValueError(f"{len(self.masses)} masses for {atoms} atoms")
+        if any(not 0 <= i < atoms for bond in self.bonds for i in bond):
+            raise ValueError(f"a bond names an atom beyond the {atoms} there are")
+        points = (0.0, *self.time_points)
+        if len(points) < 2 or any(b <= a for a, b in pairwise(points)):
+            raise ValueError("time_points must be positive and increasing")
+        return self
 
     @property
     def window(self) -> Window:

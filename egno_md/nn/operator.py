@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from egno_md.core.errors import BundleMismatch
+from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.egno import EgnoNetwork, EgnoShape
@@ -108,12 +108,17 @@ class WindowOperator(nn.Module):
 
         Raises:
             BundleMismatch: another number of atoms, or forces are missing.
+            WindowMismatch: a time point outside the window.
         """
         self._check(start)
         points = torch.as_tensor(self.card.time_points, dtype=torch.float64)
         trained = points
         if time_points is not None:
             points = time_points.double().cpu()
+            if points.min() <= 0 or points.max() > trained[-1] * (1 + 1e-9):
+                raise WindowMismatch(
+                    f"time points must lie in (0, {float(trained[-1]):g}] ps, the operator's window."
+                )
         index = torch.as_tensor(
             _time_positions(points.numpy(), trained.numpy()), dtype=start.positions.dtype
         ).to(start.positions.device)

@@ -8,8 +8,8 @@ import numpy as np
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
+from egno_md.core.thermal import group_temperatures
 from egno_md.core.units import BOLTZMANN, kinetic_energy
-from egno_md.rollout.thermostat import element_temperatures
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def bond_lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:
 
 
 def temperature_by_element(system: System, velocities: np.ndarray) -> dict[str, float]:
-    """Kinetic temperature of each element's atoms, K; see `element_temperatures`."""
+    """Kinetic temperature of each element's atoms, K; see `group_temperatures`."""
     names = tuple(dict.fromkeys(system.elements))
     group = np.array([names.index(e) for e in system.elements])
-    kelvin = element_temperatures(velocities, system.masses, group)
+    kelvin = group_temperatures(velocities, system.masses, group)
     return dict(zip(names, kelvin.tolist(), strict=True))

@@ -39,12 +39,15 @@ class RunningTemperature:
     values: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
 
-    def update(self, check: Check, duration: float) -> None:
-        """Take one check's temperatures in."""
+    def copy(self) -> RunningTemperature:
+        """For judging a window that may be rejected."""
+        return RunningTemperature(self.freedom, dict(self.values), self.elapsed)
+
+    def update(self, kelvins: dict[str, float], duration: float) -> None:
+        """Take a frame's temperatures in: ``all`` and one per element."""
         self.elapsed += duration
         weight = duration / min(self.elapsed, MEMORY_PS)
-        now = {"all": check.temperature, **check.temperature_by_element}
-        for name, value in now.items():
+        for name, value in kelvins.items():
             before = self.values.get(name, value)
             self.values[name] = before + min(weight, 1.0) * (value - before)
 

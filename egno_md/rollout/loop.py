@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -27,8 +27,8 @@ class Reference(Protocol):
         """Forces and potential energy at the frame's positions."""
         ...
 
-    def window(self, frame: Frame, length: float, points: int = 1) -> Trajectory:
-        """Exact NVE dynamics over `length` ps."""
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        """Exact NVE dynamics, recorded after the times `elapsed`."""
         ...
 
 
@@ -78,6 +78,10 @@ class WindowLoop:
     tally: Tally = field(default_factory=Tally)
 
     @property
+    def _points(self) -> np.ndarray:
+        return np.array(self.surrogate.operator.card.time_points)
+
+    @property
     def needs_forces(self) -> bool:
         """Whether every window's start must be evaluated."""
         return self.surrogate.operator.card.uses_forces
@@ -94,13 +98,28 @@ class WindowLoop:
         Yields:
             Per running replica its index, what happened, and the window's frames.
         """
-        running = [(i, r) for i, r in enumerate(replicas) if not r.stop_reason]
         is_checked = self.controller.policy != "off" and (window + 1) % self.check_every == 0
-        starts = [self._start(r, is_checked) for _, r in running]
+        starts: dict[int, Frame] = {}
+        for index, replica in enumerate(replicas):
+            if replica.stop_reason:
+                continue
+            try:
+                starts[index] = self._start(replica, is_checked)
+            except PotentialError as error:
+                yield index, *self._give_up(index, replica, window, str(error.args[0]))
         with self.clock("network"):
-            proposals = self.surrogate.propose(starts) if starts else []
-        for (index, replica), start, proposal in zip(running, starts, proposals, strict=True):
+            proposals = self.surrogate.propose(list(starts.values())) if starts else []
+        for (index, start), proposal in zip(starts.items(), proposals, strict=True):
+            replica = replicas[index]
             yield index, *self._settle(index, replica, start, proposal, window, is_checked)
+
+    def _give_up(
+        self, index: int, replica: Replica, window: int, reason: str
+    ) -> tuple[Event, Trajectory]:
+        replica.stop_reason = reason
+        event = Event(index, window, replica.frame.time, "stop", reason, 0.0, None)
+        self.tally.count(event)
+        return event, Trajectory(np.zeros((0, *replica.frame.positions.shape)), np.zeros(0))
 
     def _start(self, replica: Replica, is_checked: bool) -> Frame:
         frame = replica.frame
@@ -152,15 +171,17 @@ class WindowLoop:
             return replace(frame, potential_energy=np.nan)
 
     def _judge(self, replica: Replica, start: Frame, proposal: Trajectory, check: Check) -> Verdict:
+        tentative = replica.running.copy()
         if check.is_finite:
-            replica.running.update(check, self.surrogate.length * self.check_every)
+            kelvins = {"all": check.temperature, **check.temperature_by_element}
+            tentative.update(kelvins, self.surrogate.length)
 
         def earlier() -> Iterator[tuple[int, Check]]:
             for upto in range(len(proposal) - 2, -1, -1):
                 with self.clock("checks"):
                     yield upto, self.checker.measure(start, self._evaluate(proposal[upto]))
 
-        return self.controller.judge(check, replica.running, len(proposal), earlier)
+        return self.controller.judge(check, tentative, len(proposal), earlier)
 
     def _carry_out(
         self, verdict: Verdict, start: Frame, proposal: Trajectory, end: Frame, replica: Replica
@@ -170,9 +191,9 @@ class WindowLoop:
                 return _with_end(proposal, end), "accept", ""
             case Accept(upto):
                 kept = proposal.slice(0, upto + 1)
-                rest = float(proposal.times[-1] - proposal.times[upto])
+                rest = self._points[upto + 1 :] - self._points[upto]
                 with self.clock("fallback"):
-                    exact = self.reference.window(kept[-1], rest, len(proposal) - 1 - upto)
+                    exact = self.reference.window(kept[-1], rest.tolist())
                 return join([_bare(kept), _bare(exact)]), "prefix", f"{upto + 1} of {len(proposal)}"
             case Refine(reason):
                 with self.clock("refinement"):
@@ -181,13 +202,20 @@ class WindowLoop:
                 return _with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
                 with self.clock("fallback"):
-                    exact = self.reference.window(start, self.surrogate.length, len(proposal))
+                    exact = self.reference.window(start, self._points.tolist())
                 return replace(exact, times=proposal.times), "fallback", reason
             case Stop(reason):
                 return proposal.slice(0, 0), "stop", reason
 
     def _finish(self, replica: Replica, trajectory: Trajectory) -> None:
         frame = trajectory[-1]
+        velocities = frame.velocities
+        kelvins = {
+            "all": self.checker.temperature(velocities),
+            **temperature_by_element(self.checker.system, velocities),
+        }
+        if np.isfinite(kelvins["all"]):
+            replica.running.update(kelvins, self.surrogate.length)
         if frame.potential_energy is not None and not np.isfinite(frame.potential_energy):
             frame = replace(frame, potential_energy=None, forces=None)
         deviation = self.checker.bond_deviation(frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,13 @@ class Recorder:
         manifest = read_manifest(root)
         manifest = replace(manifest, shards=manifest.shards[: saved.sizes["shards"]])
         for name, size in saved.sizes["files"].items():
-            os.truncate(root / name, size)
+            path = root / name
+            if not path.is_file() or path.stat().st_size < size:
+                raise DataError(
+                    f"{path}: missing or shorter than the rollout left it. "
+                    "Start again with --overwrite."
+                )
+            os.truncate(path, size)
         return cls(root, system, StoreWriter(root, manifest, system.topology), save_points)
 
     def record(self, replica: int, event: Event, trajectory: Trajectory) -> None:
@@ -180,7 +187,15 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
             ]
         tally = Tally.from_json(text["tally"])
         return State(text["windows"], replicas, tally, text["sizes"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(
             f"{path}: damaged ({type(error).__name__}). Start again with --overwrite."
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,8 +44,3 @@ class Surrogate:
             box = None if frame.box is None else np.repeat(frame.box[None], len(points), axis=0)
             windows.append(Trajectory(x, frame.time + points, velocities=v, box=box))
         return windows
-
-
-def at_time(frame: Frame, time: float) -> Frame:
-    """The frame with its clock set: sums of window lengths stay exact."""
-    return replace(frame, time=time)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
-from egno_md.core.units import BOLTZMANN, thermal_speed
+from egno_md.core.thermal import group_temperatures, ornstein_uhlenbeck
 
 Array = np.ndarray
 
@@ -61,40 +61,21 @@ class LangevinKicks:
         self, frame: Frame, duration: float, random: np.random.Generator, excess: Array
     ) -> Frame:
         """Friction and noise of half of `duration` ps."""
-        share = self.masses / self.masses.sum()
-        drift = share @ frame.velocities
         damping = np.exp(-0.5 * duration * excess)[self.group, None]
-        keep = np.exp(-0.5 * self.friction * duration)
-        noise = random.standard_normal(frame.velocities.shape)
-        noise *= (np.sqrt(1 - keep**2) * thermal_speed(self.masses, self.kelvin))[:, None]
-        internal = keep * damping * (frame.velocities - drift) + noise
-        return replace(frame, velocities=internal - share @ internal + drift)
+        velocities = ornstein_uhlenbeck(
+            frame.velocities,
+            self.masses,
+            self.kelvin,
+            self.friction,
+            0.5 * duration,
+            random,
+            damping,
+        )
+        return replace(frame, velocities=velocities)
 
     def adapt(self, frame: Frame, duration: float, excess: Array) -> Float[Array, " elements"]:
         """The excess friction after `duration` ps at the frame's temperatures."""
         if self.relaxation is None:
             return excess
-        ratio = element_temperatures(frame.velocities, self.masses, self.group) / self.kelvin
+        ratio = group_temperatures(frame.velocities, self.masses, self.group) / self.kelvin
         return excess + duration * (ratio - 1) / self.relaxation**2
-
-
-def element_temperatures(
-    velocities: Float[Array, "atoms 3"], masses: Float[Array, " atoms"], group: Array
-) -> Float[Array, " groups"]:
-    """Kinetic temperature of each group of atoms, K.
-
-    Without centre-of-mass motion atom i carries 3(1 - mᵢ/M) degrees of freedom,
-    since ⟨mᵢvᵢ²⟩ = 3 k_B T (1 - mᵢ/M) there. Constraints are not shared out.
-    """
-    share = masses / masses.sum()
-    internal = velocities - share @ velocities
-    twice_kinetic = np.bincount(group, masses * np.einsum("ax,ax->a", internal, internal))
-    return twice_kinetic / (np.bincount(group, 3 * (1 - share)) * BOLTZMANN)
-
-
-def maxwell_velocities(
-    masses: np.ndarray, kelvin: float, random: np.random.Generator
-) -> np.ndarray:
-    """Maxwell-Boltzmann velocities without centre-of-mass motion, ``(atoms, 3)`` nm/ps."""
-    velocities = random.standard_normal((len(masses), 3)) * thermal_speed(masses, kelvin)[:, None]
-    return velocities - (masses / masses.sum()) @ velocities

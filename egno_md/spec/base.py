@@ -13,7 +13,7 @@ from egno_md.core.units import Dimension, format_quantity, parse_quantity
 class Spec(BaseModel):
     """Immutable, and strict about unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _reader(dimension: Dimension):

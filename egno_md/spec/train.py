@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from egno_md.core.errors import WindowMismatch
+from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.spec.base import Spec, Time, WallTime
 
@@ -32,7 +34,16 @@ class LastWindow(Spec):
     points: Positive
 
     def window(self, spacing: float) -> Window:
-        """The time points in ps, for frames `spacing` ps apart."""
+        """The time points in ps, for frames `spacing` ps apart.
+
+        Raises:
+            WindowMismatch: P frames do not fit into ΔT.
+        """
+        if (self.points - 1) * spacing >= self.length:
+            raise WindowMismatch(
+                f"the last {self.points} frames, {format_quantity(spacing, 'time')} apart, do not "
+                f"fit into {format_quantity(self.length, 'time')}. Use fewer points."
+            )
         return Window.last(self.length, self.points, spacing)
 
 

@@ -16,7 +16,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
 from egno_md.data.windows import WindowDataset
 from egno_md.nn.operator import WindowOperator
@@ -73,11 +72,11 @@ def fit(
         protocol: how.
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         seed: of the batches.
-        device: ``auto``, ``cpu`` or ``gpu``.
+        device: ``cpu`` or ``gpu``, known to be there.
         progress: who listens.
 
     Raises:
-        TrainingError: the error became NaN, or the device is not there.
+        TrainingError: the error became NaN.
     """
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
@@ -98,7 +97,7 @@ def fit(
         callbacks.append(EarlyStopping("val_f_mse", patience=optimisation.patience))
     callbacks.append(history)
     resume = folder / "checkpoints" / "last.ckpt"
-    with _quiet():
+    with _quiet(), _interruptible():
         trainer = _trainer(callbacks, optimisation.gradient_clip, device)
         trainer.fit(
             module,
@@ -107,8 +106,6 @@ def fit(
             ckpt_path=str(resume) if resume.is_file() else None,
             weights_only=True,
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     state = saved["state_dict"]
     operator.cpu().load_state_dict(
@@ -183,22 +180,26 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def _trainer(callbacks: list[Callback], gradient_clip: float | None, device: str) -> L.Trainer:
+    return L.Trainer(
+        accelerator=device,
+        devices=1,
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        gradient_clip_val=gradient_clip,
+        num_sanity_val_steps=0,
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit; it is an interrupt that --resume continues."""
     try:
-        return L.Trainer(
-            accelerator=device,
-            devices=1,
-            max_epochs=-1,
-            callbacks=callbacks,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            gradient_clip_val=gradient_clip,
-            num_sanity_val_steps=0,
-        )
-    except Exception as error:
-        if type(error).__name__ != "MisconfigurationException":
-            raise
-        raise TrainingError(f"device '{device}' is not available here. Use --device cpu.") from None
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def run_compare(
         "topology": None if topology is None else str(topology),
         "seed": seed,
     }
-    output = open_output(out, "compare", request, mode)
+    output = open_output(out, "compare", request, mode, inputs=[reference, *paths])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return read_comparison(out)

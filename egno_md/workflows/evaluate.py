@@ -52,21 +52,20 @@ def run_evaluate(
     check_belongs(operator.card, store.system())
     request = {
         "operator": operator.card.model_dump(mode="json"),
-        "data": {
-            "name": Path(data).name,
-            "digest": store.manifest.digest,
-            "frames": store.manifest.frames,
-        },
+        "data": store.identity,
         "part": part,
         "seed": seed,
     }
-    output = open_output(out, "evaluate", request, mode)
+    output = open_output(out, "evaluate", request, mode, inputs=[store.root, Path(bundle)])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return output.record["summary"]
     split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
     windows = _windows(store, operator, operator.card.window, split, part)
-    progress.note(f"{len(windows):,} held-out windows")
+    progress.note(f"{len(windows):,} windows of part '{part}'")
+    known = operator.card.training.get("data", {}).get("fingerprint")
+    if part == "test" and known != store.identity["fingerprint"]:
+        progress.note("These are not the data the operator was trained on: --part all uses more.")
     errors = {"operator": measure_errors(operator, windows)}
     errors |= {k: measure(f, windows) for k, f in baselines(operator, windows).items()}
     seen = windows[np.unique(np.linspace(0, len(windows) - 1, 16).astype(int))]

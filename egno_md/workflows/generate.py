@@ -59,6 +59,7 @@ def run_generate(
         "protocol": protocol.model_dump(mode="json"),
         "seed": seed,
     }
+    new_engine(built, protocol, seed)  # a platform that is not there is found before --out is
     output = open_output(out, "generate", request, mode)
     if output.is_complete:
         progress.note(f"{out} is complete already.")
@@ -175,6 +176,10 @@ def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None
     done = len(manifest.shards)
     saved = root / _checkpoint_name(done)
     checkpoint = saved.read_bytes() if saved.is_file() else None
+    if done and checkpoint is None:
+        raise DataError(
+            f"{saved}: missing, so {root} cannot be continued. Start again with --overwrite."
+        )
     for piece in generate(engine, protocol, done if checkpoint else 0, checkpoint):
         done = _keep(piece, root, writer, done)
         if watch is not None:

@@ -127,7 +127,7 @@ def run_load(
         "system": matter.name,
         "digest": matter.digest,
     }
-    output = open_output(out, "load", request, mode)
+    output = open_output(out, "load", request, mode, inputs=[path])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return Store(out)

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
-from egno_md.core.state import Frame
+from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.refiner import OpenMMRefiner
 from egno_md.nn.bundle import check_belongs, load_bundle
@@ -26,9 +28,9 @@ from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.thermostat import LangevinKicks
 from egno_md.spec.propagate import AdaptiveLangevin, NoThermostat, PropagateProtocol
-from egno_md.workflows.device import resolve_device
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
+from egno_md.workflows.support import check_rolls_out, check_supported, resolve_device
 
 WINDOWS_PER_FLUSH = 500
 
@@ -38,12 +40,21 @@ class Rollout:
     """A finished rollout.
 
     Attributes:
-        store: its frames.
+        out: its folder.
         summary: what `summary.json` says.
     """
 
-    store: Store
+    out: Path
     summary: dict[str, Any]
+
+    @property
+    def store(self) -> Store:
+        """Its frames.
+
+        Raises:
+            DataError: it stopped before the first window was done.
+        """
+        return Store(self.out)
 
 
 def run_propagate(
@@ -81,34 +92,35 @@ def run_propagate(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     operator = load_bundle(Path(bundle))
-    check_belongs(operator.card, built.system)
-    windows = whole_multiple(protocol.length, operator.card.window.length, "the length", "windows")
-    whole_multiple(
-        operator.card.window.length / operator.card.window.points,
-        protocol.timestep,
-        "the time point",
-        "timesteps",
-    )
+    card = operator.card
+    check_belongs(card, built.system)
+    check_supported(built.system)
+    check_rolls_out(card)
+    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
+    card.window.offsets(protocol.timestep)
+    if protocol.save == "points" and not is_evenly_spaced(np.array([0.0, *card.time_points])):
+        raise SpecError("save: points needs evenly spaced time points. Use save: windows.")
+    target = resolve_device(device)
+    run = _Run(built, protocol, seed, Surrogate(operator.to(target), built.system.masses))
+    source = None if start is None else Store(Path(start))
+    stored = None if source is None else run.stored_frames(source, frame)
     request = {
         "system": built.spec.model_dump(mode="json"),
-        "operator": operator.card.model_dump(mode="json"),
+        "operator": card.model_dump(mode="json"),
         "protocol": protocol.model_dump(mode="json"),
-        "start": None if start is None else Path(start).name,
+        "start": None if source is None else source.identity,
         "frame": frame,
         "seed": seed,
     }
-    output = open_output(out, "propagate", request, mode)
+    inputs = [Path(bundle), *([] if source is None else [source.root])]
+    output = open_output(out, "propagate", request, mode, inputs=inputs)
     if output.is_complete:
         progress.note(f"{out} is complete already.")
-        return Rollout(Store(out), output.record["summary"])
-    target = resolve_device(device)
-    run = _Run(built, protocol, seed, Surrogate(operator.to(target), built.system.masses))
-    summary = run.propagate(
-        output, windows, None if start is None else Path(start), frame, progress
-    )
+        return Rollout(out, output.record["summary"])
+    summary = run.propagate(output, windows, stored, progress)
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
-    return Rollout(Store(out), summary)
+    return Rollout(out, summary)
 
 
 class _Run:
@@ -124,6 +136,7 @@ class _Run:
         relaxation = thermostat.relaxation if isinstance(thermostat, AdaptiveLangevin) else None
         self.friction = friction
         self.engine = self._engine(seed)
+        self.relaxed = self.engine.start()
         masses = built.system.masses
         share = 1 - masses / masses.sum()
         elements = np.array(built.system.elements)
@@ -142,7 +155,7 @@ class _Run:
                 protocol.temperature,
                 built.system.degrees_of_freedom,
             ),
-            checker=Checker.of(built.system, self.engine.start().positions),
+            checker=Checker.of(built.system, self.relaxed.positions),
             refiner=self._refiner,
             thermostat=kicks if is_nvt else None,
             kelvin=protocol.temperature,
@@ -150,7 +163,7 @@ class _Run:
         )
         self._made_refiner: OpenMMRefiner | None = None
 
-    def _engine(self, seed: int) -> OpenMMEngine:
+    def _engine(self, seed: int, thermostat: ThermostatName = "langevin") -> OpenMMEngine:
         return OpenMMEngine(
             self.built,
             timestep=self.protocol.timestep,
@@ -158,6 +171,7 @@ class _Run:
             friction=self.friction,
             seed=seed,
             platform=self.protocol.platform,
+            thermostat=thermostat,
         )
 
     def _refiner(self) -> OpenMMRefiner:
@@ -175,11 +189,10 @@ class _Run:
         self,
         output: Output,
         windows: int,
-        start: Path | None,
-        frame: int | None,
+        stored: list[Frame] | None,
         progress: Progress,
     ) -> dict[str, Any]:
-        """Run to the end and summarise."""
+        """Run to the end and summarise; `stored` frames to start from, if any."""
         manifest = new_manifest(
             self.built.system,
             "propagate",
@@ -194,11 +207,11 @@ class _Run:
             output.root, self.built.system, manifest, self.protocol.save == "points"
         )
         if saved is None:
-            replicas, first = self._start(start, frame), 0
+            replicas, first = self._start(stored), 0
         else:
             replicas, first = saved.replicas, saved.windows
             self.loop = replace(self.loop, tally=saved.tally)
-        reference = [self._time_reference(replicas[0].frame)]
+        reference = [self._time_reference()]
         before = self.loop.tally.seconds.pop("total", 0.0)
         begun = time.perf_counter()
         self.engine.forget()
@@ -220,7 +233,7 @@ class _Run:
             if is_over:
                 break
         total = before + time.perf_counter() - begun
-        reference.append(self._time_reference(replicas[0].frame))
+        reference.append(self._time_reference())
         if recorder.writer.manifest.shards:
             recorder.writer.finish()
         return summarise(
@@ -231,6 +244,11 @@ class _Run:
             self.loop.tally,
             total,
             reference,
+            {
+                "reference_platform": self.engine.platform,
+                "network_device": str(next(self.surrogate.operator.parameters()).device),
+                "network_threads": torch.get_num_threads(),
+            },
         )
 
     def _spacing(self) -> float:
@@ -239,13 +257,18 @@ class _Run:
             return card.window.length
         return card.window.length / card.window.points
 
-    def _start(self, start: Path | None, frame: int | None) -> list[Replica]:
-        protocol, system = self.protocol, self.built.system
+    def stored_frames(self, store: Store, frame: int | None) -> list[Frame]:
+        """Start frames of every replica from a store."""
+        protocol = self.protocol
+        return frames_from_store(
+            store, self.built.system, frame, protocol.replicas, protocol.temperature, self.seed
+        )
+
+    def _start(self, stored: list[Frame] | None) -> list[Replica]:
+        protocol = self.protocol
         count = protocol.replicas
-        if start is not None:
-            kelvin = protocol.temperature
-            frames = frames_from_store(start, system, frame, count, kelvin, self.seed)
-        else:
+        frames = stored
+        if frames is None:
             engines = (self._engine(replica_seed(self.seed, i)) for i in range(count))
             frames = [frame_from_structure(e, protocol.equilibration) for e in engines]
         return [
@@ -258,13 +281,14 @@ class _Run:
             for i in range(count)
         ]
 
-    def _time_reference(self, frame: Frame) -> float:
-        """Seconds per step of the reference, its own thermostatted dynamics."""
+    def _time_reference(self) -> float:
+        """Seconds per step of OpenMM's own Langevin dynamics of this system."""
         steps = max(self.protocol.reference_steps // 2, 1)
-        self.engine.load(frame)
-        self.engine.skip(2, ensemble=NVT)
+        engine = self._engine(self.seed, "langevin-middle")
+        engine.load(self.relaxed)
+        engine.skip(max(steps // 10, 2), ensemble=NVT)
         begun = time.perf_counter()
-        self.engine.skip(steps, ensemble=NVT)
+        engine.skip(steps, ensemble=NVT)
         return (time.perf_counter() - begun) / steps
 
     def _report(

@@ -38,7 +38,11 @@ def run_report(
     folders, out = [Path(f) for f in folders], Path(out)
     html = render_page(folders, title)
     output = open_output(
-        out, "report", {"folders": [str(f) for f in folders], "title": title}, mode
+        out,
+        "report",
+        {"folders": [str(f) for f in folders], "title": title},
+        mode,
+        inputs=folders,
     )
     page = out / REPORT
     try:

@@ -23,6 +23,7 @@ def summarise(
     tally: Tally,
     total: float,
     seconds_per_step: list[float],
+    machine: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of `summary.json`.
 
@@ -34,6 +35,7 @@ def summarise(
         tally: counts and clocks.
         total: wall seconds of the rollout, every check and repair included.
         seconds_per_step: of reference MD, measured before and after.
+        machine: platform, device and threads, for the record.
     """
     events = {kind: tally.events.get(kind, 0) for kind in KINDS}
     settled = sum(events.values()) - events["stop"]
@@ -48,7 +50,8 @@ def summarise(
         "potential": system.potential,
         "policy": protocol.policy,
         "ensemble": "NVT" if is_nvt else "NVE",
-        "mode": "dynamics",
+        # refinement draws new velocities: from then on it samples, it does not evolve
+        "mode": "sampler" if events["refine"] else "dynamics",
         "replicas": protocol.replicas,
         "windows": settled,
         "window_ps": window_length,
@@ -63,19 +66,20 @@ def summarise(
         "fallback_share": events["fallback"] / max(settled, 1),
         "energy_error_mean": _rounded(tally.mean("energy_error")),
         "energy_error_std": _rounded(tally.deviation("energy_error")),
-        "energy_drift": _drift(tally, simulated),
+        "energy_drift": _drift(tally, window_length),
         "largest_bond_deviation": tally.largest_bond_deviation,
         "seconds": {k: round(v, 4) for k, v in tally.seconds.items()} | {"total": round(total, 4)},
         "rollout_ns_per_day": rate,
         "reference_ns_per_day": reference_rate,
         "speed_up": rate / reference_rate,
+        **machine,
     }
 
 
-def _drift(tally: Tally, simulated: float) -> float | None:
-    """Energy that errors of kept windows put in, kJ/mol per ps and replica."""
+def _drift(tally: Tally, window_length: float) -> float | None:
+    """Energy that errors of windows kept whole put in, kJ/mol per ps of such windows."""
     kept = tally.moments.get("kept_energy_error")
-    return None if kept is None or simulated == 0 else _rounded(kept[1] / simulated)
+    return None if kept is None else _rounded(kept[1] / (kept[0] * window_length))
 
 
 def _by_element(tally: Tally, system: System, name: str, digits: int) -> dict[str, float]:

@@ -24,6 +24,7 @@ from egno_md.spec.train import Egno, Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit, read_metrics
 from egno_md.train.scales import measure_scales
+from egno_md.workflows.support import check_supported, resolve_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +70,15 @@ def run_train(
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = store.system()
+    check_supported(system)
     window, sets = window_datasets(store, protocol)
     request = {
-        "data": {
-            "name": Path(data).name,
-            "digest": store.manifest.digest,
-            "frames": store.manifest.frames,
-        },
+        "data": store.identity,
         "protocol": protocol.model_dump(mode="json"),
         "seed": seed,
     }
-    output = open_output(out, "train", request, mode)
+    target = resolve_device(device)
+    output = open_output(out, "train", request, mode, inputs=[store.root])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return Training(out / "bundle", load_bundle(out / "bundle"), output.record["summary"])
@@ -99,7 +98,7 @@ def run_train(
         protocol,
         out,
         seed=seed,
-        device=device,
+        device="gpu" if target.type == "cuda" else "cpu",
         progress=progress,
     )
     errors = measure_errors(operator, sets["validation"])

@@ -240,3 +240,133 @@ def test_damaged_resume_state_is_an_error(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "o" / "run.json").write_text(json.dumps({**record, "status": "running"}))
     (tmp_path / "o" / "state.npz").write_bytes(b"not a state")
     assert "damaged" in fails(*options, "--resume")
+
+
+def test_overwrite_never_removes_inputs_or_other_verbs(
+    bundle: Path, harmonic_store: Store, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(harmonic_store.root, data)
+    (data / "run.json").write_text(
+        json.dumps({"verb": "generate", "status": "complete", "fingerprint": "", "request": {}})
+    )
+    kept = sorted(p.name for p in data.rglob("*"))
+    message = fails("train", data, *TINY_TRAIN, "--out", data, "--overwrite")
+    assert "holds the input" in message
+    message = fails(
+        "propagate", "ethanol", "--operator", bundle, "--start", data, "--out", data, "--overwrite"
+    )
+    assert "holds the input" in message
+    message = fails("train", harmonic_store.root, *TINY_TRAIN, "--out", data, "--overwrite")
+    assert "which 'egno-md train' does not replace" in message
+    (tmp_path / "link").symlink_to(data)
+    message = fails(
+        "train", harmonic_store.root, *TINY_TRAIN, "--out", tmp_path / "link", "--overwrite"
+    )
+    assert "is a link" in message
+    assert sorted(p.name for p in data.rglob("*")) == kept
+
+
+def test_results_survive_a_command_that_fails(bundle: Path, tmp_path: Path) -> None:
+    options = [
+        "propagate", "ethanol", "--operator", bundle, "--length", "16 fs", "--out", tmp_path / "o",
+        "--set", "equilibration='5 fs'", "--set", "reference_steps=10",
+    ]  # fmt: skip
+    egno(*options, "--quiet")
+    assert "no trajectory store" in fails(*options, "--start", tmp_path / "none", "--overwrite")
+    assert "cannot be used" in fails(*options, "--set", "platform=CUDA", "--overwrite")
+    assert (tmp_path / "o" / "summary.json").is_file()
+
+
+def test_unusable_out_names_are_one_line(harmonic_store: Store, tmp_path: Path) -> None:
+    message = fails("train", harmonic_store.root, *TINY_TRAIN, "--out", tmp_path / ("x" * 300))
+    assert "cannot be used" in message
+    (tmp_path / "file").write_text("mine")
+    assert "OutputError" in fails(
+        "train", harmonic_store.root, *TINY_TRAIN, "--out", tmp_path / "file"
+    )
+
+
+def test_infinite_settings_are_refused(harmonic_store: Store, tmp_path: Path) -> None:
+    message = fails(
+        "train", harmonic_store.root, *TINY_TRAIN, "--set", "optimisation.learning_rate=.inf",
+        "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert "optimisation.learning_rate" in message
+
+
+def test_constrained_systems_are_refused_until_windows_keep_constraints(tmp_path: Path) -> None:
+    from egno_md.md.build import load_system
+
+    ala2 = load_system("ala2")
+    folder = tmp_path / "rigid"
+    shutil.copytree(ala2.folder, folder)
+    text = (folder / "system.yaml").read_text()
+    (folder / "system.yaml").write_text(text.replace("constraints: none", "constraints: h-bonds"))
+    save_bundle(tmp_path / "ala2", make_operator(ala2.system))
+    message = fails("propagate", folder, "--operator", tmp_path / "ala2", "--out", tmp_path / "o")
+    assert "Set constraints: none" in message
+
+
+def test_operators_without_trained_velocities_do_not_roll_out(
+    bundle: Path, ethanol: System, tmp_path: Path
+) -> None:
+    operator = make_operator(ethanol)
+    training = {"protocol": {"supervise_velocities": 0.0}}
+    operator.card = operator.card.model_copy(update={"training": training})
+    save_bundle(tmp_path / "blind", operator)
+    message = fails(
+        "propagate", "ethanol", "--operator", tmp_path / "blind", "--out", tmp_path / "o"
+    )
+    assert "supervise_velocities" in message
+
+
+def test_a_rollout_that_stops_at_once_is_a_result(bundle: Path, tmp_path: Path) -> None:
+    result = egno(
+        "propagate", "ethanol", "--operator", bundle, "--length", "16 fs", "--policy", "monitor",
+        "--set", "tolerances.bond='1e-9 nm'", "--set", "equilibration='5 fs'",
+        "--set", "reference_steps=10", "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert "Stopped: bond off by" in result.output
+    summary = json.loads((tmp_path / "o" / "summary.json").read_text())
+    assert summary["windows"] == 0
+
+
+def test_force_field_files_lie_beside_the_system(tmp_path: Path) -> None:
+    from egno_md.md.build import load_system
+
+    ala2 = load_system("ala2")
+    folder = tmp_path / "mine"
+    shutil.copytree(ala2.folder, folder)
+    text = (folder / "system.yaml").read_text()
+    (folder / "system.yaml").write_text(text.replace("amber14/protein.ff14SB.xml", "mine.xml"))
+    (folder / "mine.xml").write_text("<not a force field")
+    message = fails("generate", folder, "--out", tmp_path / "o")
+    assert message.startswith("PotentialError: force field mine.xml")
+
+
+def test_a_store_without_its_checkpoint_is_not_continued(tmp_path: Path) -> None:
+    options = [
+        "generate", "ala2", "--protocol", "nvt-300k", "--set", "equilibration='50 fs'",
+        "--set", "sampling.length='400 fs'", "--out", tmp_path / "o",
+    ]  # fmt: skip
+    egno(*options, "--quiet")
+    record = json.loads((tmp_path / "o" / "run.json").read_text())
+    (tmp_path / "o" / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    next((tmp_path / "o").rglob("*.chk")).unlink()
+    assert "missing, so" in fails(*options, "--resume")
+
+
+def test_points_after_a_fallback_have_their_own_times(ethanol: System) -> None:
+    """EGNO-L windows: MD must be recorded at the uneven time points."""
+    import numpy as np
+
+    from egno_md.md.build import load_system
+    from egno_md.md.engine import OpenMMEngine
+
+    engine = OpenMMEngine(load_system("ala2"), timestep=5e-4, kelvin=300.0, friction=5.0, seed=1)
+    start = engine.start()
+    uneven = engine.window(start, [0.0065, 0.007, 0.0075, 0.008])
+    even = engine.window(start, [0.0005 * (i + 1) for i in range(16)])
+    np.testing.assert_allclose(uneven.positions, even.positions[12:], atol=1e-9)
+    np.testing.assert_allclose(uneven.times, [0.0065, 0.007, 0.0075, 0.008])

@@ -57,7 +57,7 @@ def test_stored_velocities_are_the_derivative_of_stored_positions() -> None:
     engine = engine_of("ala2")
     engine.start()
     engine.skip(200)
-    window = engine.window(engine.read(), 0.02, points=40)
+    window = engine.window(engine.read(), [5e-4 * (i + 1) for i in range(40)])
     central = (window.positions[2:] - window.positions[:-2]) / (2 * 5e-4)
     error = np.abs(central - window.velocities[1:-1]).max()
     assert error < 0.02 * np.abs(window.velocities).max()

@@ -57,8 +57,10 @@ def test_different_atoms_are_refused_before_the_folder_is_claimed(store, system,
 
 @pytest.mark.usefixtures("no_figures")
 def test_an_occupied_folder_is_refused(store, tmp_path):
-    with pytest.raises(OutputError, match="already holds results"):
-        run_compare(store("md", 0), [store("on", 1)], tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not written by egno-md"):
+        run_compare(store("md", 0), [store("on", 1)], tmp_path / "out")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -75,12 +75,13 @@ def test_monitor_goes_on_when_doubtful_and_stops_when_broken() -> None:
 
 def test_a_hot_element_brings_md_back_but_noise_does_not() -> None:
     hot = replace(GOOD, temperature_by_element={"H": 480.0, "C": 300.0})
+    kelvins = {"all": 300.0, "H": 480.0, "C": 300.0}
     temperatures = running()
-    temperatures.update(hot, 0.008)
+    temperatures.update(kelvins, 0.008)
     judge = controller("fallback")
     assert judge.judge(hot, temperatures, POINTS, earlier()) == Accept(POINTS - 1)
     for _ in range(500):
-        temperatures.update(hot, 0.008)
+        temperatures.update(kelvins, 0.008)
     verdict = judge.judge(hot, temperatures, POINTS, earlier())
     assert isinstance(verdict, Fallback)
     assert "temperature of H 480 K" in verdict.reason
@@ -90,5 +91,5 @@ def test_running_temperature_forgets_the_past() -> None:
     temperatures = running()
     for kelvin, windows in ((600.0, 1000), (300.0, 2000)):
         for _ in range(windows):
-            temperatures.update(replace(GOOD, temperature=kelvin), 0.008)
+            temperatures.update({"all": kelvin}, 0.008)
     assert temperatures.values["all"] == pytest.approx(300.0, abs=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,9 +44,9 @@ class Springs:
         energy = 0.5 * STIFFNESS * float((moved**2).sum())
         return replace(frame, forces=-STIFFNESS * moved, potential_energy=energy)
 
-    def window(self, frame: Frame, length: float, points: int = 1) -> Trajectory:
-        self.calls.append(f"window {points}")
-        times = frame.time + length * np.arange(1, points + 1) / points
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        self.calls.append(f"window {len(elapsed)}")
+        times = frame.time + np.array(elapsed)
         omega = np.sqrt(STIFFNESS / self.masses)[:, None]
         moved = frame.positions - self.home
         angle = omega * (times - frame.time)[:, None, None]
@@ -206,3 +207,22 @@ def test_a_resumed_recording_equals_an_unbroken_one(ethanol: System, tmp_path: P
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     lines = (tmp_path / "killed" / EVENTS).read_text().splitlines()
     assert len(lines) == 24
+
+
+def test_a_start_that_cannot_be_evaluated_stops_its_replica_alone(ethanol: System) -> None:
+    loop = make_loop(ethanol, "off", energy=1e6)
+    replicas = make_replicas(ethanol, 2)
+    run(loop, replicas, 1)
+    replicas[0].frame = replace(replicas[0].frame, potential_energy=None)
+    loop.reference.fails = True
+    replicas[1].frame = loop.surrogate.advance(replicas[1].frame)[-1]
+    assert run(loop, replicas, 1)[0] == "stop"
+    assert replicas[0].stop_reason == "springs broke"
+
+
+def test_rejected_windows_do_not_count_towards_the_temperature(ethanol: System) -> None:
+    loop = replace(make_loop(ethanol, "fallback", energy=1e-12), thermostat=None)
+    replicas = make_replicas(ethanol, 1)
+    run(loop, replicas, 1)
+    kept = loop.checker.temperature(replicas[0].frame.velocities)
+    assert replicas[0].running.values["all"] == pytest.approx(kept)

@@ -7,10 +7,11 @@ import pytest
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
+from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.rollout.checks import Checker, temperature_by_element
 from egno_md.rollout.conservation import angular_momentum, restore_momenta
-from egno_md.rollout.thermostat import LangevinKicks, maxwell_velocities
+from egno_md.rollout.thermostat import LangevinKicks
 
 ROUNDING = 1e-10
 
