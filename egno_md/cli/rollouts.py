@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("system")
-@click.option(
-    "--operator", required=True, type=click.Path(path_type=Path), help="Bundle from 'train'."
-)
+@click.option("--operator", help="Bundle from 'train', or the name of one shipped with SYSTEM.")
 @click.option("--protocol", default="nvt-500k", show_default=True, help="File or shipped name.")
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
 @click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 @writes
 def propagate(
     system: str,
-    operator: Path,
+    operator: str | None,
     protocol: str,
     length: str | None,
     replicas: int | None,

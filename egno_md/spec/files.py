@@ -64,6 +64,29 @@ def find_system(name: str) -> Path:
     )
 
 
+def find_operator(system: str, operator: str | Path | None) -> Path:
+    """The bundle of an operator: a folder, or one shipped with the system.
+
+    Args:
+        system: shipped name or folder.
+        operator: a folder, the name of a shipped one, or None for the only one.
+
+    Raises:
+        SpecError: there is none, or more than one to choose from.
+    """
+    if operator is not None and (Path(operator).exists() or len(Path(operator).parts) > 1):
+        return Path(operator)
+    folder = find_system(system).parent / "operators"
+    names = sorted(p.parent.name for p in folder.glob("*/card.json"))
+    if operator is None and len(names) == 1:
+        return folder / names[0]
+    if str(operator) in names:
+        return folder / str(operator)
+    listed = f"Shipped: {', '.join(names)}." if names else "None is shipped with it."
+    wanted = "no --operator given" if operator is None else f"no operator '{operator}'"
+    raise SpecError(f"{wanted} for {system}. {listed} Train one with 'egno-md train'.")
+
+
 def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | None = None) -> Model:
     """Read and check one YAML file.
 

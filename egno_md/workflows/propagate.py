@@ -27,6 +27,7 @@ from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.thermostat import LangevinKicks
+from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import AdaptiveLangevin, NoThermostat, PropagateProtocol
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
@@ -59,7 +60,7 @@ class Rollout:
 
 def run_propagate(
     system: str,
-    bundle: Path | str,
+    bundle: Path | str | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -74,7 +75,7 @@ def run_propagate(
 
     Args:
         system: shipped name or folder.
-        bundle: of the operator.
+        bundle: of the operator; a name or None for one shipped with the system.
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -91,7 +92,8 @@ def run_propagate(
     """
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
-    operator = load_bundle(Path(bundle))
+    bundle = find_operator(system, bundle)
+    operator = load_bundle(bundle)
     card = operator.card
     check_belongs(card, built.system)
     check_supported(built.system)
@@ -100,6 +102,11 @@ def run_propagate(
     card.window.offsets(protocol.timestep)
     if protocol.save == "points" and not is_evenly_spaced(np.array([0.0, *card.time_points])):
         raise SpecError("save: points needs evenly spaced time points. Use save: windows.")
+    if card.kelvin is not None and protocol.temperature > 1.1 * card.kelvin:
+        progress.note(
+            f"The operator was trained at {card.kelvin:g} K and is asked for "
+            f"{protocol.temperature:g} K: expect more fallbacks."
+        )
     target = resolve_device(device)
     run = _Run(built, protocol, seed, Surrogate(operator.to(target), built.system.masses))
     source = None if start is None else Store(Path(start))
@@ -112,7 +119,7 @@ def run_propagate(
         "frame": frame,
         "seed": seed,
     }
-    inputs = [Path(bundle), *([] if source is None else [source.root])]
+    inputs = [bundle, *([] if source is None else [source.root])]
     output = open_output(out, "propagate", request, mode, inputs=inputs)
     if output.is_complete:
         progress.note(f"{out} is complete already.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from egno_md.core.errors import SpecError
-from egno_md.spec.files import find_protocol, find_system, read_spec, shipped
+from egno_md.spec.files import find_operator, find_protocol, find_system, read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.spec.system import SystemSpec
@@ -106,3 +106,25 @@ def test_training_needs_a_budget(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError, match="max_steps: 20000 or max_time"):
         read_spec(write(tmp_path, text), TrainProtocol)
+
+
+def test_operators_are_found_by_folder_by_name_and_alone(tmp_path: Path) -> None:
+    shipped_one = find_operator("ethanol", None)
+    assert find_operator("ethanol", shipped_one.name) == shipped_one
+    assert find_operator("ethanol", tmp_path) == tmp_path
+    assert find_operator("ethanol", tmp_path / "later") == tmp_path / "later"
+    with pytest.raises(SpecError, match="None is shipped with it"):
+        find_operator("ala2", None)
+    with pytest.raises(SpecError, match=rf"no operator 'best'.*{shipped_one.name}"):
+        find_operator("ethanol", "best")
+
+
+def test_shipped_operators_are_small_and_belong_to_their_system() -> None:
+    from egno_md.md.build import load_system
+    from egno_md.nn.bundle import check_belongs, load_bundle
+
+    bundles = [p.parent for p in shipped("systems").glob("*/operators/*/card.json")]
+    assert bundles
+    for bundle in bundles:
+        assert sum(f.stat().st_size for f in bundle.iterdir()) < 1_500_000
+        check_belongs(load_bundle(bundle).card, load_system(bundle.parents[1].name).system)
