@@ -68,10 +68,8 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
     rows = [
         row("policy", lambda s: str(s.get("policy", "–"))),
         row("ensemble", lambda s: f"{s.get('ensemble', '–')}, {s.get('mode', '–')}"),
-        row(
-            "replicas × windows",
-            lambda s: f"{number(s.get('replicas'))} × {number(s.get('windows'))}",
-        ),
+        row("replicas", lambda s: number(s.get("replicas"))),
+        row("windows, all replicas", lambda s: number(s.get("windows"))),
         row("simulated, ps", lambda s: number(s.get("simulated_ps"))),
         row("temperature target, K", lambda s: number(s.get("temperature_target"), 4)),
         row("temperature, K", lambda s: number(s.get("temperature_mean"), 4)),
@@ -80,6 +78,13 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
         row(
             f"temperature of {e}, K",
             lambda s, e=e: number(s.get("temperature_by_element", {}).get(e), 4),
+        )
+        for e in elements
+    ]
+    rows += [
+        row(
+            f"excess friction of {e}, 1/ps",
+            lambda s, e=e: number(s.get("excess_friction_by_element", {}).get(e)),
         )
         for e in elements
     ]
@@ -93,6 +98,7 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
             "energy error per window, kJ/mol",
             lambda s: f"{number(s.get('energy_error_mean'))} ± {number(s.get('energy_error_std'))}",
         ),
+        row("energy drift of kept windows, kJ/mol/ps", lambda s: number(s.get("energy_drift"))),
         row("largest bond deviation, nm", lambda s: number(s.get("largest_bond_deviation"))),
         row("stopped early", lambda s: "; ".join(filter(None, s.get("stop_reasons", []))) or "no"),
     ]
