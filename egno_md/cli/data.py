@@ -47,6 +47,7 @@ def generate(
     settings: tuple[str, ...],
     out: Path,
     seed: int,
+    device: str,
     mode: OutputMode,
     console: Console,
 ) -> None:
@@ -60,7 +61,9 @@ def generate(
 
     path = find_protocol("generate", protocol)
     spec = read_spec(path, GenerateProtocol, read_settings(settings))
-    store = run_generate(system, spec, out, seed=seed, mode=mode, workers=workers, progress=console)
+    store = run_generate(
+        system, spec, out, seed=seed, device=device, mode=mode, workers=workers, progress=console
+    )
     frames = store.manifest.frames
     console.result(
         {"out": str(out), "frames": frames, "chains": len(store.chains)},
@@ -100,6 +103,7 @@ def load(
     trust_first_download: bool,
     out: Path,
     seed: int,
+    device: str,
     mode: OutputMode,
     console: Console,
 ) -> None:

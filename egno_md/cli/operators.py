@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from egno_md.cli.options import changes, device_option, read_settings, writes
+from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--protocol", default="egno-8fs", show_default=True, help="File or shipped name.")
-@device_option
 @changes
 @writes
 def train(
@@ -60,13 +59,22 @@ def train(
 )
 @writes
 def evaluate(
-    operator: Path, data: Path, part: str, out: Path, seed: int, mode: OutputMode, console: Console
+    operator: Path,
+    data: Path,
+    part: str,
+    out: Path,
+    seed: int,
+    device: str,
+    mode: OutputMode,
+    console: Console,
 ) -> None:
     """Measure OPERATOR, a bundle, on held-out frames of DATA."""
     from egno_md.workflows.evaluate import run_evaluate
     from egno_md.workflows.tables import evaluation_rows
 
-    result = run_evaluate(operator, data, out, part=part, seed=seed, mode=mode, progress=console)
+    result = run_evaluate(
+        operator, data, out, part=part, seed=seed, device=device, mode=mode, progress=console
+    )
     console.table(
         f"{result['system']}: {result['windows']:,} held-out windows, "
         f"F-MSE {result['f_mse']:.3g} Å², A-MSE {result['a_mse']:.3g} Å²",

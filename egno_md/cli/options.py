@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 
 
 def writes(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every verb that writes; gives it `out`, `mode` and `console`."""
+    """The options of every verb that writes; gives it `out`, `seed`, `device`, `mode`
+    and `console`.
+    """
 
     @click.option("--out", required=True, type=click.Path(path_type=Path), help="Output directory.")
     @click.option("--resume", is_flag=True, help="Continue the same run in --out.")
     @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --out.")
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
+    @click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "gpu"]),
+        default="auto",
+        show_default=True,
+        help="Where the work runs that a GPU can do.",
+    )
     @click.option("--quiet", is_flag=True, help="Only results and errors.")
     @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
     @functools.wraps(verb)
@@ -50,15 +59,6 @@ def changes(verb: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         help="Change one protocol key, such as sampling.length='50 ps'. Repeatable.",
     )(verb)
-
-
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where the network runs.",
-)
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, object]:

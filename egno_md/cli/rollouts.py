@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from egno_md.cli.options import changes, device_option, read_settings, writes
+from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 )
 @click.option("--start", type=click.Path(path_type=Path), help="Store to start from.")
 @click.option("--frame", type=int, help="Frame of --start; the last by default.")
-@device_option
 @changes
 @writes
 def propagate(
@@ -83,6 +82,7 @@ def compare(
     topology: Path | None,
     out: Path,
     seed: int,
+    device: str,
     mode: OutputMode,
     console: Console,
 ) -> None:
@@ -111,6 +111,7 @@ def report(
     title: str | None,
     out: Path,
     seed: int,
+    device: str,
     mode: OutputMode,
     console: Console,
 ) -> None:
@@ -123,11 +124,11 @@ def report(
 
 @click.command()
 @writes
-def demo(out: Path, seed: int, mode: OutputMode, console: Console) -> None:
+def demo(out: Path, seed: int, device: str, mode: OutputMode, console: Console) -> None:
     """Run the whole chain on ethanol with GFN2-xTB in a few minutes."""
     from egno_md.workflows.demo import run_demo
 
-    result = run_demo(out, seed=seed, mode=mode, console=console)
+    result = run_demo(out, seed=seed, device=device, mode=mode, console=console)
     for title, columns, rows in result.tables:
         console.table(title, columns, rows)
     console.result(result.content, *result.lines)

@@ -21,6 +21,7 @@ from egno_md.md.integrators import langevin, velocity_verlet
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
 
+GPU_PLATFORMS = ("CUDA", "HIP")
 NVE, NVT = 0, 1
 ThermostatName = Literal["langevin", "langevin-middle"]
 
@@ -245,19 +246,30 @@ def _new_context(
         ) from None
 
 
-def choose_platform(platform: str, built: BuiltSystem) -> str:
-    """`auto` takes a GPU for force fields, Reference for small systems, else CPU."""
+def choose_platform(platform: str, built: BuiltSystem, device: str = "auto") -> str:
+    """An OpenMM platform by name.
+
+    Args:
+        platform: a name, or `auto`: a GPU for force fields where there is one,
+            Reference for small systems, else CPU.
+        built: the system.
+        device: narrows `auto`: ``cpu`` never takes a GPU, ``gpu`` always does.
+
+    Raises:
+        SpecError: a GPU is asked for and OpenMM has none.
+    """
     if platform != "auto":
         return platform
-    names = [
+    there = {
         openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
-    ]
-    if built.python_force is None and built.system.n_atoms > REFERENCE_PLATFORM_LIMIT:
-        for name in ("CUDA", "HIP"):
-            if name in names:
-                return name
-        return "CPU"
-    return "Reference"
+    }
+    gpus = [name for name in GPU_PLATFORMS if name in there]
+    is_large = built.system.n_atoms > REFERENCE_PLATFORM_LIMIT
+    if device == "gpu" and not gpus:
+        raise SpecError("--device gpu: OpenMM finds no GPU here. Use --device cpu.")
+    if gpus and (device == "gpu" or (device == "auto" and built.python_force is None and is_large)):
+        return gpus[0]
+    return "CPU" if is_large and built.python_force is None else "Reference"
 
 
 def _stack(frames: list[Frame]) -> Trajectory:

@@ -34,9 +34,14 @@ def measure_errors(
 ) -> SquaredErrors:
     """Errors of the operator over evenly spread windows."""
     times = torch.tensor(windows.window.time_points, dtype=torch.float64)
-    return measure(
-        lambda b: operator(Start(b.positions, b.velocities, b.forces), times), windows, limit
-    )
+    device = next(operator.parameters()).device
+
+    def predict(batch: WindowBatch) -> Prediction:
+        there = batch.to(device)
+        decoded = operator(Start(there.positions, there.velocities, there.forces), times)
+        return Prediction(decoded.positions.cpu(), decoded.velocities.cpu())
+
+    return measure(predict, windows, limit)
 
 
 def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Predictor]:

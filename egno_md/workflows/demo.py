@@ -49,12 +49,13 @@ class Demo:
     content: dict[str, Any]
 
 
-def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Demo:
+def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Console) -> Demo:
     """Generate, train, evaluate, propagate twice, compare and report.
 
     Args:
         out: every step writes its own folder there.
         seed: of every random stream.
+        device: ``auto``, ``cpu`` or ``gpu``.
         mode: `resume` continues with the step that was interrupted.
         console: who listens.
     """
@@ -93,7 +94,7 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
         _protocol("train", TrainProtocol),
         out / "operator",
         seed=seed,
-        device="auto",
+        device=device,
         mode=inner,
         progress=console,
     )
@@ -111,6 +112,7 @@ def run_demo(out: Path, *, seed: int, mode: OutputMode, console: Console) -> Dem
             out / name,
             start=reference.root,
             seed=seed,
+            device=device,
             mode=inner,
             progress=console,
         ).summary

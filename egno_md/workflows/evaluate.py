@@ -21,6 +21,7 @@ from egno_md.report.evaluation import plot_evaluation
 from egno_md.spec.train import Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
+from egno_md.workflows.support import resolve_device
 from egno_md.workflows.train import split_datasets
 
 
@@ -31,6 +32,7 @@ def run_evaluate(
     *,
     part: str = "test",
     seed: int = 0,
+    device: str = "auto",
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def run_evaluate(
         out: for `evaluation.json` and figures.
         part: ``test``, ``validation``, ``train`` or ``all``.
         seed: of the random rotations.
+        device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `open_output`.
         progress: who listens.
     """
@@ -56,6 +59,7 @@ def run_evaluate(
         "part": part,
         "seed": seed,
     }
+    target = resolve_device(device)
     output = open_output(out, "evaluate", request, mode, inputs=[store.root, Path(bundle)])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
@@ -66,6 +70,7 @@ def run_evaluate(
     known = operator.card.training.get("data", {}).get("fingerprint")
     if part == "test" and known != store.identity["fingerprint"]:
         progress.note("These are not the data the operator was trained on: --part all uses more.")
+    operator.to(target)
     errors = {"operator": measure_errors(operator, windows)}
     errors |= {k: measure(f, windows) for k, f in baselines(operator, windows).items()}
     seen = windows[np.unique(np.linspace(0, len(windows) - 1, 16).astype(int))]
@@ -77,8 +82,8 @@ def run_evaluate(
         "f_mse": errors["operator"].f_mse,
         "a_mse": errors["operator"].a_mse,
         "by_time": _by_time(errors, operator.card.window),
-        "equivariance": equivariance_residuals(operator, seen, np.random.default_rng(seed)),
         "zero_shot": _zero_shot(store, operator, split, part),
+        "equivariance": equivariance_residuals(operator.cpu(), seen, np.random.default_rng(seed)),
     }
     write_json(out / "evaluation.json", result)
     plot_evaluation(result, out / "figures")

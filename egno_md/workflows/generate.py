@@ -21,6 +21,7 @@ from egno_md.data.store import (
     write_manifest,
 )
 from egno_md.md.build import BuiltSystem, build_system, load_system
+from egno_md.md.engine import choose_platform
 from egno_md.md.generate import Piece, generate, new_engine, replica_seed, total_steps
 from egno_md.spec.generate import GenerateProtocol
 
@@ -33,6 +34,7 @@ def run_generate(
     out: Path | str,
     *,
     seed: int = 0,
+    device: str = "auto",
     mode: OutputMode = "new",
     workers: int = 1,
     progress: Progress | None = None,
@@ -44,6 +46,7 @@ def run_generate(
         protocol: what to run.
         out: the store's folder.
         seed: of every random stream; replicas derive theirs.
+        device: ``auto``, ``cpu`` or ``gpu``, where the protocol's platform is auto.
         mode: see `open_output`.
         workers: processes that share the replicas.
         progress: who listens.
@@ -53,6 +56,8 @@ def run_generate(
     """
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
+    platform = choose_platform(protocol.platform, built, device)
+    protocol = protocol.model_copy(update={"platform": platform})
     request = {
         "system": built.spec.model_dump(mode="json"),
         "digest": built.system.digest,

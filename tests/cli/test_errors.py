@@ -191,6 +191,8 @@ def test_a_gpu_that_is_not_there(bundle: Path, harmonic_store: Store, tmp_path: 
         "train", harmonic_store.root, *TINY_TRAIN, "--device", "gpu", "--out", tmp_path / "p"
     )
     assert "Use --device cpu" in message
+    message = fails("generate", "ala2", "--device", "gpu", "--out", tmp_path / "q")
+    assert "Use --device cpu" in message
 
 
 def test_velocities_are_never_made_up(tmp_path: Path, shared_data: Path) -> None:
