@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from openmm import app, unit
 from egno_md.core.errors import DataError, PotentialError
 from egno_md.core.system import System, atomic_numbers
 from egno_md.md.forcefield import build_forcefield
+from egno_md.md.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
 from egno_md.spec.system import ForceFieldPotential, SystemSpec, TorchMDNetPotential, XtbPotential
 
@@ -37,7 +37,7 @@ class BuiltSystem:
     system: System
     openmm_system: openmm.System
     topology: app.Topology
-    python_force: Callable | None
+    python_force: CachedForce | None
     spec: SystemSpec
     folder: Path
 
@@ -85,7 +85,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
 
 def _build_potential(
     spec: SystemSpec, folder: Path, topology: app.Topology, numbers: np.ndarray, constraints: str
-) -> tuple[openmm.System, Callable | None]:
+) -> tuple[openmm.System, CachedForce | None]:
     match spec.potential:
         case ForceFieldPotential() as potential:
             mass = spec.hydrogen_mass
@@ -94,11 +94,11 @@ def _build_potential(
             from egno_md.md.xtb import XtbForce, check_parameters
 
             check_parameters(numbers, potential.method)
-            function: Callable = XtbForce(numbers, potential)
+            found: Potential = XtbForce(numbers, potential)
         case TorchMDNetPotential() as potential:
             from egno_md.md.torchmdnet import load_force
 
-            function = load_force(folder / potential.model, numbers)
+            found = load_force(folder / potential.model, numbers)
     if constraints != "none" or spec.hydrogen_mass is not None:
         raise PotentialError(
             f"system {spec.name}: constraints and hydrogen_mass need a force field, "
@@ -112,6 +112,7 @@ def _build_potential(
     openmm_system = openmm.System()
     for atom in topology.atoms():
         openmm_system.addParticle(atom.element.mass)
+    function = CachedForce(found)
     openmm_system.addForce(openmm.PythonForce(function))
     openmm_system.addForce(openmm.CMMotionRemover(1))
     return openmm_system, function

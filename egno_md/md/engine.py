@@ -213,12 +213,12 @@ class OpenMMEngine:
     def forgive(self) -> None:
         """A minimiser's trial step may fail: it backs off from the high energy."""
         if self.built.python_force is not None:
-            self.built.python_force.failures = 0
+            self.built.python_force.take_failures()
 
     def _check_potential(self) -> None:
         force = self.built.python_force
-        if force is not None and force.failures:
-            failures, force.failures = force.failures, 0
+        failures = 0 if force is None else force.take_failures()
+        if failures:
             raise PotentialError(
                 f"{self.system.potential} did not converge for {self.system.name} "
                 f"({failures} times): the geometry is too distorted. "

@@ -13,7 +13,7 @@ from egno_md.core.units import NANOMETRE_PER_ANGSTROM
 
 
 class TorchMDNetForce:
-    """The function behind a `PythonForce`: TorchMD-Net energy and forces.
+    """TorchMD-Net as a potential of a `PythonForce`.
 
     The model works in Å; `energy_unit` says what one unit of its energy is in
     kJ/mol.
@@ -26,24 +26,9 @@ class TorchMDNetForce:
         self.numbers = torch.as_tensor(np.asarray(atomic_numbers), dtype=torch.long)
         self.energy_unit = energy_unit
         self.failures = 0
-        self.reset()
 
     def reset(self) -> None:
-        """Forget the cached answer."""
-        self._positions: np.ndarray | None = None
-        self._answer: tuple[float, np.ndarray] | None = None
-
-    def __call__(self, state) -> tuple[float, np.ndarray]:
-        """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
-        positions = state.getPositions(asNumpy=True)._value
-        if (
-            self._answer is None
-            or self._positions is None
-            or not np.array_equal(positions, self._positions)
-        ):
-            self._answer = self.compute(positions)
-            self._positions = np.array(positions)
-        return self._answer
+        """Nothing is remembered between evaluations."""
 
     def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy and forces at ``(atoms, 3)`` positions in nm."""

@@ -13,11 +13,7 @@ FAILED_ENERGY = 1.0e10
 
 
 class XtbForce:
-    """The function behind a `PythonForce`: a state in, energy and forces out.
-
-    The SCF starts from the previous density. Energy and forces of identical
-    positions are computed once, because OpenMM asks for each separately.
-    """
+    """GFN-xTB as a potential of a `PythonForce`; the SCF starts from the previous density."""
 
     def __init__(self, atomic_numbers: np.ndarray, potential: XtbPotential) -> None:
         self.atomic_numbers = np.asarray(atomic_numbers)
@@ -29,20 +25,6 @@ class XtbForce:
         """Forget the density, so that what follows does not depend on the past."""
         self._calculator = None
         self._result = None
-        self._positions: np.ndarray | None = None
-        self._answer: tuple[float, np.ndarray] | None = None
-
-    def __call__(self, state) -> tuple[float, np.ndarray]:
-        """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
-        positions = state.getPositions(asNumpy=True)._value
-        if (
-            self._answer is None
-            or self._positions is None
-            or not np.array_equal(positions, self._positions)
-        ):
-            self._answer = self.compute(positions)
-            self._positions = np.array(positions)
-        return self._answer
 
     def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy and forces at ``(atoms, 3)`` positions in nm."""
