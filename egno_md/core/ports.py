@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from egno_md.core.state import Frame, Trajectory
-from egno_md.core.system import System
-
-Array = np.ndarray
 
 
-class Propagator(Protocol):
-    """Takes a frame and returns the trajectory over one window."""
-
-    def advance(self, frame: Frame) -> Trajectory:
-        """The frames after `frame`, the last of them one window later."""
-        ...
-
-
-class Engine(Protocol):
+class Reference(Protocol):
     """Exact energies and forces of one system, and its exact dynamics."""
-
-    @property
-    def system(self) -> System:
-        """What is simulated."""
-        ...
 
     def evaluate(self, frame: Frame) -> Frame:
         """The same frame with its forces and potential energy filled in."""
+        ...
+
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        """Exact NVE dynamics, recorded after the times `elapsed`."""
         ...
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from egno_md.core.errors import DataError, OutputError
 from egno_md.core.state import Trajectory, join
-from egno_md.core.system import System, element_masses, system_digest
+from egno_md.core.system import System, element_masses
 from egno_md.data.hdf5 import read_hdf5, write_hdf5
 
 MANIFEST = "manifest.json"
@@ -299,16 +299,3 @@ def single_system(topology: mdtraj.Topology, name: str, positions: np.ndarray) -
         positions=positions,
         degrees_of_freedom=max(3 * len(masses) - 3, 1),
     )
-
-
-__all__ = [
-    "Manifest",
-    "Shard",
-    "Store",
-    "StoreWriter",
-    "new_manifest",
-    "read_manifest",
-    "single_system",
-    "system_digest",
-    "write_json",
-]

@@ -17,7 +17,7 @@ from egno_md.md.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
 from egno_md.spec.system import ForceFieldPotential, SystemSpec, TorchMDNetPotential, XtbPotential
 
-BAROSTAT_FREE_DOF = 3
+CENTRE_OF_MASS = 3
 """Degrees of freedom of the centre of mass, which is kept at rest."""
 
 
@@ -76,7 +76,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
         topology=md_topology,
         masses=masses,
         positions=positions,
-        degrees_of_freedom=3 * len(masses) - openmm_system.getNumConstraints() - BAROSTAT_FREE_DOF,
+        degrees_of_freedom=3 * len(masses) - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
         box=None if box is None else np.array(box.value_in_unit(unit.nanometer)),
         potential=_describe(spec),
     )

@@ -14,7 +14,7 @@ from openmm import unit
 from egno_md.core.errors import PotentialError, SpecError
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
-from egno_md.core.units import kinetic_energy, temperature, whole_multiple
+from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
 from egno_md.md.integrators import langevin, velocity_verlet
 
@@ -193,13 +193,6 @@ class OpenMMEngine:
             self._context.loadCheckpoint(checkpoint)
         except openmm.OpenMMException as error:
             raise PotentialError(f"the checkpoint cannot be restored: {error}.") from None
-
-    def temperature_of(self, frame: Frame) -> float:
-        """Kinetic temperature of a frame, its centre-of-mass motion left out, K."""
-        masses = self.system.masses
-        drift = masses @ frame.velocities / masses.sum()
-        kinetic = kinetic_energy(frame.velocities - drift, masses)
-        return float(temperature(kinetic, self.system.degrees_of_freedom))
 
     def _step(self, steps: int) -> None:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures
-from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.core.units import kinetic_energy, temperature
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Checker:
         masses = self.system.masses
         internal = velocities - (masses / masses.sum()) @ velocities
         kinetic = float(kinetic_energy(internal, masses))
-        return 2 * kinetic / (self.system.degrees_of_freedom * BOLTZMANN)
+        return float(temperature(kinetic, self.system.degrees_of_freedom))
 
 
 def bond_lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.ports import Accept, Fallback, Refine, Refiner, Stop, Verdict
+from egno_md.core.ports import Accept, Fallback, Reference, Refine, Refiner, Stop, Verdict
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.rollout.checks import Check, Checker, temperature_by_element
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.events import Event, Tally
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.thermostat import LangevinKicks
-
-
-class Reference(Protocol):
-    """What the loop asks of the exact engine."""
-
-    def evaluate(self, frame: Frame) -> Frame:
-        """Forces and potential energy at the frame's positions."""
-        ...
-
-    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
-        """Exact NVE dynamics, recorded after the times `elapsed`."""
-        ...
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from egno_md.spec.train import Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
 from egno_md.workflows.support import resolve_device
-from egno_md.workflows.train import split_datasets
+from egno_md.workflows.train import frame_spacing, split_datasets
 
 
 def run_evaluate(
@@ -65,7 +66,15 @@ def run_evaluate(
         progress.note(f"{out} is complete already.")
         return output.record["summary"]
     split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
-    windows = _windows(store, operator, operator.card.window, split, part)
+    spacing, stretches = frame_spacing(store), list(store)
+    with_forces = operator.card.uses_forces or all(s.forces is not None for s in stretches)
+
+    def cut(window: Window) -> WindowDataset:
+        if part == "all":
+            return WindowDataset(stretches, window, spacing, with_forces=with_forces)
+        return split_datasets(stretches, spacing, window, split, with_forces)[part]
+
+    windows = cut(operator.card.window)
     progress.note(f"{len(windows):,} windows of part '{part}'")
     known = operator.card.training.get("data", {}).get("fingerprint")
     if part == "test" and known != store.identity["fingerprint"]:
@@ -82,27 +91,13 @@ def run_evaluate(
         "f_mse": errors["operator"].f_mse,
         "a_mse": errors["operator"].a_mse,
         "by_time": _by_time(errors, operator.card.window),
-        "zero_shot": _zero_shot(store, operator, split, part),
+        "zero_shot": _zero_shot(operator, cut),
         "equivariance": equivariance_residuals(operator.cpu(), seen, np.random.default_rng(seed)),
     }
     write_json(out / "evaluation.json", result)
     plot_evaluation(result, out / "figures")
     output.finish(summary=result)
     return result
-
-
-def _windows(
-    store: Store, operator: WindowOperator, window: Window, split: Split, part: str
-) -> WindowDataset:
-    with_forces = operator.card.uses_forces or _has_forces(store)
-    if part == "all":
-        spacing = store.manifest.spacing or window.length
-        return WindowDataset(list(store), window, spacing, with_forces=with_forces)
-    return split_datasets(store, window, split, with_forces)[part]
-
-
-def _has_forces(store: Store) -> bool:
-    return store.chain(store.chains[0], limit=1).forces is not None
 
 
 def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str, Any]]:
@@ -123,13 +118,13 @@ def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str,
     return rows
 
 
-def _zero_shot(store: Store, operator: WindowOperator, split: Split, part: str) -> dict[str, Any]:
+def _zero_shot(operator: WindowOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
     """Twice the time points, by interpolated time positions."""
     points = torch.tensor((0.0, *operator.card.time_points), dtype=torch.float64)
     doubled = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)
     window = Window(tuple(doubled.tolist()))
     try:
-        windows = _windows(store, operator, window, split, part)
+        windows = cut(window)
     except WindowMismatch:
         return {"available": False, "reason": "the frames are too far apart for twice the points"}
     errors = measure_errors(operator, windows)

@@ -10,6 +10,7 @@ import torch
 
 from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
+from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
 from egno_md.core.window import Window
@@ -83,7 +84,7 @@ def run_train(
         progress.note(f"{out} is complete already.")
         return Training(out / "bundle", load_bundle(out / "bundle"), output.record["summary"])
     torch.manual_seed(seed)
-    spacing = _spacing(store)
+    spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
     operator = WindowOperator(_card(protocol, window, system, store, scales))
     parameters = sum(p.numel() for p in operator.parameters())
@@ -136,19 +137,20 @@ def window_datasets(
     store: Store, protocol: TrainProtocol
 ) -> tuple[Window, dict[str, WindowDataset]]:
     """The windows of a store, split as the protocol says."""
-    window = protocol.window.window(_spacing(store))
-    return window, split_datasets(store, window, protocol.split, uses_forces(protocol))
+    spacing = frame_spacing(store)
+    window = protocol.window.window(spacing)
+    with_forces = uses_forces(protocol)
+    return window, split_datasets(list(store), spacing, window, protocol.split, with_forces)
 
 
 def split_datasets(
-    store: Store, window: Window, split: Split, with_forces: bool
+    stretches: list[Trajectory], spacing: float, window: Window, split: Split, with_forces: bool
 ) -> dict[str, WindowDataset]:
-    """Train, validation and test windows of a store."""
-    spacing = _spacing(store)
-    stretches = split_stretches(list(store), split, window.offsets(spacing)[-1])
+    """Train, validation and test windows of contiguous stretches."""
+    parts = split_stretches(stretches, split, window.offsets(spacing)[-1])
     return {
-        name: WindowDataset(parts, window, spacing, with_forces=with_forces)
-        for name, parts in stretches.items()
+        name: WindowDataset(found, window, spacing, with_forces=with_forces)
+        for name, found in parts.items()
     }
 
 
@@ -157,7 +159,12 @@ def uses_forces(protocol: TrainProtocol) -> bool:
     return isinstance(protocol.network, Egno) and protocol.network.force_channel
 
 
-def _spacing(store: Store) -> float:
+def frame_spacing(store: Store) -> float:
+    """Time between the frames of a store, ps.
+
+    Raises:
+        DataError: they are scattered in time.
+    """
     if store.manifest.spacing is None:
         raise DataError(
             f"{store.root}: its frames are not contiguous, so no window can be cut from them. "

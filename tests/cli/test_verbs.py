@@ -230,17 +230,14 @@ def test_json_goes_to_stdout_alone(runs: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["system"] == "ethanol"
 
 
+def load_md17(shared_data: Path, folder: Path) -> Result:
+    source = shared_data / "md17" / "md17_ethanol_first2000.npz"
+    velocities = ["--velocities", "finite-difference"]
+    return egno("load", source, "--system", "ethanol", *velocities, "--out", folder / "md17")
+
+
 def test_real_files_load_through_the_command_line(shared_data: Path, tmp_path: Path) -> None:
-    result = egno(
-        "load",
-        shared_data / "md17" / "md17_ethanol_first2000.npz",
-        "--system",
-        "ethanol",
-        "--velocities",
-        "finite-difference",
-        "--out",
-        tmp_path / "md17",
-    )
+    result = load_md17(shared_data, tmp_path)
     assert "1,998 frames of 9 atoms, 0.5 fs apart" in result.output
     result = egno(
         "load",
@@ -271,17 +268,7 @@ def test_real_files_load_through_the_command_line(shared_data: Path, tmp_path: P
 
 
 def test_loaded_md17_frames_train_an_operator(shared_data: Path, tmp_path: Path) -> None:
-    egno(
-        "load",
-        shared_data / "md17" / "md17_ethanol_first2000.npz",
-        "--system",
-        "ethanol",
-        "--velocities",
-        "finite-difference",
-        "--out",
-        tmp_path / "md17",
-        "--quiet",
-    )
+    load_md17(shared_data, tmp_path)
     result = egno("train", tmp_path / "md17", *TINY_TRAIN, "--out", tmp_path / "operator")
     assert "Operator:" in result.output
 
