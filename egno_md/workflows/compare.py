@@ -171,7 +171,9 @@ def _read_with_mdtraj(path: Path, topology: Path | None) -> tuple[Trajectory, md
     try:
         loaded = mdtraj.load(str(path), **needed)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
-        hint = "" if needed else " A DCD or XTC file needs '--topology FILE' too."
+        hint = " If it is truncated, copy it again."
+        if not needed:
+            hint = " A DCD or XTC file needs '--topology FILE' too."
         raise DataError(f"{path}: MDTraj cannot read it ({error}).{hint}") from None
     return Trajectory(
         positions=loaded.xyz, times=np.asarray(loaded.time, dtype=np.float64)
