@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.temporal import TIME_EMBEDDING, SpectralMix, time_embedding
@@ -83,18 +84,20 @@ class EgnoNetwork(nn.Module):
             The correction of the ballistic path in lengths, a further normalised
             position correction, and a normalised velocity correction.
         """
-        points = len(index)
+        nodes, points = len(positions), len(index)
         s = self._scalars(vectors, features, index)
-        mixing = self.start(s).view(len(s), points, vectors.shape[-1], -1)
-        z = torch.einsum("nxk,npkc->npxc", vectors, mixing)
-        ballistic = positions[:, None] + displacements[:, None] * fraction[:, None]
-        path = ballistic
-        along = _start_geometry(positions, vectors[..., 0], graph)
+        mixing = self.start(s).view(nodes, 1, points, vectors.shape[-1], -1)
+        z = sum(vectors[:, :, None, k, None] * mixing[..., k, :] for k in range(vectors.shape[-1]))
+        ballistic = torch.addcmul(positions[..., None], displacements[..., None], fraction)
+        path, squared = ballistic, fraction.square()
+        fixed = torch.cat(
+            [graph.features, _start_geometry(positions, vectors[..., 0], graph)], dim=-1
+        )
         for block in self.blocks:
-            s, z, path = block(s, z, path, along, graph, fraction)
-        gates = self.final(s).view(len(s), points, 2, 1, -1)
-        moves = (z[:, :, None] * gates).sum(-1)
-        return path - ballistic, moves[:, :, 0], moves[:, :, 1]
+            s, z, path = block(s, z, path, fixed, graph, squared)
+        gates = self.final(s).view(nodes, 1, points, 2, -1)
+        moves = (z[..., None, :] * gates).sum(-1).transpose(1, 2)
+        return (path - ballistic).transpose(1, 2), moves[..., 0], moves[..., 1]
 
     def _scalars(self, vectors: Tensor, features: Tensor, index: Tensor) -> Tensor:
         lengths = (vectors.square().sum(1) + 1e-6).sqrt()
@@ -103,9 +106,9 @@ class EgnoNetwork(nn.Module):
             dot = (vectors[..., 0] * vectors[..., 1]).sum(1, keepdim=True)
             invariants.append(dot / (lengths.prod(1, keepdim=True) + 0.1))
         fixed = torch.cat([features, *invariants], dim=-1)
-        split = self.embed.weight.split([fixed.shape[1], TIME_EMBEDDING], dim=1)
-        by_time = time_embedding(index) @ split[1].T + self.embed.bias
-        return (fixed @ split[0].T)[:, None] + by_time
+        by_node, by_time = self.embed.weight.split([fixed.shape[1], TIME_EMBEDDING], dim=1)
+        at_times = torch.addmm(self.embed.bias, time_embedding(index), by_time.T)
+        return (fixed @ by_node.T)[:, None] + at_times
 
 
 def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tensor:
@@ -157,7 +160,9 @@ class _Block(nn.Module):
         self.by_sender = nn.Linear(hidden, hidden, bias=False)
         self.by_edge = nn.Linear(shape.edge_features + START_GEOMETRY, hidden)
         self.by_geometry = nn.Linear(geometry, hidden, bias=False)
-        self.message = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
+        self.message = nn.Sequential(
+            nn.SiLU(inplace=True), nn.Linear(hidden, hidden), nn.SiLU(inplace=True)
+        )
         self.weights = nn.Linear(hidden, 2 * vectors)
         self.node = nn.Sequential(
             nn.Linear(2 * hidden + 2 * vectors, hidden),
@@ -172,44 +177,55 @@ class _Block(nn.Module):
                 _init_small(last, 0.3 / hidden**0.5)
 
     def forward(
-        self, s: Tensor, z: Tensor, path: Tensor, along: Tensor, graph: Graph, fraction: Tensor
+        self, s: Tensor, z: Tensor, path: Tensor, fixed: Tensor, graph: Graph, squared: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One block on ``(nodes, points, ...)``."""
+        """One block.
+
+        In-place operations touch only what this function made and what no
+        gradient needs.
+
+        Args:
+            s: scalars ``(nodes, points, hidden)``.
+            z: vectors ``(nodes, 3, points, vectors)``.
+            path: ``(nodes, 3, points)``.
+            fixed: what an edge knows at every point, ``(edges, ...)``.
+            graph: edges.
+            squared: fraction of the window, squared, per point.
+        """
         hidden, vectors = s.shape[-1], z.shape[-1]
-        s = s + nn.functional.silu(self.scalar_mix(self.norm(s)))
+        s = s + silu(self.scalar_mix(self.norm(s)), inplace=True)
         z = z + self.vector_mix(z)
 
-        r = graph.add_receivers(-graph.gather_senders(path), path)
-        squared = r.square().sum(-1, keepdim=True)
-        distance = (squared + 1e-8).sqrt()
-        unit = r / distance if self.normalised else r
+        unit, sizes = self._separation(path, graph)
         sent = graph.gather_senders(z)
-        relative = graph.add_receivers(-sent, z)
-        geometry = torch.cat(
-            [
-                _bounded(distance) if self.normalised else squared,
-                (unit[..., None] * sent).sum(2),
-                (unit[..., None] * relative).sum(2),
-            ],
-            dim=-1,
-        )
+        seen = (sent * unit[..., None]).sum(1)
+        own = graph.multiply_receivers(unit[..., None], z).sum(1)
+        geometry = torch.cat([sizes, seen, own - seen], dim=-1)
+
         normed = self.message_norm(s)
-        edge = self.by_edge(torch.cat([graph.features, along], dim=-1))
-        message = self.by_geometry(geometry) + edge[:, None]
-        message = message + graph.gather_senders(self.by_sender(normed))
-        message = self.message(graph.add_receivers(message, self.by_receiver(normed)))
-        weights = self.weights(message)
-        pulled = graph.mean(
-            unit[..., None] * weights[..., None, :vectors] + sent * weights[..., None, vectors:]
-        )
-        z = z + pulled
+        message = graph.gather_senders(self.by_sender(normed))
+        message += self.by_geometry(geometry)
+        message += self.by_edge(fixed)[:, None]
+        message = graph.add_receivers_(message, self.by_receiver(normed))
+        message = self.message(message)
+        pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
+        z = z + graph.mean(torch.addcmul(sent * carry, unit[..., None], pull))
+
         mixed = self.channel(z)
         # bounded, or scalars and vectors would feed each other without limit
-        size = (z.square().sum(2) + 1e-6).sqrt()
-        product = (z * mixed).sum(2)
+        size = (z.square().sum(1) + 1e-6).sqrt()
+        product = (z * mixed).sum(1)
         products = torch.cat([product / (1 + product.abs()), torch.log1p(size)], dim=-1)
         update = self.node(torch.cat([normed, graph.mean(message), products], dim=-1))
         s = s + update[..., :hidden]
-        z = z + mixed * update[..., None, hidden:]
-        path = path + fraction[:, None].square() * self.path(z)[..., 0]
-        return s, z, path
+        z = torch.addcmul(z, mixed, update[:, None, :, hidden:])
+        return s, z, torch.addcmul(path, self.path(z)[..., 0], squared)
+
+    def _separation(self, path: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Directions ``(edges, 3, points)`` along the path and functions of the distance."""
+        r = graph.add_receivers_(-graph.gather_senders(path), path)
+        squared = r.square().sum(1)
+        if not self.normalised:
+            return r, squared[..., None]
+        distance = (squared + 1e-8).sqrt()
+        return r / distance[:, None], _bounded(distance[..., None])

@@ -37,12 +37,22 @@ class Graph:
             return repeated.reshape(-1, *values.shape[1:])
         return values.index_select(0, self.receivers)
 
-    def add_receivers(self, values: Tensor, nodes: Tensor) -> Tensor:
-        """``(edges, ...)`` plus ``(nodes, ...)`` of each edge's receiver."""
+    def add_receivers_(self, values: Tensor, nodes: Tensor) -> Tensor:
+        """Add ``(nodes, ...)`` of each edge's receiver to ``(edges, ...)``, in place."""
         if self.degree is not None:
-            grouped = values.view(self.nodes, self.degree, *values.shape[1:])
-            return (grouped + nodes.unsqueeze(1)).view(values.shape)
-        return values + nodes.index_select(0, self.receivers)
+            self._by_receiver(values, self.degree).add_(nodes.unsqueeze(1))
+            return values
+        return values.add_(nodes.index_select(0, self.receivers))
+
+    def multiply_receivers(self, values: Tensor, nodes: Tensor) -> Tensor:
+        """``(edges, ...)`` times ``(nodes, ...)`` of each edge's receiver."""
+        if self.degree is not None:
+            product = self._by_receiver(values, self.degree) * nodes.unsqueeze(1)
+            return product.flatten(0, 1)
+        return values * nodes.index_select(0, self.receivers)
+
+    def _by_receiver(self, values: Tensor, degree: int) -> Tensor:
+        return values.view(self.nodes, degree, *values.shape[1:])
 
     def gather_senders(self, values: Tensor) -> Tensor:
         """``(nodes, ...)`` to ``(edges, ...)`` by sender."""
@@ -51,7 +61,7 @@ class Graph:
     def sum(self, values: Tensor) -> Tensor:
         """Sum ``(edges, ...)`` over each receiver's edges to ``(nodes, ...)``."""
         if self.degree is not None:
-            return values.view(self.nodes, self.degree, *values.shape[1:]).sum(1)
+            return self._by_receiver(values, self.degree).sum(1)
         result = values.new_zeros(self.nodes, *values.shape[1:])
         return result.index_add(0, self.receivers, values)
 

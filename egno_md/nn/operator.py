@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -111,18 +112,9 @@ class WindowOperator(nn.Module):
             WindowMismatch: a time point outside the window.
         """
         self._check(start)
-        points = torch.as_tensor(self.card.time_points, dtype=torch.float64)
-        trained = points
-        if time_points is not None:
-            points = time_points.double().cpu()
-            if points.min() <= 0 or points.max() > trained[-1] * (1 + 1e-9):
-                raise WindowMismatch(
-                    f"time points must lie in (0, {float(trained[-1]):g}] ps, the operator's window."
-                )
-        index = torch.as_tensor(
-            _time_positions(points.numpy(), trained.numpy()), dtype=start.positions.dtype
-        ).to(start.positions.device)
-        tau = points.to(start.positions.device, start.positions.dtype)
+        points = None if time_points is None else tuple(time_points.tolist())
+        like = start.positions
+        index, tau = _times(self.card.time_points, points, like.device, like.dtype)
         if isinstance(self.card.network, Egno):
             return self._ours(start, index, tau)
         return self._published(start, index)
@@ -235,10 +227,26 @@ def _flat(values: Tensor) -> Tensor:
     return values.reshape(-1, *values.shape[2:])
 
 
-def _time_positions(points: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Time positions: index j stands for the trained time point t_{j+1}."""
-    grid = np.concatenate([[0.0], trained])
-    return np.interp(points, grid, np.arange(-1, len(trained)))
+@lru_cache(maxsize=64)
+def _times(
+    trained: tuple[float, ...],
+    asked: tuple[float, ...] | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Time positions (index j stands for the trained time point t_{j+1}) and times, ps."""
+    points = np.array(trained if asked is None else asked)
+    if points.min() <= 0 or points.max() > trained[-1] * (1 + 1e-9):
+        raise WindowMismatch(
+            f"time points must lie in (0, {trained[-1]:g}] ps, the operator's window."
+        )
+    index = np.interp(points, [0.0, *trained], np.arange(-1, len(trained)))
+    # kept for later calls, so never inference tensors, which autograd refuses
+    with torch.inference_mode(False):
+        return (
+            torch.from_numpy(index).to(device, dtype),
+            torch.from_numpy(points).to(device, dtype),
+        )
 
 
 def _static_features(card: OperatorCard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

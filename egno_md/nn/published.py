@@ -110,7 +110,7 @@ class PublishedEgnoNetwork(nn.Module):
         ):
             h = h + activation(scalar_mix(h), 0.01)
             vectors = torch.stack([x - mean, v], dim=-1)
-            vectors = vectors + vector_mix(vectors)
+            vectors = vectors + vector_mix(vectors.transpose(1, 2)).transpose(1, 2)
             x, v = vectors[..., 0] + mean, vectors[..., 1]
             x, h = layer(x, v, h, graph)
         return x, v

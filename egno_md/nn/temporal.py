@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 TIME_EMBEDDING = 32
 
+LARGEST_MATRIX = 512
+"""Points times channels up to which inference mixes by one real matrix."""
+
 
 @lru_cache(maxsize=64)
 def _transforms(points: int, modes: int, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -49,26 +52,48 @@ class SpectralMix(nn.Module):
         shape = (modes, channels, channels, 2)
         weight = torch.rand(shape) if published else torch.randn(shape)
         self.weight = nn.Parameter(weight * scale)
+        self._cached: tuple[object, Tensor] | None = None
 
-    def forward(self, values: Float[Tensor, "nodes points *more channels"]) -> Tensor:
-        """Mix ``(nodes, points, ..., channels)`` over points and channels."""
-        points = values.shape[1]
+    def forward(self, values: Float[Tensor, "... points channels"]) -> Tensor:
+        """Mix over the last two axes."""
+        points, channels = values.shape[-2:]
         modes = min(self.weight.shape[0], points // 2 + 1)
         if modes == 0:
             return torch.zeros_like(values)
+        if not torch.is_grad_enabled() and points * channels <= LARGEST_MATRIX:
+            mixed = values.reshape(-1, points * channels) @ self._matrix(points)
+            return mixed.view(values.shape)
+        return self._transform(values.reshape(-1, points, channels), modes).view(values.shape)
+
+    def _transform(self, values: Tensor, modes: int) -> Tensor:
+        """Through the spectrum: ``(series, points, channels)`` to the same."""
+        count, points, channels = values.shape
         forward, inverse = _transforms(points, modes, str(values.device), values.dtype)
-        flat = values.reshape(values.shape[0], points, -1)
-        spectrum = torch.matmul(forward.reshape(2 * modes, points), flat)
-        channels = values.shape[-1]
+        spectrum = torch.matmul(forward.reshape(2 * modes, points), values)
         # modes first, [real | imaginary] side by side, so that one real matrix
         # [[Wr, Wi], [-Wi, Wr]] is the complex product
-        spectrum = spectrum.view(values.shape[0], modes, 2, -1, channels).permute(1, 0, 3, 2, 4)
-        spectrum = spectrum.reshape(modes, -1, 2 * channels)
+        spectrum = spectrum.view(count, modes, 2 * channels).transpose(0, 1)
         real, imaginary = self.weight[:modes].unbind(-1)
         block = torch.cat([torch.cat([real, imaginary], 2), torch.cat([-imaginary, real], 2)], 1)
-        mixed = torch.bmm(spectrum, block).view(modes, values.shape[0], -1, 2, channels)
-        mixed = mixed.permute(1, 0, 3, 2, 4).reshape(values.shape[0], 2 * modes, -1)
-        return torch.matmul(inverse.reshape(points, 2 * modes), mixed).view(values.shape)
+        mixed = torch.bmm(spectrum, block).transpose(0, 1).reshape(count, 2 * modes, channels)
+        return torch.matmul(inverse.reshape(points, 2 * modes), mixed)
+
+    def _matrix(self, points: int) -> Tensor:
+        """The whole mix as one real matrix ``(points channels, points channels)``.
+
+        A truncated Fourier series times W is a circular convolution in time. It
+        is worked out when the weights have changed since the last call.
+        """
+        weight = self.weight
+        key = (points, weight._version, weight.data_ptr(), weight.dtype, weight.device)
+        if self._cached is None or self._cached[0] != key:
+            size = points * weight.shape[1]
+            with torch.inference_mode(False), torch.enable_grad():
+                eye = torch.eye(size, dtype=weight.dtype, device=weight.device)
+                modes = min(weight.shape[0], points // 2 + 1)
+                columns = self._transform(eye.view(size, points, -1), modes).detach()
+            self._cached = (key, columns.reshape(size, size))
+        return self._cached[1]
 
 
 def time_embedding(
@@ -79,9 +104,12 @@ def time_embedding(
     Index j stands for the time point t_{j+1}; positions between indices give
     other resolutions zero-shot.
     """
-    half = dimension // 2
-    rate = torch.exp(
-        torch.arange(half, dtype=index.dtype, device=index.device) * (-math.log(1e4) / (half - 1))
-    )
-    angle = index[:, None] * rate
+    angle = index[:, None] * _rates(dimension // 2, str(index.device), index.dtype)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+@lru_cache(maxsize=16)
+def _rates(count: int, device: str, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        steps = torch.arange(count, dtype=dtype, device=device)
+        return torch.exp(steps * (-math.log(1e4) / (count - 1)))
