@@ -87,7 +87,7 @@ class EgnoNetwork(nn.Module):
         nodes, points = len(positions), len(index)
         s = self._scalars(vectors, features, index)
         mixing = self.start(s).view(nodes, 1, points, vectors.shape[-1], -1)
-        z = sum(vectors[:, :, None, k, None] * mixing[..., k, :] for k in range(vectors.shape[-1]))
+        z = (vectors[:, :, None, :, None] * mixing).sum(3)
         ballistic = torch.addcmul(positions[..., None], displacements[..., None], fraction)
         path, squared = ballistic, fraction.square()
         fixed = torch.cat(
