@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from egno_md.core.state import Frame, Trajectory
 
 
-class Reference(Protocol):
-    """Exact energies and forces of one system, and its exact dynamics."""
+class Evaluator(Protocol):
+    """Exact energies and forces of one system."""
 
-    def evaluate(self, frame: Frame) -> Frame:
-        """The same frame with its forces and potential energy filled in."""
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
+        """Frames by replica, with forces and potential energy filled in.
+
+        The energy is NaN where the potential gives none.
+        """
         ...
+
+
+class Reference(Evaluator, Protocol):
+    """Exact energies and forces of one system, and its exact dynamics."""
 
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """Exact NVE dynamics, recorded after the times `elapsed`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +17,7 @@ from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
 from egno_md.md.integrators import langevin, velocity_verlet
+from egno_md.md.python_force import OWN_DYNAMICS
 
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
@@ -112,12 +113,17 @@ class OpenMMEngine:
             box=state.getPeriodicBoxVectors(asNumpy=True)._value if periodic else None,
         )
 
-    def evaluate(self, frame: Frame) -> Frame:
+    def evaluate(self, frame: Frame, walker: int = OWN_DYNAMICS) -> Frame:
         """The same frame with forces and potential energy.
+
+        Args:
+            frame: what to evaluate.
+            walker: whose last evaluation a self-consistent potential starts from.
 
         Raises:
             PotentialError: the potential gives no energy there.
         """
+        self._follow(walker)
         if frame.box is not None:
             self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
         self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
@@ -129,12 +135,23 @@ class OpenMMEngine:
             potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
         )
 
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
+        """Frames of many replicas; the energy is NaN where there is none."""
+        evaluated = {}
+        for walker, frame in frames.items():
+            try:
+                evaluated[walker] = self.evaluate(frame, walker)
+            except PotentialError:
+                evaluated[walker] = replace(frame, potential_energy=np.nan)
+        return evaluated
+
     def run(self, steps: int, every: int, *, ensemble: int) -> Trajectory:
         """Move the context and record every `every` steps, the start not included.
 
         Raises:
             PotentialError: the potential failed, or the system exploded.
         """
+        self._follow(OWN_DYNAMICS)
         self._integrator.setCurrentIntegrator(ensemble)
         origin = self._context.getTime().value_in_unit(unit.picosecond)
         frames: list[Frame] = []
@@ -153,6 +170,7 @@ class OpenMMEngine:
 
     def skip(self, steps: int, *, ensemble: int = NVT) -> None:
         """Move the context without recording."""
+        self._follow(OWN_DYNAMICS)
         self._integrator.setCurrentIntegrator(ensemble)
         self._step(steps)
         self._check_potential()
@@ -171,6 +189,10 @@ class OpenMMEngine:
             for start, stop in zip([0, *stops[:-1]], stops, strict=True)
         ]
         return replace(join(parts), times=frame.time + np.asarray(elapsed))
+
+    def _follow(self, walker: int) -> None:
+        if self.built.python_force is not None:
+            self.built.python_force.follow(walker)
 
     def forget(self) -> None:
         """Drop what speeds up the next evaluation: results no longer depend on the past."""

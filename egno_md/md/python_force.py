@@ -7,6 +7,9 @@ from typing import Protocol
 import numpy as np
 import openmm
 
+OWN_DYNAMICS = -1
+"""The walker that the context's own dynamics follow; replicas of a rollout count from 0."""
+
 
 class Potential(Protocol):
     """Computes energies and forces from positions alone.
@@ -17,8 +20,11 @@ class Potential(Protocol):
 
     failures: int
 
-    def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
-        """Energy (kJ/mol) and forces (kJ/mol/nm) at ``(atoms, 3)`` positions in nm."""
+    def compute(self, positions: np.ndarray, walker: int) -> tuple[float, np.ndarray]:
+        """Energy (kJ/mol) and forces (kJ/mol/nm) at ``(atoms, 3)`` positions in nm.
+
+        What it remembers from one evaluation to the next, it keeps per `walker`.
+        """
         ...
 
     def reset(self) -> None:
@@ -35,6 +41,7 @@ class CachedForce:
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
+        self.walker = OWN_DYNAMICS
         self._positions = np.zeros((0, 3))
         self._answer = (0.0, np.zeros((0, 3)))
 
@@ -42,11 +49,17 @@ class CachedForce:
         """Energy (kJ/mol) and forces (kJ/mol/nm) at the state's positions."""
         positions = state.getPositions(asNumpy=True)._value
         if not np.array_equal(positions, self._positions):
-            self._answer = self.potential.compute(positions)
+            self._answer = self.potential.compute(positions, self.walker)
             # a failure is never remembered: asked again, it fails again
             failed = self.potential.failures > 0
             self._positions = np.zeros((0, 3)) if failed else np.array(positions)
         return self._answer
+
+    def follow(self, walker: int) -> None:
+        """Evaluate for another walker: its answers depend on its own past alone."""
+        if walker != self.walker:
+            self.walker = walker
+            self._positions = np.zeros((0, 3))
 
     def reset(self) -> None:
         """Forget the answer and whatever the potential remembers."""

@@ -30,7 +30,7 @@ class TorchMDNetForce:
     def reset(self) -> None:
         """Nothing is remembered between evaluations."""
 
-    def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
+    def compute(self, positions: np.ndarray, walker: int = 0) -> tuple[float, np.ndarray]:  # noqa: ARG002
         """Energy and forces at ``(atoms, 3)`` positions in nm."""
         angstrom = torch.as_tensor(
             positions / NANOMETRE_PER_ANGSTROM, dtype=next(self.model.parameters()).dtype

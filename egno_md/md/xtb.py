@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from egno_md.core.errors import PotentialError
@@ -13,7 +15,7 @@ FAILED_ENERGY = 1.0e10
 
 
 class XtbForce:
-    """GFN-xTB as a potential of a `PythonForce`; the SCF starts from the previous density."""
+    """GFN-xTB as a potential of a `PythonForce`; the SCF starts from the walker's last density."""
 
     def __init__(self, atomic_numbers: np.ndarray, potential: XtbPotential) -> None:
         self.atomic_numbers = np.asarray(atomic_numbers)
@@ -24,9 +26,9 @@ class XtbForce:
     def reset(self) -> None:
         """Forget the density, so that what follows does not depend on the past."""
         self._calculator = None
-        self._result = None
+        self._results: dict[int, Any] = {}
 
-    def compute(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
+    def compute(self, positions: np.ndarray, walker: int = 0) -> tuple[float, np.ndarray]:
         """Energy and forces at ``(atoms, 3)`` positions in nm."""
         bohr = positions / NANOMETRE_PER_BOHR
         try:
@@ -36,13 +38,15 @@ class XtbForce:
                 self._calculator = self._new_calculator(bohr)
             else:
                 self._calculator.update(bohr)
-            self._result = self._calculator.singlepoint(self._result)
+            result = self._calculator.singlepoint(self._results.get(walker))
         except RuntimeError:
             self.failures += 1
-            self._calculator, self._result = None, None
+            self._calculator = None
+            self._results.pop(walker, None)
             return FAILED_ENERGY, np.zeros_like(positions)
-        energy = float(self._result["energy"]) * KJ_PER_HARTREE
-        forces = self._result["gradient"] * (-KJ_PER_HARTREE / NANOMETRE_PER_BOHR)
+        self._results[walker] = result
+        energy = float(result["energy"]) * KJ_PER_HARTREE
+        forces = result["gradient"] * (-KJ_PER_HARTREE / NANOMETRE_PER_BOHR)
         return energy, forces
 
     def _new_calculator(self, bohr: np.ndarray):

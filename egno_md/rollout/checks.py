@@ -10,6 +10,7 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures
 from egno_md.core.units import kinetic_energy, temperature
+from egno_md.rollout.integrity import Integrity
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Check:
         temperature: kinetic, K.
         temperature_by_element: kinetic per element, K.
         is_finite: whether every number is one.
+        inverted_centres: four-coordinate atoms that turned inside out.
+        closest_contact: smallest distance of atoms far apart in bonds, nm;
+            may be infinite beyond the checker's `contact`.
     """
 
     energy_error: float | None
@@ -32,6 +36,8 @@ class Check:
     temperature: float
     temperature_by_element: dict[str, float]
     is_finite: bool
+    inverted_centres: int = 0
+    closest_contact: float = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +47,20 @@ class Checker:
     Attributes:
         system: what is measured.
         bond_lengths: reference length per bond, nm.
+        integrity: its chirality and contacts.
+        contact: distance up to which contacts are looked for, nm.
     """
 
     system: System
     bond_lengths: np.ndarray
+    integrity: Integrity
+    contact: float = 0.1
 
     @classmethod
-    def of(cls, system: System, structure: np.ndarray) -> Checker:
+    def of(cls, system: System, structure: np.ndarray, contact: float = 0.1) -> Checker:
         """Reference bonds from a relaxed structure ``(atoms, 3)``."""
-        return cls(system, bond_lengths(structure, system.bonds))
+        lengths = bond_lengths(structure, system.bonds)
+        return cls(system, lengths, Integrity.of(system), contact)
 
     def measure(self, start: Frame, end: Frame) -> Check:
         """Measure an evaluated `end` against the `start` of its window."""
@@ -67,6 +78,8 @@ class Checker:
             is_finite=end.is_finite
             and np.isfinite(force)
             and (error is None or np.isfinite(error)),
+            inverted_centres=self.integrity.inverted(start.positions, end.positions),
+            closest_contact=self.integrity.closest_contact(end.positions, self.contact, end.box),
         )
 
     def total_energy(self, frame: Frame) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
 from egno_md.core.state import Frame
+from egno_md.core.units import kinetic_energy
 
 Array = np.ndarray
 
@@ -52,6 +55,43 @@ def restore_momenta(
         ]
     )
     return positions, velocities + np.cross(spin[:, None], arms)
+
+
+LARGEST_RESCALE = 1.5
+"""Factor on internal velocities beyond which energy is not restored but refused."""
+
+
+def restore_energy(frame: Frame, energy: float, masses: Float[Array, " atoms"]) -> Frame | None:
+    """Scale internal velocities so that kinetic plus potential energy is `energy`.
+
+    The rigid motion (translation, and rotation without periodic boundaries) is
+    left alone, so both momenta stay as they are.
+
+    Args:
+        frame: with its potential energy.
+        energy: wanted total, kJ/mol.
+        masses: Da.
+
+    Returns:
+        The frame, or None where the internal motion cannot give or take that
+        much: never a velocity that is not a number.
+    """
+    assert frame.potential_energy is not None
+    share = masses / masses.sum()
+    arms = frame.positions - share @ frame.positions
+    rigid = np.broadcast_to(share @ frame.velocities, arms.shape)
+    if frame.box is None:
+        spin = _angular_velocity(arms, angular_momentum(arms, frame.velocities, masses), masses)
+        rigid = rigid + np.cross(spin, arms)
+    internal = frame.velocities - rigid
+    has = float(kinetic_energy(internal, masses))
+    wants = energy - frame.potential_energy - float(kinetic_energy(rigid, masses))
+    if not has > 0 or not wants > 0:
+        return None
+    factor = float(np.sqrt(wants / has))
+    if not 1 / LARGEST_RESCALE <= factor <= LARGEST_RESCALE:
+        return None
+    return replace(frame, velocities=rigid + factor * internal)
 
 
 def angular_momentum(

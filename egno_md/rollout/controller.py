@@ -92,6 +92,10 @@ class Controller:
             return "not finite"
         if check.bond_deviation > factor * limits.bond:
             return f"bond off by {check.bond_deviation * 10:.2f} Å"
+        if check.inverted_centres:
+            return f"{check.inverted_centres} centres inverted"
+        if check.closest_contact * factor < limits.contact:
+            return f"contact of {check.closest_contact * 10:.2f} Å"
         if check.max_force > factor * limits.force:
             return f"force {check.max_force:.3g} kJ/mol/nm"
         scale = BOLTZMANN * self.reference_kelvin * self.degrees_of_freedom
@@ -145,4 +149,5 @@ class Controller:
             not check.is_finite
             or check.bond_deviation > 3 * limits.bond
             or check.max_force > 10 * limits.force
+            or check.inverted_centres > 0
         )

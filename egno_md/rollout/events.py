@@ -46,7 +46,13 @@ class Event:
             "reason": self.reason,
             "seconds": round(self.seconds, 6),
         }
-        names = ("energy_error", "max_force", "bond_deviation", "temperature")
+        names = (
+            "energy_error",
+            "max_force",
+            "bond_deviation",
+            "closest_contact",
+            "temperature",
+        )
         measured = {} if self.check is None else asdict(self.check)
         for name in names:
             record[name] = _finite(measured.get(name))

@@ -10,13 +10,23 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.ports import Accept, Fallback, Reference, Refine, Refiner, Stop, Verdict
+from egno_md.core.ports import (
+    Accept,
+    Evaluator,
+    Fallback,
+    Reference,
+    Refine,
+    Refiner,
+    Stop,
+    Verdict,
+)
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.rollout.checks import Check, Checker, temperature_by_element
+from egno_md.rollout.conservation import restore_energy
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.events import Event, Tally
 from egno_md.rollout.surrogate import Surrogate
-from egno_md.rollout.thermostat import LangevinKicks
+from egno_md.rollout.thermostat import Thermostat
 
 
 @dataclass
@@ -28,6 +38,8 @@ class Replica:
         random: its own stream.
         running: its running temperatures.
         excess: adaptive friction per element, 1/ps.
+        energy: total energy to keep in NVE, kJ/mol; taken from the first
+            evaluated start.
         stop_reason: empty while it runs.
     """
 
@@ -35,6 +47,7 @@ class Replica:
     random: np.random.Generator
     running: RunningTemperature
     excess: np.ndarray
+    energy: float | None = None
     stop_reason: str = ""
 
 
@@ -44,13 +57,16 @@ class WindowLoop:
 
     Attributes:
         surrogate: proposes.
-        reference: the engine that checks and falls back.
+        reference: the engine that falls back.
         controller: judges.
         checker: measures.
         refiner: repairs; made when first needed.
         thermostat: between windows, or None in NVE.
         kelvin: temperature of refined velocities.
         check_every: windows between checks.
+        evaluator: gives energies and forces; the reference by default.
+        keeps_energy: whether NVE windows are given their energy back.
+        retries: whether the operator may finish a window after a prefix.
         tally: counts and clocks.
     """
 
@@ -59,9 +75,12 @@ class WindowLoop:
     controller: Controller
     checker: Checker
     refiner: Callable[[], Refiner]
-    thermostat: LangevinKicks | None
+    thermostat: Thermostat | None
     kelvin: float
     check_every: int
+    evaluator: Evaluator | None = None
+    keeps_energy: bool = False
+    retries: bool = False
     tally: Tally = field(default_factory=Tally)
 
     @property
@@ -86,34 +105,46 @@ class WindowLoop:
             Per running replica its index, what happened, and the window's frames.
         """
         is_checked = self.controller.policy != "off" and (window + 1) % self.check_every == 0
-        starts: dict[int, Frame] = {}
-        for index, replica in enumerate(replicas):
-            if replica.stop_reason:
-                continue
-            try:
-                starts[index] = self._start(replica, is_checked)
-            except PotentialError as error:
-                yield index, *self._give_up(index, replica, window, str(error.args[0]))
+        running = {i: r for i, r in enumerate(replicas) if not r.stop_reason}
+        starts = self._starts(running, is_checked)
+        for index in [i for i in running if i not in starts]:
+            yield index, *self._give_up(index, running[index], window)
+        if not starts:
+            return
         with self.clock("network"):
-            proposals = self.surrogate.propose(list(starts.values())) if starts else []
-        for (index, start), proposal in zip(starts.items(), proposals, strict=True):
-            replica = replicas[index]
-            yield index, *self._settle(index, replica, start, proposal, window, is_checked)
+            proposals = self.surrogate.propose(list(starts.values()))
+        windows = dict(zip(starts, proposals, strict=True))
+        ends = {index: proposal[-1] for index, proposal in windows.items()}
+        if is_checked or self.needs_forces:
+            ends = self._evaluate(ends)
+        for index, proposal in windows.items():
+            replica, start = replicas[index], starts[index]
+            yield (
+                index,
+                *self._settle(index, replica, start, proposal, ends[index], window, is_checked),
+            )
 
-    def _give_up(
-        self, index: int, replica: Replica, window: int, reason: str
-    ) -> tuple[Event, Trajectory]:
-        replica.stop_reason = reason
-        event = Event(index, window, replica.frame.time, "stop", reason, 0.0, None)
+    def _starts(self, running: dict[int, Replica], is_checked: bool) -> dict[int, Frame]:
+        """Kicked frames of the replicas that have one to start from."""
+        frames = {index: replica.frame for index, replica in running.items()}
+        if is_checked or self.needs_forces:
+            unknown = {i: f for i, f in frames.items() if f.potential_energy is None}
+            frames |= self._evaluate(unknown)
+        starts = {}
+        for index, frame in frames.items():
+            if frame.potential_energy is not None and not np.isfinite(frame.potential_energy):
+                continue
+            replica = running[index]
+            if replica.energy is None and frame.potential_energy is not None:
+                replica.energy = self.checker.total_energy(frame)
+            starts[index] = self._kick(frame, self.surrogate.length, replica)
+        return starts
+
+    def _give_up(self, index: int, replica: Replica, window: int) -> tuple[Event, Trajectory]:
+        replica.stop_reason = "the reference gives no energy for the window's start"
+        event = Event(index, window, replica.frame.time, "stop", replica.stop_reason, 0.0, None)
         self.tally.count(event)
         return event, Trajectory(np.zeros((0, *replica.frame.positions.shape)), np.zeros(0))
-
-    def _start(self, replica: Replica, is_checked: bool) -> Frame:
-        frame = replica.frame
-        if (self.needs_forces or is_checked) and frame.potential_energy is None:
-            with self.clock("checks"):
-                frame = self.reference.evaluate(frame)
-        return self._kick(frame, self.surrogate.length, replica)
 
     def _settle(
         self,
@@ -121,22 +152,27 @@ class WindowLoop:
         replica: Replica,
         start: Frame,
         proposal: Trajectory,
+        end: Frame,
         window: int,
         is_checked: bool,
     ) -> tuple[Event, Trajectory]:
         begun = time.perf_counter()
         check, verdict = None, Accept(len(proposal) - 1)
+        if end.potential_energy is not None:
+            with self.clock("checks"):
+                check = self.checker.measure(start, end)
+        if is_checked and check is not None:
+            verdict = self._judge(index, replica, start, proposal, check)
+        elif not end.is_finite:
+            verdict = Stop("not finite")
+        if verdict == Accept(len(proposal) - 1) and self._is_energy_kept(end):
+            restored = self._restore(replica, end)
+            verdict = Fallback("energy beyond repair") if restored is None else verdict
+            end = restored or end
         try:
-            end = proposal[-1]
-            if is_checked or (self.needs_forces and end.is_finite):
-                with self.clock("checks"):
-                    end = self._evaluate(end)
-                    check = self.checker.measure(start, end)
-            if is_checked and check is not None:
-                verdict = self._judge(replica, start, proposal, check)
-            elif not end.is_finite:
-                verdict = Stop("not finite")
-            trajectory, kind, reason = self._carry_out(verdict, start, proposal, end, replica)
+            trajectory, kind, reason = self._carry_out(
+                verdict, index, start, proposal, end, replica
+            )
         except PotentialError as error:
             trajectory, kind, reason = proposal.slice(0, 0), "stop", str(error.args[0])
         if kind == "stop":
@@ -148,16 +184,25 @@ class WindowLoop:
         self.tally.count(event)
         return event, trajectory
 
-    def _evaluate(self, frame: Frame) -> Frame:
-        """Energy and forces; what has none counts as not finite."""
-        if not frame.is_finite:
-            return replace(frame, potential_energy=np.nan)
-        try:
-            return self.reference.evaluate(frame)
-        except PotentialError:
-            return replace(frame, potential_energy=np.nan)
+    def _is_energy_kept(self, end: Frame) -> bool:
+        return self.keeps_energy and self.thermostat is None and end.potential_energy is not None
 
-    def _judge(self, replica: Replica, start: Frame, proposal: Trajectory, check: Check) -> Verdict:
+    def _restore(self, replica: Replica, end: Frame) -> Frame | None:
+        assert replica.energy is not None
+        return restore_energy(end, replica.energy, self.checker.system.masses)
+
+    def _evaluate(self, frames: dict[int, Frame]) -> dict[int, Frame]:
+        """Energies and forces; what has none gets the energy NaN."""
+        lost = {
+            i: replace(f, potential_energy=np.nan) for i, f in frames.items() if not f.is_finite
+        }
+        known = {i: f for i, f in frames.items() if i not in lost}
+        with self.clock("checks"):
+            return {**lost, **(self.evaluator or self.reference).evaluate_all(known)}
+
+    def _judge(
+        self, index: int, replica: Replica, start: Frame, proposal: Trajectory, check: Check
+    ) -> Verdict:
         tentative = replica.running.copy()
         if check.is_finite:
             kelvins = {"all": check.temperature, **check.temperature_by_element}
@@ -165,23 +210,27 @@ class WindowLoop:
 
         def earlier() -> Iterator[tuple[int, Check]]:
             for upto in range(len(proposal) - 2, -1, -1):
-                with self.clock("checks"):
-                    yield upto, self.checker.measure(start, self._evaluate(proposal[upto]))
+                frame = self._evaluate({index: proposal[upto]})[index]
+                yield upto, self.checker.measure(start, frame)
 
         return self.controller.judge(check, tentative, len(proposal), earlier)
 
     def _carry_out(
-        self, verdict: Verdict, start: Frame, proposal: Trajectory, end: Frame, replica: Replica
+        self,
+        verdict: Verdict,
+        index: int,
+        start: Frame,
+        proposal: Trajectory,
+        end: Frame,
+        replica: Replica,
     ) -> tuple[Trajectory, str, str]:
         match verdict:
             case Accept(upto) if upto == len(proposal) - 1:
                 return _with_end(proposal, end), "accept", ""
             case Accept(upto):
                 kept = proposal.slice(0, upto + 1)
-                rest = self._points[upto + 1 :] - self._points[upto]
-                with self.clock("fallback"):
-                    exact = self.reference.window(kept[-1], rest.tolist())
-                return join([_bare(kept), _bare(exact)]), "prefix", f"{upto + 1} of {len(proposal)}"
+                rest = self._complete(index, kept[-1], upto)
+                return join([_bare(kept), _bare(rest)]), "prefix", f"{upto + 1} of {len(proposal)}"
             case Refine(reason):
                 with self.clock("refinement"):
                     seed = int(replica.random.integers(2**31 - 2))
@@ -193,6 +242,19 @@ class WindowLoop:
                 return replace(exact, times=proposal.times), "fallback", reason
             case Stop(reason):
                 return proposal.slice(0, 0), "stop", reason
+
+    def _complete(self, index: int, frame: Frame, upto: int) -> Trajectory:
+        """From time point `upto` to the window's end: by the operator if it may, else by MD."""
+        elapsed = self._points[upto + 1 :] - self._points[upto]
+        if self.retries and np.allclose(elapsed, self._points[: len(elapsed)]):
+            start = self._evaluate({index: frame})[index]
+            with self.clock("network"):
+                proposal = self.surrogate.propose([start])[0].slice(0, len(elapsed))
+            end = self._evaluate({index: proposal[-1]})[index]
+            if self.controller.problem(self.checker.measure(start, end)) is None:
+                return _with_end(proposal, end)
+        with self.clock("fallback"):
+            return self.reference.window(frame, elapsed.tolist())
 
     def _finish(self, replica: Replica, trajectory: Trajectory) -> None:
         frame = trajectory[-1]

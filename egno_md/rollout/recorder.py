@@ -152,6 +152,7 @@ def save_state(root: Path, state: State) -> None:
                 "random": replica.random.bit_generator.state,
                 "running": [replica.running.values, replica.running.elapsed],
                 "excess": replica.excess.tolist(),
+                "energy": replica.energy,
                 "stop_reason": replica.stop_reason,
             }
         )
@@ -222,6 +223,7 @@ def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -
         random,
         RunningTemperature(freedom, values, elapsed),
         np.array(record["excess"], dtype=np.float64),
+        record["energy"],
         record["stop_reason"],
     )
 

@@ -1,8 +1,9 @@
-"""The thermostat between windows."""
+"""Thermostats between windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -10,13 +11,41 @@ from jaxtyping import Float
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures, ornstein_uhlenbeck
+from egno_md.core.units import BOLTZMANN, kinetic_energy
 
 Array = np.ndarray
 
 
+class Thermostat(Protocol):
+    """Half-steps on the velocities at both ends of every window.
+
+    Attributes:
+        elements: names of what it adapts a friction to; may be empty.
+    """
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """One per excess friction."""
+        ...
+
+    def no_excess(self) -> Float[Array, " elements"]:
+        """The excess friction a rollout starts with, 1/ps."""
+        ...
+
+    def kick(
+        self, frame: Frame, duration: float, random: np.random.Generator, excess: Array
+    ) -> Frame:
+        """Half of `duration` ps."""
+        ...
+
+    def adapt(self, frame: Frame, duration: float, excess: Array) -> Float[Array, " elements"]:
+        """The excess friction after `duration` ps at the frame's temperatures."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class LangevinKicks:
-    """Half-steps on the velocities at both ends of every window.
+    """Langevin dynamics with a window in the middle.
 
     An exact Ornstein-Uhlenbeck half-step: with a window in the middle this is
     OBABO (Bussi & Parrinello 2007) whose velocity-Verlet step is replaced by the
@@ -79,3 +108,52 @@ class LangevinKicks:
             return excess
         ratio = group_temperatures(frame.velocities, self.masses, self.group) / self.kelvin
         return excess + duration * (ratio - 1) / self.relaxation**2
+
+
+@dataclass(frozen=True, eq=False)
+class VelocityRescaling:
+    """Stochastic velocity rescaling (Bussi, Donadio & Parrinello 2007, Eq. A7).
+
+    One factor for all atoms takes the kinetic energy through its exact
+    canonical process: the distribution is right, the directions of the
+    velocities are left alone, so dynamics is disturbed less than by Langevin
+    noise. It cannot mend equipartition between elements.
+
+    Attributes:
+        kelvin: temperature.
+        relaxation: τ, ps.
+        masses: Da.
+        degrees_of_freedom: of the system.
+    """
+
+    kelvin: float
+    relaxation: float
+    masses: Float[Array, " atoms"]
+    degrees_of_freedom: int
+    elements: tuple[str, ...] = ()
+
+    def no_excess(self) -> Float[Array, " elements"]:
+        """Nothing to adapt."""
+        return np.zeros(0)
+
+    def kick(
+        self, frame: Frame, duration: float, random: np.random.Generator, excess: Array
+    ) -> Frame:
+        """The exact process over half of `duration` ps."""
+        drift = (self.masses / self.masses.sum()) @ frame.velocities
+        internal = frame.velocities - drift
+        has = float(kinetic_energy(internal, self.masses))
+        if not has > 0:
+            return frame
+        keep = np.exp(-0.5 * duration / self.relaxation)
+        freedom = self.degrees_of_freedom
+        share = 0.5 * BOLTZMANN * self.kelvin * (1 - keep) / has
+        one = random.standard_normal()
+        rest = random.chisquare(freedom - 1)
+        factor = keep + share * (one**2 + rest) + 2 * one * np.sqrt(keep * share)
+        sign = 1.0 if one + np.sqrt(keep / share) > 0 else -1.0
+        return replace(frame, velocities=drift + sign * np.sqrt(factor) * internal)
+
+    def adapt(self, frame: Frame, duration: float, excess: Array) -> Float[Array, " elements"]:
+        """Nothing to adapt."""
+        return excess

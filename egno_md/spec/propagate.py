@@ -16,9 +16,14 @@ half the tolerances."""
 
 
 class NoThermostat(Spec):
-    """NVE between windows."""
+    """NVE between windows.
+
+    With `keep_energy`, checked windows get their energy back by a guarded
+    scaling of the internal velocities, which leaves both momenta alone.
+    """
 
     kind: Literal["none"]
+    keep_energy: bool = True
 
 
 class Langevin(Spec):
@@ -39,7 +44,16 @@ class AdaptiveLangevin(Spec):
     relaxation: Time = 0.3
 
 
-Thermostat = Annotated[NoThermostat | Langevin | AdaptiveLangevin, Field(discriminator="kind")]
+class VelocityRescaling(Spec):
+    """Stochastic velocity rescaling (Bussi, Donadio & Parrinello 2007)."""
+
+    kind: Literal["velocity-rescaling"]
+    relaxation: Time = 0.1
+
+
+Thermostat = Annotated[
+    NoThermostat | Langevin | AdaptiveLangevin | VelocityRescaling, Field(discriminator="kind")
+]
 
 
 class Tolerances(Spec):
@@ -51,12 +65,14 @@ class Tolerances(Spec):
             element; never below the mean's own statistical noise.
         force: largest force on any atom.
         bond: largest departure of a bond from its reference length.
+        contact: smallest distance of atoms more than three bonds apart.
     """
 
     energy: Annotated[float, Field(gt=0)] = 0.2
     temperature: Annotated[float, Field(gt=0)] = 0.2
     force: Force = 2.0e4
     bond: Length = 0.05
+    contact: Length = 0.1
 
 
 class Refinement(Spec):
@@ -69,7 +85,13 @@ class Refinement(Spec):
 
 
 class PropagateProtocol(Spec):
-    """How a surrogate rollout is run and watched."""
+    """How a surrogate rollout is run and watched.
+
+    Attributes:
+        workers: processes that energies and forces of replicas are spread over.
+        retry_prefix: when only a prefix of a window holds, let the operator try
+            the rest again from there before MD does it.
+    """
 
     length: Time
     temperature: Temperature
@@ -84,3 +106,5 @@ class PropagateProtocol(Spec):
     save: Literal["windows", "points"] = "windows"
     reference_steps: Annotated[int, Field(ge=10)] = 400
     platform: PlatformName = "auto"
+    workers: Annotated[int, Field(ge=1)] = 1
+    retry_prefix: bool = False

@@ -13,7 +13,7 @@ from egno_md.data.store import write_json
 from egno_md.spec.base import Spec
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
-from egno_md.spec.propagate import Langevin, NoThermostat, PropagateProtocol
+from egno_md.spec.propagate import AdaptiveLangevin, Langevin, PropagateProtocol
 from egno_md.spec.train import TrainProtocol
 from egno_md.workflows.compare import run_compare
 from egno_md.workflows.evaluate import run_evaluate
@@ -155,7 +155,7 @@ def _protocol(name: str, model: type[Model]) -> Model:
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
     """The same rollout under a controller, with refinement, and left alone."""
     checked = _protocol("propagate", PropagateProtocol)
-    assert not isinstance(checked.thermostat, NoThermostat)
+    assert isinstance(checked.thermostat, AdaptiveLangevin)
     friction = format_quantity(checked.thermostat.friction, "rate")
     plain = Langevin.model_validate({"kind": "langevin", "friction": friction})
     return {

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from egno_md.core.errors import DataError
+from egno_md.core.processes import die_with_parent
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.units import format_quantity
 from egno_md.data.output import OutputMode, open_output
@@ -147,7 +148,7 @@ def replica_folder(out: Path, replica: int) -> Path:
 
 
 def _run_in_processes(jobs: list[tuple], workers: int, watch: _Watch) -> None:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), die_with_parent) as pool:
         futures: list[Future] = [pool.submit(_run_replica, *job) for job in jobs]
         while not all(f.done() for f in futures):
             time.sleep(POLL_SECONDS)

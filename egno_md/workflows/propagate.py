@@ -19,6 +19,7 @@ from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
+from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
 from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.rollout.checks import Checker
@@ -26,14 +27,17 @@ from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
-from egno_md.rollout.thermostat import LangevinKicks
 from egno_md.spec.files import find_operator
-from egno_md.spec.propagate import AdaptiveLangevin, NoThermostat, PropagateProtocol
+from egno_md.spec.propagate import PropagateProtocol
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_rolls_out, check_supported, resolve_device
+from egno_md.workflows.thermostats import make_thermostat
 
 WINDOWS_PER_FLUSH = 500
+
+MD_FRICTION = 5.0
+"""1/ps, of equilibration and timing where the thermostat between windows has no friction."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,10 @@ def run_propagate(
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return Rollout(out, output.record["summary"])
-    summary = run.propagate(output, windows, stored, progress)
+    try:
+        summary = run.propagate(output, windows, stored, progress)
+    finally:
+        run.close()
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(out, summary)
@@ -137,11 +144,10 @@ class _Run:
         self, built: BuiltSystem, protocol: PropagateProtocol, seed: int, surrogate: Surrogate
     ) -> None:
         self.built, self.protocol, self.seed, self.surrogate = built, protocol, seed, surrogate
-        thermostat = protocol.thermostat
-        is_nvt = not isinstance(thermostat, NoThermostat)
-        friction = thermostat.friction if is_nvt else 1.0
-        relaxation = thermostat.relaxation if isinstance(thermostat, AdaptiveLangevin) else None
-        self.friction = friction
+        thermostat = make_thermostat(protocol, built.system)
+        is_nvt = thermostat is not None
+        self.no_excess = np.zeros(0) if thermostat is None else thermostat.no_excess()
+        self.friction = getattr(protocol.thermostat, "friction", MD_FRICTION)
         self.engine = self._engine(seed)
         self.relaxed = self.engine.start()
         masses = built.system.masses
@@ -150,8 +156,9 @@ class _Run:
         self.freedom = {"all": float(built.system.degrees_of_freedom)} | {
             str(e): float(3 * share[elements == e].sum()) for e in np.unique(elements)
         }
-        kicks = LangevinKicks.of(built.system, protocol.temperature, friction, relaxation)
-        self.no_excess = kicks.no_excess()
+        self.pool = None
+        if protocol.workers > 1:
+            self.pool = EnginePool(built.spec, built.folder, self.engine.platform, protocol.workers)
         self.loop = WindowLoop(
             surrogate=surrogate,
             reference=self.engine,
@@ -162,11 +169,14 @@ class _Run:
                 protocol.temperature,
                 built.system.degrees_of_freedom,
             ),
-            checker=Checker.of(built.system, self.relaxed.positions),
+            checker=Checker.of(built.system, self.relaxed.positions, protocol.tolerances.contact),
             refiner=self._refiner,
-            thermostat=kicks if is_nvt else None,
+            thermostat=thermostat,
             kelvin=protocol.temperature,
             check_every=protocol.check_every,
+            evaluator=self.pool,
+            keeps_energy=getattr(protocol.thermostat, "keep_energy", False),
+            retries=protocol.retry_prefix,
         )
         self._made_refiner: OpenMMRefiner | None = None
 
@@ -191,6 +201,16 @@ class _Run:
                 self.seed,
             )
         return self._made_refiner
+
+    def close(self) -> None:
+        """End what runs beside."""
+        if self.pool is not None:
+            self.pool.close()
+
+    def _forget(self) -> None:
+        self.engine.forget()
+        if self.pool is not None:
+            self.pool.forget()
 
     def propagate(
         self,
@@ -221,7 +241,7 @@ class _Run:
         reference = [self._time_reference()]
         before = self.loop.tally.seconds.pop("total", 0.0)
         begun = time.perf_counter()
-        self.engine.forget()
+        self._forget()
         for window in range(first, windows):
             for index, event, trajectory in self.loop.advance(replicas, window):
                 recorder.record(index, event, trajectory)
@@ -234,7 +254,7 @@ class _Run:
                         self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
                     )
                     recorder.flush(done, replicas, tally)
-                    self.engine.forget()
+                    self._forget()
             if done % 20 == 0 or done == windows or is_over:
                 self._report(progress, done, windows, first, time.perf_counter() - begun)
             if is_over:

@@ -42,6 +42,8 @@ BAD = {
     "force": replace(GOOD, max_force=3e4),
     "bond": replace(GOOD, bond_deviation=0.06),
     "finite": replace(GOOD, is_finite=False),
+    "chirality": replace(GOOD, inverted_centres=1),
+    "contact": replace(GOOD, closest_contact=0.09),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.ports import Refinement
+from egno_md.core.ports import Accept, Refinement
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, new_manifest
@@ -43,6 +43,15 @@ class Springs:
         moved = frame.positions - self.home
         energy = 0.5 * STIFFNESS * float((moved**2).sum())
         return replace(frame, forces=-STIFFNESS * moved, potential_energy=energy)
+
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
+        found = {}
+        for index, frame in frames.items():
+            try:
+                found[index] = self.evaluate(frame)
+            except PotentialError:
+                found[index] = replace(frame, potential_energy=np.nan)
+        return found
 
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         self.calls.append(f"window {len(elapsed)}")
@@ -163,13 +172,57 @@ def test_a_prefix_is_completed_by_md_to_the_window_grid(ethanol: System) -> None
     replica = make_replicas(ethanol, 1)[0]
     start = loop.reference.evaluate(replica.frame)
     proposal = loop.surrogate.advance(start)
-    from egno_md.core.ports import Accept
-
-    trajectory, kind, reason = loop._carry_out(Accept(1), start, proposal, proposal[-1], replica)
+    trajectory, kind, reason = loop._carry_out(Accept(1), 0, start, proposal, proposal[-1], replica)
     assert (kind, reason) == ("prefix", "2 of 4")
     np.testing.assert_allclose(trajectory.times, proposal.times)
     np.testing.assert_array_equal(trajectory.positions[:2], proposal.positions[:2])
     assert loop.reference.calls.count("window 2") == 1
+
+
+def test_the_operator_may_finish_a_window_after_a_prefix(ethanol: System) -> None:
+    generous = {"energy": 1e6, "force": "1e9 kJ/mol/nm", "bond": "9 nm"}
+    loop = replace(make_loop(ethanol, "fallback", **generous), retries=True)
+    replica = make_replicas(ethanol, 1)[0]
+    start = loop.reference.evaluate(replica.frame)
+    proposal = loop.surrogate.advance(start)
+    trajectory, kind, _ = loop._carry_out(Accept(1), 0, start, proposal, proposal[-1], replica)
+    assert kind == "prefix"
+    assert not [c for c in loop.reference.calls if c.startswith("window")]
+    again = loop.surrogate.advance(loop.reference.evaluate(proposal[1]))
+    np.testing.assert_array_equal(trajectory.positions[2:], again.positions[:2])
+    np.testing.assert_allclose(trajectory.times, proposal.times)
+
+
+def test_a_retry_that_fails_leaves_the_rest_to_md(ethanol: System) -> None:
+    loop = replace(make_loop(ethanol, "fallback", energy=1e-12), retries=True)
+    replica = make_replicas(ethanol, 1)[0]
+    start = loop.reference.evaluate(replica.frame)
+    proposal = loop.surrogate.advance(start)
+    loop._carry_out(Accept(1), 0, start, proposal, proposal[-1], replica)
+    assert loop.reference.calls.count("window 2") == 1
+
+
+def nve(loop: WindowLoop, **changes) -> WindowLoop:
+    controller = replace(loop.controller, kelvin=None)
+    return replace(loop, thermostat=None, controller=controller, keeps_energy=True, **changes)
+
+
+def test_nve_windows_of_an_untrained_operator_keep_their_energy(ethanol: System) -> None:
+    loop = nve(make_loop(ethanol, "monitor", energy=1e6, force="1e9 kJ/mol/nm", bond="9 nm"))
+    replicas = make_replicas(ethanol, 2)
+    kinds = run(loop, replicas, 10)
+    assert kinds.count("accept") >= 1
+    for replica in replicas:
+        total = loop.checker.total_energy(loop.reference.evaluate(replica.frame))
+        assert total == pytest.approx(replica.energy, rel=1e-9)
+
+
+def test_energy_beyond_repair_goes_back_to_md(ethanol: System) -> None:
+    loop = nve(make_loop(ethanol, "monitor", energy=1e9, force="1e9 kJ/mol/nm", bond="9 nm"))
+    replicas = make_replicas(ethanol, 1)
+    replicas[0].energy = -1e6
+    events = [event for _, event, _ in loop.advance(replicas, 0)]
+    assert [(e.kind, e.reason) for e in events] == [("fallback", "energy beyond repair")]
 
 
 def test_a_resumed_recording_equals_an_unbroken_one(ethanol: System, tmp_path: Path) -> None:
@@ -217,7 +270,7 @@ def test_a_start_that_cannot_be_evaluated_stops_its_replica_alone(ethanol: Syste
     loop.reference.fails = True
     replicas[1].frame = loop.surrogate.advance(replicas[1].frame)[-1]
     assert run(loop, replicas, 1)[0] == "stop"
-    assert replicas[0].stop_reason == "springs broke"
+    assert "no energy" in replicas[0].stop_reason
 
 
 def test_rejected_windows_do_not_count_towards_the_temperature(ethanol: System) -> None:

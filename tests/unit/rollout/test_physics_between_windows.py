@@ -10,8 +10,9 @@ from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.rollout.checks import Checker, temperature_by_element
-from egno_md.rollout.conservation import angular_momentum, restore_momenta
-from egno_md.rollout.thermostat import LangevinKicks
+from egno_md.rollout.conservation import angular_momentum, restore_energy, restore_momenta
+from egno_md.rollout.integrity import Integrity
+from egno_md.rollout.thermostat import LangevinKicks, VelocityRescaling
 
 ROUNDING = 1e-10
 
@@ -144,3 +145,85 @@ def test_checker_measures_energy_bonds_and_forces(ethanol: System) -> None:
     assert check.max_force == pytest.approx(500.0)
     assert check.is_finite
     assert not checker.measure(start, replace(end, positions=stretched * np.nan)).is_finite
+
+
+def test_velocity_rescaling_samples_the_canonical_kinetic_energy(ethanol: System) -> None:
+    kelvin, freedom = 300.0, 24
+    thermostat = VelocityRescaling(kelvin, 0.02, ethanol.masses, freedom)
+    random = np.random.default_rng(4)
+    frame = replace(a_frame(ethanol), velocities=maxwell_velocities(ethanol.masses, 900.0, random))
+    energies = []
+    for _ in range(20_000):
+        frame = thermostat.kick(frame, 0.04, random, np.zeros(0))
+        energies.append(float(kinetic_energy(frame.velocities, ethanol.masses)))
+    kinetic = np.array(energies[200:])
+    # K is gamma-distributed: mean N kT/2, variance N (kT)^2/2; samples correlate over one step
+    scale = BOLTZMANN * kelvin
+    assert kinetic.mean() == pytest.approx(freedom / 2 * scale, rel=0.01)
+    assert kinetic.std() == pytest.approx(np.sqrt(freedom / 2) * scale, rel=0.03)
+
+
+def test_velocity_rescaling_turns_no_velocity_and_keeps_the_drift(ethanol: System) -> None:
+    thermostat = VelocityRescaling(300.0, 0.1, ethanol.masses, 24)
+    frame = a_frame(ethanol)
+    kicked = thermostat.kick(frame, 0.008, np.random.default_rng(0), np.zeros(0))
+    share = ethanol.masses / ethanol.masses.sum()
+    before = frame.velocities - share @ frame.velocities
+    after = kicked.velocities - share @ kicked.velocities
+    np.testing.assert_allclose(share @ kicked.velocities, share @ frame.velocities, atol=ROUNDING)
+    ratios = after / before
+    np.testing.assert_allclose(ratios, ratios[0, 0], rtol=1e-9)
+    resting = replace(frame, velocities=np.zeros((9, 3)))
+    assert np.isfinite(
+        thermostat.kick(resting, 0.008, np.random.default_rng(0), np.zeros(0)).velocities
+    ).all()
+
+
+def test_restored_energy_is_exact_and_leaves_both_momenta(ethanol: System) -> None:
+    frame = replace(a_frame(ethanol), potential_energy=-100.0)
+    had = float(kinetic_energy(frame.velocities, ethanol.masses)) - 100.0
+    restored = restore_energy(frame, had + 5.0, ethanol.masses)
+    assert restored is not None
+    has = float(kinetic_energy(restored.velocities, ethanol.masses)) - 100.0
+    assert has == pytest.approx(had + 5.0, rel=1e-12)
+    share = ethanol.masses / ethanol.masses.sum()
+    np.testing.assert_allclose(share @ restored.velocities, share @ frame.velocities, atol=ROUNDING)
+    arms = frame.positions - share @ frame.positions
+    np.testing.assert_allclose(
+        angular_momentum(arms, restored.velocities, ethanol.masses),
+        angular_momentum(arms, frame.velocities, ethanol.masses),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("wanted", [-1e6, 1e6, np.nan])
+def test_energy_that_motion_cannot_give_is_refused(ethanol: System, wanted: float) -> None:
+    frame = replace(a_frame(ethanol), potential_energy=-100.0)
+    assert restore_energy(frame, wanted, ethanol.masses) is None
+
+
+def test_a_mirrored_centre_counts_as_inverted_and_a_turned_one_does_not(ethanol: System) -> None:
+    integrity = Integrity.of(ethanol)
+    x = ethanol.positions
+    assert len(integrity.centres) == 2  # both carbons
+    assert integrity.inverted(x, x * [-1, 1, 1]) == 2
+    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    assert integrity.inverted(x, x @ turn.T) == 0
+
+
+@pytest.mark.parametrize("limit", [64, 0])
+def test_close_contacts_are_found_by_every_search(
+    ethanol: System, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("egno_md.rollout.integrity.DENSE_LIMIT", limit)
+    integrity = Integrity.of(ethanol)
+    x = ethanol.positions.copy()
+    hops_apart = int(np.flatnonzero(~integrity.near.toarray()[8])[0])
+    x[8] = x[hops_apart] + [0.05, 0, 0]
+    assert integrity.closest_contact(x, 0.1) == pytest.approx(0.05)
+    assert integrity.closest_contact(ethanol.positions, 0.1) > 0.1
+    # across a face of a periodic box
+    box = np.eye(3) * 2.0
+    shifted = x.copy()
+    shifted[8] += [2.0, 0, 0]
+    assert integrity.closest_contact(shifted, 0.1, box) == pytest.approx(0.05)
