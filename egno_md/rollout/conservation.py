@@ -48,13 +48,9 @@ def restore_momenta(
         return positions, velocities
     wanted = angular_momentum(start.positions - centre, start.velocities, masses)
     arms = positions - target[:, None]
-    spin = np.stack(
-        [
-            _angular_velocity(arm, wanted - angular_momentum(arm, v, masses), masses)
-            for arm, v in zip(arms, velocities, strict=True)
-        ]
-    )
-    return positions, velocities + np.cross(spin[:, None], arms)
+    missing = wanted - angular_momentum(arms, velocities, masses)
+    spin = _angular_velocity(arms, missing, masses)
+    return positions, velocities + _cross(spin[:, None], arms)
 
 
 LARGEST_RESCALE = 1.5
@@ -82,7 +78,7 @@ def restore_energy(frame: Frame, energy: float, masses: Float[Array, " atoms"]) 
     rigid = np.broadcast_to(share @ frame.velocities, arms.shape)
     if frame.box is None:
         spin = _angular_velocity(arms, angular_momentum(arms, frame.velocities, masses), masses)
-        rigid = rigid + np.cross(spin, arms)
+        rigid = rigid + _cross(spin, arms)
     internal = frame.velocities - rigid
     has = float(kinetic_energy(internal, masses))
     wants = energy - frame.potential_energy - float(kinetic_energy(rigid, masses))
@@ -95,19 +91,26 @@ def restore_energy(frame: Frame, energy: float, masses: Float[Array, " atoms"]) 
 
 
 def angular_momentum(
-    arms: Float[Array, "atoms 3"], velocities: Float[Array, "atoms 3"], masses: Array
-) -> Float[Array, " 3"]:
+    arms: Float[Array, "... atoms 3"], velocities: Float[Array, "... atoms 3"], masses: Array
+) -> Float[Array, "... 3"]:
     """Σ m r × v about the point the arms start from, Da nm²/ps."""
-    return masses @ np.cross(arms, velocities)
+    return masses @ _cross(arms, velocities)
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """Cross product over the last axis; numpy's own is slow on small arrays."""
+    turned = a[..., [1, 2, 0]] * b[..., [2, 0, 1]]
+    return turned - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
 
 
 def _angular_velocity(arms: Array, momentum: Array, masses: Array) -> Array:
-    """ω with I ω = L, over the axes that have inertia."""
+    """ω with I ω = L, over the axes that have inertia; ``(..., 3)``."""
     weighted = masses[:, None] * arms
-    inertia = np.eye(3) * np.sum(weighted * arms) - weighted.T @ arms
-    if not np.isfinite(inertia).all():
-        return np.zeros(3)
-    moments, axes = np.linalg.eigh(inertia)
-    usable = moments > SMALLEST_INERTIA * moments[-1]
-    along = np.where(usable, (axes.T @ momentum) / np.where(usable, moments, 1.0), 0.0)
-    return axes @ along
+    trace = np.einsum("...ax,...ax->...", weighted, arms)
+    inertia = np.eye(3) * trace[..., None, None] - np.swapaxes(weighted, -1, -2) @ arms
+    is_finite = np.isfinite(inertia).all(axis=(-1, -2), keepdims=True)
+    moments, axes = np.linalg.eigh(np.where(is_finite, inertia, 0.0))
+    usable = moments > SMALLEST_INERTIA * moments[..., -1:]
+    along = np.einsum("...xk,...x->...k", axes, momentum)
+    along = np.where(usable, along / np.where(usable, moments, 1.0), 0.0)
+    return np.einsum("...xk,...k->...x", axes, along)
