@@ -34,6 +34,7 @@ for _verb in (
     data.load,
     operators.train,
     operators.evaluate,
+    operators.card,
     rollouts.propagate,
     rollouts.compare,
     rollouts.report,

@@ -48,6 +48,20 @@ def train(
 
 
 @click.command()
+@click.argument("operator")
+@click.option("--json", "as_json", is_flag=True, help="The whole card as JSON.")
+def card(operator: str, as_json: bool) -> None:
+    """Show the card of OPERATOR: a bundle, or SYSTEM or SYSTEM/NAME for a shipped one."""
+    from egno_md.console import Console
+    from egno_md.nn.bundle import read_card
+    from egno_md.spec.files import find_named_operator
+    from egno_md.workflows.tables import card_lines
+
+    found = read_card(find_named_operator(operator))
+    Console(as_json=as_json).result(found.model_dump(mode="json"), *card_lines(found))
+
+
+@click.command()
 @click.argument("operator", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
@@ -69,9 +83,12 @@ def evaluate(
     console: Console,
 ) -> None:
     """Measure OPERATOR, a bundle, on held-out frames of DATA."""
+    from egno_md.nn.bundle import read_card
     from egno_md.workflows.evaluate import run_evaluate
-    from egno_md.workflows.tables import evaluation_rows
+    from egno_md.workflows.tables import card_lines, evaluation_rows
 
+    for line in card_lines(read_card(operator)):
+        console.note(line)
     result = run_evaluate(
         operator, data, out, part=part, seed=seed, device=device, mode=mode, progress=console
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from egno_md.core.errors import SpecError
 from egno_md.spec.base import Spec
+from egno_md.spec.system import SystemSpec
 
 Model = TypeVar("Model", bound=Spec)
 
@@ -69,22 +70,36 @@ def find_operator(system: str, operator: str | Path | None) -> Path:
 
     Args:
         system: shipped name or folder.
-        operator: a folder, the name of a shipped one, or None for the only one.
+        operator: a folder, the name of a shipped one, or None for the only one
+            or the system's own choice.
 
     Raises:
         SpecError: there is none, or more than one to choose from.
     """
     if operator is not None and (Path(operator).exists() or len(Path(operator).parts) > 1):
         return Path(operator)
-    folder = find_system(system).parent / "operators"
+    path = find_system(system)
+    folder = path.parent / "operators"
     names = sorted(p.parent.name for p in folder.glob("*/card.json"))
-    if operator is None and len(names) == 1:
-        return folder / names[0]
+    if operator is None:
+        operator = names[0] if len(names) == 1 else read_spec(path, SystemSpec).operator
     if str(operator) in names:
         return folder / str(operator)
     listed = f"Shipped: {', '.join(names)}." if names else "None is shipped with it."
     wanted = "no --operator given" if operator is None else f"no operator '{operator}'"
     raise SpecError(f"{wanted} for {system}. {listed} Train one with 'egno-md train'.")
+
+
+def find_named_operator(name: str) -> Path:
+    """A bundle's folder, or ``SYSTEM`` or ``SYSTEM/NAME`` for a shipped one.
+
+    Raises:
+        SpecError: neither is there.
+    """
+    if Path(name).is_dir() and (Path(name) / "card.json").is_file():
+        return Path(name)
+    system, _, operator = name.partition("/")
+    return find_operator(system, operator or None)
 
 
 def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | None = None) -> Model:

@@ -41,7 +41,10 @@ Potential = Annotated[
 
 
 class SystemSpec(Spec):
-    """One system: a structure file beside the YAML and how its atoms interact."""
+    """One system: a structure file beside the YAML and how its atoms interact.
+
+    `operator` names the one of its shipped operators that is used by default.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     description: str = ""
@@ -49,3 +52,4 @@ class SystemSpec(Spec):
     potential: Potential
     constraints: Literal["none", "h-bonds"] = "none"
     hydrogen_mass: Mass | None = None
+    operator: str | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.analysis.observable import Comparison, Observable
+from egno_md.nn.card import OperatorCard
 
 NAMES = {
     "operator": "operator",
@@ -13,6 +14,40 @@ NAMES = {
     "ballistic": "ballistic",
     "half_a_tau_squared": "½aτ²",
 }
+
+
+def card_lines(card: OperatorCard) -> list[str]:
+    """What an operator says of itself, and where it ends."""
+    training, data = card.training, card.training.get("data", {})
+    points = ", ".join(f"{t * 1e3:g}" for t in card.time_points)
+    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    rows = [
+        ["system", f"{card.system}, {len(card.masses)} atoms"],
+        ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
+        ["window ΔT", f"{card.window.length * 1e3:g} fs, decoded at {points} fs"],
+        ["needs", "the force at a window's start" if card.uses_forces else "no forces"],
+        ["potential", str(data.get("potential", "unknown"))],
+        ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
+    ]
+    validation = training.get("validation")
+    if validation:
+        rows.append(["training", f"{training['steps']:,} steps, {training['seconds']:.0f} s"])
+        rows.append(
+            [
+                "errors (validation)",
+                f"velocity {validation['velocity_error']:.1%} of thermal, "
+                f"F-MSE {validation['f_mse']:.3g} Å², A-MSE {validation['a_mse']:.3g} Å²",
+            ]
+        )
+    limit = "its training temperature" if card.kelvin is None else f"{1.1 * card.kelvin:g} K"
+    rows.append(
+        [
+            "limits",
+            f"this system and potential alone, up to {limit}; deterministic windows of "
+            f"{card.window.length * 1e3:g} fs ({card.mode}); to be checked by an engine",
+        ]
+    )
+    return [f"{name + ':':<21} {value}" for name, value in rows]
 
 
 def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -285,3 +285,12 @@ def test_a_rollout_nobody_checked_can_still_be_compared(runs: Path, tmp_path: Pa
     )  # fmt: skip
     result = egno("compare", runs / "reference", tmp_path / "blind", "--out", tmp_path / "c")
     assert "Temperature" in result.output
+
+
+def test_the_card_of_a_shipped_operator_says_what_it_knows() -> None:
+    told = egno("card", "ethanol/egno-8fs-500k").stdout
+    assert "8 fs, decoded at 2, 4, 6, 8 fs" in told
+    assert "up to 550 K" in told
+    content = json.loads(egno("card", "ethanol/egno-8fs-500k", "--json").stdout)
+    assert content["system"] == "ethanol"
+    assert "egno-8fs-500k" in egno("card", "ethanol/nothing", code=2).output
