@@ -40,6 +40,7 @@ class Replica:
         excess: adaptive friction per element, 1/ps.
         energy: total energy to keep in NVE, kJ/mol; taken from the first
             evaluated start.
+        begun: time of that start, ps.
         stop_reason: empty while it runs.
     """
 
@@ -48,6 +49,7 @@ class Replica:
     running: RunningTemperature
     excess: np.ndarray
     energy: float | None = None
+    begun: float = 0.0
     stop_reason: str = ""
 
 
@@ -137,6 +139,7 @@ class WindowLoop:
             replica = running[index]
             if replica.energy is None and frame.potential_energy is not None:
                 replica.energy = self.checker.total_energy(frame)
+                replica.begun = frame.time
             starts[index] = self._kick(frame, self.surrogate.length, replica)
         return starts
 

@@ -153,6 +153,7 @@ def save_state(root: Path, state: State) -> None:
                 "running": [replica.running.values, replica.running.elapsed],
                 "excess": replica.excess.tolist(),
                 "energy": replica.energy,
+                "begun": replica.begun,
                 "stop_reason": replica.stop_reason,
             }
         )
@@ -224,6 +225,7 @@ def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -
         RunningTemperature(freedom, values, elapsed),
         np.array(record["excess"], dtype=np.float64),
         record["energy"],
+        record["begun"],
         record["stop_reason"],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from egno_md.core.system import System
+from egno_md.core.units import kinetic_energy
 from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica
 from egno_md.spec.propagate import NoThermostat, PropagateProtocol
@@ -67,6 +68,7 @@ def summarise(
         "energy_error_mean": _rounded(tally.mean("energy_error")),
         "energy_error_std": _rounded(tally.deviation("energy_error")),
         "energy_drift": _drift(tally, window_length),
+        "trajectory_drift": None if is_nvt else _trajectory_drift(replicas, system, settled),
         "largest_bond_deviation": tally.largest_bond_deviation,
         "seconds": {k: round(v, 4) for k, v in tally.seconds.items()} | {"total": round(total, 4)},
         "rollout_ns_per_day": rate,
@@ -80,6 +82,17 @@ def _drift(tally: Tally, window_length: float) -> float | None:
     """Energy that errors of windows kept whole put in, kJ/mol per ps of such windows."""
     kept = tally.moments.get("kept_energy_error")
     return None if kept is None else _rounded(kept[1] / (kept[0] * window_length))
+
+
+def _trajectory_drift(replicas: list[Replica], system: System, settled: int) -> float | None:
+    """Change of the replicas' total energy from their first frame to their last, kJ/mol/ps."""
+    slopes = []
+    for replica in replicas:
+        frame = replica.frame
+        if settled and replica.energy is not None and frame.potential_energy is not None:
+            has = float(kinetic_energy(frame.velocities, system.masses)) + frame.potential_energy
+            slopes.append((has - replica.energy) / max(frame.time - replica.begun, 1e-12))
+    return _rounded(float(np.mean(slopes))) if slopes else None
 
 
 def _by_element(tally: Tally, system: System, name: str, digits: int) -> dict[str, float]:

@@ -83,10 +83,17 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
             f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
             f"{summary['largest_bond_deviation'] * 10:.2f} Å"
         )
+    if summary.get("trajectory_drift") is not None:
+        lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
     lines.append(
         f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
         f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
     )
+    if summary["speed_up"] < 1 and summary["windows"]:
+        lines.append(
+            f"That is slower than MD: {summary['fallback_share']:.0%} of the windows were done by "
+            "MD after the operator's were rejected. Train a better operator, or run MD."
+        )
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")
     return lines
