@@ -110,7 +110,7 @@ class Bench:
         if not bundle.exists():
             torch.manual_seed(0)
             first = next(iter(self.operators.values()))
-            save_bundle(WindowOperator(load_bundle(Path(first)).card), bundle)
+            save_bundle(bundle, WindowOperator(load_bundle(Path(first)).card))
         found = {}
         for policy in ("fallback", "strict", "monitor"):
             changes = {"length": "20 ps", "replicas": 2, "policy": policy}
