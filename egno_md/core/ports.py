@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from egno_md.core.state import Frame, Trajectory
 
 
@@ -25,6 +27,18 @@ class Reference(Evaluator, Protocol):
 
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """Exact NVE dynamics, recorded after the times `elapsed`."""
+        ...
+
+    def project(self, frame: Frame) -> Frame | None:
+        """The nearest frame that keeps the constraints; None where that fails."""
+        ...
+
+
+class Barostat(Protocol):
+    """Changes a frame's volume so that its pressure is kept."""
+
+    def attempt(self, frame: Frame, random: np.random.Generator) -> tuple[Frame, bool]:
+        """The frame after one trial move, and whether it was accepted."""
         ...
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import mdtraj
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from egno_md.core.periodic import molecule_numbers
+from egno_md.core.thermal import atom_freedom
 
 Array = np.ndarray
+
+
+def _no_pairs() -> Array:
+    return np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +32,7 @@ class System:
         positions: start structure, nm.
         box: box vectors as rows, nm, or None.
         degrees_of_freedom: 3N minus constraints minus centre-of-mass motion.
+        constraints: pairs of atoms at a fixed distance.
         potential: name of the potential that moves it, for provenance.
     """
 
@@ -34,6 +42,7 @@ class System:
     positions: Float[Array, "atoms 3"]
     degrees_of_freedom: int
     box: Float[Array, "3 3"] | None = None
+    constraints: Int[Array, "constraints 2"] = field(default_factory=_no_pairs)
     potential: str = ""
 
     @property
@@ -55,6 +64,16 @@ class System:
     def bonds(self) -> Array:
         """``(bonds, 2)`` atom indices, each bond once."""
         return bond_indices(self.topology)
+
+    @cached_property
+    def molecules(self) -> Array:
+        """Number of the molecule per atom, ``(atoms,)``."""
+        return molecule_numbers(self.bonds, self.n_atoms)
+
+    @cached_property
+    def atom_freedom(self) -> Float[Array, " atoms"]:
+        """Degrees of freedom that each atom's velocity carries."""
+        return atom_freedom(self.masses, self.constraints, self.positions)
 
     @cached_property
     def digest(self) -> str:

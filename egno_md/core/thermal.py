@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from egno_md.core.periodic import molecule_numbers
 from egno_md.core.units import BOLTZMANN, thermal_speed
 
 Array = np.ndarray
+
+RANK_TOLERANCE = 1e-6
+"""Relative size below which a combination of constraints restricts nothing new."""
 
 
 def maxwell_velocities(
@@ -48,14 +52,59 @@ def ornstein_uhlenbeck(
 
 
 def group_temperatures(
-    velocities: Float[Array, "atoms 3"], masses: Float[Array, " atoms"], group: Array
+    velocities: Float[Array, "atoms 3"],
+    masses: Float[Array, " atoms"],
+    group: Array,
+    freedom: Float[Array, " atoms"] | None = None,
 ) -> Float[Array, " groups"]:
     """Kinetic temperature of each group of atoms, K.
 
-    Without centre-of-mass motion atom i carries 3(1 - mᵢ/M) degrees of freedom,
-    since ⟨mᵢvᵢ²⟩ = 3 k_B T (1 - mᵢ/M) there. Constraints are not shared out.
+    Args:
+        velocities: nm/ps.
+        masses: Da.
+        group: number of its group per atom.
+        freedom: degrees of freedom per atom (`atom_freedom`); those without
+            constraints if None.
     """
     share = masses / masses.sum()
     internal = velocities - share @ velocities
     twice_kinetic = np.bincount(group, masses * np.einsum("ax,ax->a", internal, internal))
-    return twice_kinetic / (np.bincount(group, 3 * (1 - share)) * BOLTZMANN)
+    carried = 3 * (1 - share) if freedom is None else freedom
+    return twice_kinetic / (np.bincount(group, carried) * BOLTZMANN)
+
+
+def atom_freedom(
+    masses: Float[Array, " atoms"],
+    constraints: Int[Array, "constraints 2"],
+    positions: Float[Array, "atoms 3"],
+) -> Float[Array, " atoms"]:
+    """Degrees of freedom that each atom's velocity carries, ⟨mᵢvᵢ²⟩/(k_B T).
+
+    Allowed velocities are a projection P of all velocities in mass-weighted
+    coordinates, so that atom i carries the trace of its 3 × 3 block of P. The
+    centre of mass at rest takes 3mᵢ/M from it. Each connected group of
+    constraints takes the trace of the projector on its mass-weighted
+    gradients; a lone bond takes mⱼ/(mᵢ + mⱼ) from atom i. The sum is 3N - 3
+    minus the number of independent constraints. Where constraints share atoms
+    the split depends, weakly, on the angle between them at `positions`; it is
+    exact for rigid water.
+    """
+    freedom = 3 * (1 - masses / masses.sum())
+    if len(constraints) == 0:
+        return freedom
+    cluster = molecule_numbers(constraints, len(masses))[constraints[:, 0]]
+    order = np.argsort(cluster, kind="stable")
+    begins = np.flatnonzero(np.diff(cluster[order]))
+    for pairs in np.split(constraints[order], begins + 1):
+        atoms = np.unique(pairs)
+        first, second = np.searchsorted(atoms, pairs).T
+        bond = positions[pairs[:, 0]] - positions[pairs[:, 1]]
+        gradient = np.zeros((len(atoms), 3, len(pairs)))
+        count = np.arange(len(pairs))
+        gradient[first, :, count] = bond / np.sqrt(masses[pairs[:, 0]])[:, None]
+        gradient[second, :, count] = -bond / np.sqrt(masses[pairs[:, 1]])[:, None]
+        flat = gradient.reshape(-1, len(pairs))
+        basis, sizes, _ = np.linalg.svd(flat, full_matrices=False)
+        basis = basis[:, sizes > RANK_TOLERANCE * sizes[0]]
+        freedom[atoms] -= np.square(basis).sum(1).reshape(-1, 3).sum(1)
+    return freedom

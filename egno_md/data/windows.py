@@ -30,6 +30,7 @@ class WindowBatch:
         forces: start, kJ/mol/nm, or None.
         future_positions: nm.
         future_velocities: nm/ps.
+        box: start, box vectors as rows, nm, or None.
     """
 
     positions: Float[Tensor, "batch atoms 3"]
@@ -37,6 +38,7 @@ class WindowBatch:
     forces: Float[Tensor, "batch atoms 3"] | None
     future_positions: Float[Tensor, "batch points atoms 3"]
     future_velocities: Float[Tensor, "batch points atoms 3"]
+    box: Float[Tensor, "batch 3 3"] | None = None
 
     def to(self, device: torch.device) -> WindowBatch:
         """The batch on another device."""
@@ -46,6 +48,7 @@ class WindowBatch:
             None if self.forces is None else self.forces.to(device),
             self.future_positions.to(device),
             self.future_velocities.to(device),
+            None if self.box is None else self.box.to(device),
         )
 
 
@@ -86,6 +89,8 @@ class WindowDataset(Dataset):
         self._positions = _tensor([s.positions for s in fitting])
         self._velocities = _tensor([s.velocities for s in fitting])
         self._forces = _tensor([s.forces for s in fitting]) if with_forces else None
+        boxes = [s.box for s in fitting]
+        self._box = None if any(b is None for b in boxes) else _tensor(boxes)
         begins = np.cumsum([0, *(len(s) for s in fitting[:-1])])
         starts = [
             begin + np.arange(len(s) - span) for begin, s in zip(begins, fitting, strict=True)
@@ -96,6 +101,16 @@ class WindowDataset(Dataset):
     def has_forces(self) -> bool:
         """Whether batches carry the start forces."""
         return self._forces is not None
+
+    @property
+    def atoms(self) -> int:
+        """Atoms of a frame."""
+        return self._positions.shape[1]
+
+    def spread(self, limit: int, atoms: int) -> np.ndarray:
+        """Evenly spread window numbers: at most `limit`, and about `atoms` atoms in all."""
+        count = min(limit, max(atoms // self.atoms, 1), len(self))
+        return np.unique(np.linspace(0, len(self) - 1, count).astype(np.int64))
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -109,6 +124,7 @@ class WindowDataset(Dataset):
             None if self._forces is None else self._forces[frames[:, 0]],
             positions[:, 1:],
             velocities[:, 1:],
+            None if self._box is None else self._box[frames[:, 0]],
         )
 
 

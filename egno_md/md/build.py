@@ -11,7 +11,8 @@ import openmm
 from openmm import app, unit
 
 from egno_md.core.errors import DataError, PotentialError
-from egno_md.core.system import System, atomic_numbers
+from egno_md.core.periodic import make_whole
+from egno_md.core.system import System, atomic_numbers, bond_indices
 from egno_md.md.forcefield import build_forcefield
 from egno_md.md.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
@@ -63,6 +64,9 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
     md_topology = mdtraj.Topology.from_openmm(topology)
     numbers = atomic_numbers(md_topology)
     constraints = "none" if flexible else spec.constraints
+    if flexible and isinstance(spec.potential, ForceFieldPotential):
+        rigidless = spec.potential.model_copy(update={"rigid_water": False})
+        spec = spec.model_copy(update={"potential": rigidless})
     openmm_system, python_force = _build_potential(spec, folder, topology, numbers, constraints)
     masses = np.array(
         [
@@ -70,14 +74,18 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
             for i in range(openmm_system.getNumParticles())
         ]
     )
-    box = topology.getPeriodicBoxVectors()
+    vectors = topology.getPeriodicBoxVectors()
+    box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
+    if box is not None:
+        positions = make_whole(positions, bond_indices(md_topology), box)
     system = System(
         name=spec.name,
         topology=md_topology,
         masses=masses,
         positions=positions,
         degrees_of_freedom=3 * len(masses) - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
-        box=None if box is None else np.array(box.value_in_unit(unit.nanometer)),
+        box=box,
+        constraints=_constrained_pairs(openmm_system),
         potential=_describe(spec),
     )
     return BuiltSystem(system, openmm_system, topology, python_force, spec, folder)
@@ -116,6 +124,11 @@ def _build_potential(
     openmm_system.addForce(openmm.PythonForce(function))
     openmm_system.addForce(openmm.CMMotionRemover(1))
     return openmm_system, function
+
+
+def _constrained_pairs(system: openmm.System) -> np.ndarray:
+    found = (system.getConstraintParameters(i) for i in range(system.getNumConstraints()))
+    return np.array([pair[:2] for pair in found], dtype=np.int64).reshape(-1, 2)
 
 
 def _describe(spec: SystemSpec) -> str:

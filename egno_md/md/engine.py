@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ import openmm
 from openmm import unit
 
 from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.periodic import follow
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
@@ -21,6 +24,12 @@ from egno_md.md.python_force import OWN_DYNAMICS
 
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
+
+CONSTRAINT_TOLERANCE = 1e-6
+"""Relative, of constrained distances after a projection."""
+
+LARGEST_RESIDUAL = 1e-4
+"""Relative error beyond which a projection has not converged; single precision reaches 1e-6."""
 
 GPU_PLATFORMS = ("CUDA", "HIP")
 NVE, NVT = 0, 1
@@ -39,9 +48,11 @@ class OpenMMEngine:
         platform: an OpenMM platform name, or ``"auto"``.
         thermostat: `langevin` (OBABO, velocities on the step) or `langevin-middle`.
         nve_timestep: ps, of NVE dynamics; `timestep` by default.
+        pressure: bar, of NVT dynamics, which become NPT; NVE stays NVE.
+        barostat_every: steps between OpenMM's trial moves of the volume.
 
     Raises:
-        SpecError: the platform is not available here.
+        SpecError: the platform is not available here, or a pressure without a box.
     """
 
     def __init__(
@@ -55,6 +66,8 @@ class OpenMMEngine:
         platform: str = "auto",
         thermostat: ThermostatName = "langevin",
         nve_timestep: float | None = None,
+        pressure: float | None = None,
+        barostat_every: int = 25,
     ) -> None:
         self.built = built
         self.timestep = timestep
@@ -62,14 +75,19 @@ class OpenMMEngine:
         self.kelvin = kelvin
         seed = seed % (2**31 - 2) + 1
         self._integrator = openmm.CompoundIntegrator()
-        self._integrator.addIntegrator(velocity_verlet(self._timesteps[NVE]))
+        verlet = velocity_verlet(self._timesteps[NVE], is_closed=pressure is not None)
+        self._integrator.addIntegrator(verlet)
         if thermostat == "langevin":
             self._integrator.addIntegrator(langevin(timestep, kelvin, friction, seed))
         else:
             middle = openmm.LangevinMiddleIntegrator(kelvin, friction, timestep)
             middle.setRandomNumberSeed(seed)
             self._integrator.addIntegrator(middle)
-        self._context = _new_context(built, self._integrator, platform)
+        openmm_system = built.openmm_system
+        self._has_barostat = pressure is not None
+        if pressure is not None:
+            openmm_system = _with_barostat(built, pressure, kelvin, barostat_every, seed)
+        self._context = _new_context(built, openmm_system, self._integrator, platform)
         self._velocity_seed = seed
 
     @property
@@ -94,8 +112,7 @@ class OpenMMEngine:
 
     def load(self, frame: Frame) -> None:
         """Make `frame` the context's state."""
-        if frame.box is not None:
-            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+        self._set_box(frame)
         self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
         self._context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
         self._context.setTime(frame.time)
@@ -124,8 +141,7 @@ class OpenMMEngine:
             PotentialError: the potential gives no energy there.
         """
         self._follow(walker)
-        if frame.box is not None:
-            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+        self._set_box(frame)
         self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
         state = self._context.getState(forces=True, energy=True)
         self._check_potential()
@@ -216,7 +232,83 @@ class OpenMMEngine:
         except openmm.OpenMMException as error:
             raise PotentialError(f"the checkpoint cannot be restored: {error}.") from None
 
+    def project(self, frame: Frame) -> Frame | None:
+        """The nearest frame that keeps the constraints, in positions and velocities.
+
+        Both are moved along the mass-weighted gradients of the constraints, which
+        leaves total momentum and the centre of mass alone. What was known of
+        forces and energy is dropped.
+
+        Returns:
+            None where OpenMM's projection does not converge.
+        """
+        frame = replace(frame, forces=None, potential_energy=None)
+        if not frame.is_finite:
+            return None
+        context = self._context
+        self._set_box(frame)
+        context.setPositions(np.asarray(frame.positions, dtype=np.float64))
+        context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
+        try:
+            context.applyConstraints(CONSTRAINT_TOLERANCE)
+            context.applyVelocityConstraints(CONSTRAINT_TOLERANCE)
+            state = context.getState(positions=True, velocities=True)
+        except openmm.OpenMMException:
+            return None
+        projected = replace(
+            frame,
+            positions=state.getPositions(asNumpy=True)._value,
+            velocities=state.getVelocities(asNumpy=True)._value,
+        )
+        holds = projected.is_finite and self._worst_constraint(projected) < LARGEST_RESIDUAL
+        return projected if holds else None
+
+    def _worst_constraint(self, frame: Frame) -> float:
+        """Largest relative error of a constrained distance."""
+        pairs = self.system.constraints
+        if len(pairs) == 0:
+            return 0.0
+        found = np.linalg.norm(frame.positions[pairs[:, 0]] - frame.positions[pairs[:, 1]], axis=1)
+        return float(np.abs(found / self._distances - 1).max())
+
+    @cached_property
+    def _distances(self) -> np.ndarray:
+        system = self.built.openmm_system
+        return np.array(
+            [
+                system.getConstraintParameters(i)[2].value_in_unit(unit.nanometer)
+                for i in range(system.getNumConstraints())
+            ]
+        )
+
+    def _set_box(self, frame: Frame) -> None:
+        if frame.box is not None:
+            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+
     def _step(self, steps: int) -> None:
+        """Move; a barostat wraps the molecules it moves, which is undone.
+
+        The context itself gets the continuous positions, so that a checkpoint
+        continues them. Molecules that diffuse half a box between two steps of
+        the same call would be lost: calls are short enough.
+        """
+        if not self._has_barostat:
+            self._advance(steps)
+            return
+        before, _ = self._whereabouts()
+        self._advance(steps)
+        after, box = self._whereabouts()
+        there = follow(before, after, box, self.system.molecules)
+        if not np.array_equal(there, after):
+            self._context.setPositions(there)
+
+    def _whereabouts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and box vectors, nm."""
+        state = self._context.getState(positions=True)
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value
+        return state.getPositions(asNumpy=True)._value, box
+
+    def _advance(self, steps: int) -> None:
         try:
             self._integrator.step(steps)
         except openmm.OpenMMException as error:
@@ -241,8 +333,23 @@ class OpenMMEngine:
             )
 
 
+def _with_barostat(
+    built: BuiltSystem, pressure: float, kelvin: float, every: int, seed: int
+) -> openmm.System:
+    if built.system.box is None:
+        raise SpecError(
+            f"pressure: {built.system.name} has no periodic box, so it has no volume. "
+            "Leave out pressure, or use a periodic system."
+        )
+    system = copy.deepcopy(built.openmm_system)
+    barostat = openmm.MonteCarloBarostat(pressure, kelvin, every)
+    barostat.setRandomNumberSeed(seed)
+    system.addForce(barostat)
+    return system
+
+
 def _new_context(
-    built: BuiltSystem, integrator: openmm.Integrator, platform: str
+    built: BuiltSystem, openmm_system: openmm.System, integrator: openmm.Integrator, platform: str
 ) -> openmm.Context:
     name = choose_platform(platform, built)
     properties = {}
@@ -250,7 +357,7 @@ def _new_context(
         properties = {"Threads": os.environ.get("OPENMM_CPU_THREADS", "1")}
     try:
         chosen = openmm.Platform.getPlatformByName(name)
-        return openmm.Context(built.openmm_system, integrator, chosen, properties)
+        return openmm.Context(openmm_system, integrator, chosen, properties)
     except openmm.OpenMMException as error:
         names = [
             openmm.Platform.getPlatform(i).getName()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import openmm
 from openmm import app, unit
 
 from egno_md.core.errors import PotentialError
+from egno_md.core.periodic import smallest_height
 from egno_md.spec.system import ForceFieldPotential
+
+DEFAULT_CUTOFF = 0.9
+"""nm, of direct interactions where none is given."""
 
 
 def build_forcefield(
@@ -25,24 +30,21 @@ def build_forcefield(
     CustomGBForce is an order of magnitude slower on CPU.
 
     Raises:
-        PotentialError: a missing file, or a residue without a template.
+        PotentialError: a missing file, a residue without a template, or a box and
+            a treatment of distant pairs that do not fit.
     """
-    is_periodic = topology.getPeriodicBoxVectors() is not None
-    if potential.cutoff is None:
-        method = app.PME if is_periodic else app.NoCutoff
-    else:
-        method = app.PME if is_periodic else app.CutoffNonPeriodic
-    if is_periodic and potential.implicit_solvent != "none":
-        raise PotentialError("implicit solvent in a periodic box. Remove one of the two.")
+    method = _nonbonded_method(topology, potential)
+    is_rigid = constraints == "h-bonds" if potential.rigid_water is None else potential.rigid_water
     try:
         files = [str(folder / f) if (folder / f).is_file() else f for f in potential.files]
         forcefield = app.ForceField(*files)
         system = forcefield.createSystem(
             topology,
             nonbondedMethod=method,
-            nonbondedCutoff=(potential.cutoff or 0.9) * unit.nanometer,
+            nonbondedCutoff=(potential.cutoff or DEFAULT_CUTOFF) * unit.nanometer,
             constraints=app.HBonds if constraints == "h-bonds" else None,
-            rigidWater=constraints == "h-bonds",
+            rigidWater=is_rigid,
+            ewaldErrorTolerance=potential.ewald_tolerance,
             hydrogenMass=None if hydrogen_mass is None else hydrogen_mass * unit.dalton,
         )
     except Exception as error:  # OpenMM raises bare ones for files it cannot parse
@@ -51,6 +53,35 @@ def build_forcefield(
     if potential.implicit_solvent == "obc2":
         system.addForce(_obc2(system, topology, potential.cutoff))
     return system
+
+
+def _nonbonded_method(topology: app.Topology, potential: ForceFieldPotential) -> object:
+    vectors = topology.getPeriodicBoxVectors()
+    asked = potential.nonbonded
+    if vectors is None:
+        if asked == "pme":
+            raise PotentialError(
+                "nonbonded: pme needs a periodic box, and the structure has none. Add its CRYST1 "
+                "record (PDB) or cell (CIF), or set nonbonded: no-cutoff."
+            )
+        is_cut = asked == "cutoff" or (asked == "auto" and potential.cutoff is not None)
+        return app.CutoffNonPeriodic if is_cut else app.NoCutoff
+    if asked == "no-cutoff":
+        raise PotentialError(
+            "nonbonded: no-cutoff in a periodic box. Set nonbonded: pme, or remove the box "
+            "(CRYST1) from the structure."
+        )
+    if potential.implicit_solvent != "none":
+        raise PotentialError("implicit solvent in a periodic box. Remove one of the two.")
+    cutoff = potential.cutoff or DEFAULT_CUTOFF
+    height = smallest_height(np.array(vectors.value_in_unit(unit.nanometer)))
+    if 2 * cutoff > height:
+        raise PotentialError(
+            f"a cutoff of {cutoff:g} nm is beyond half the box, which is {height:.4g} nm across. "
+            f"Set potential.cutoff to at most {np.floor(50 * height) / 100:g} nm, or use a "
+            "larger box."
+        )
+    return app.PME if asked in ("auto", "pme") else app.CutoffPeriodic
 
 
 def _obc2(

@@ -49,6 +49,8 @@ def new_engine(built: BuiltSystem, protocol: GenerateProtocol, seed: int) -> Ope
         platform=protocol.platform,
         thermostat=sampling.integrator if isinstance(sampling, Nvt) else "langevin",
         nve_timestep=protocol.sampling_timestep,
+        pressure=protocol.pressure,
+        barostat_every=protocol.barostat_every,
     )
 
 

@@ -7,15 +7,17 @@ import openmm
 from egno_md.core.units import BOLTZMANN
 
 
-def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
+def velocity_verlet(timestep: float, *, is_closed: bool = False) -> openmm.CustomIntegrator:
     """Velocity Verlet (Swope et al. 1982): half kick, drift, half kick.
 
     Args:
         timestep: ps.
+        is_closed: shut out forces that change the state, such as a barostat.
     """
     integrator = openmm.CustomIntegrator(timestep)
     integrator.addPerDofVariable("before", 0)
-    integrator.addUpdateContextState()
+    if not is_closed:
+        integrator.addUpdateContextState()
     _verlet_step(integrator)
     return integrator
 

@@ -99,6 +99,12 @@ def check_belongs(card: OperatorCard, system: System) -> None:
                 f"{system.name}: other atoms, or another order. Use an operator trained on "
                 f"{system.name}, or reorder its atoms."
             )
+    if card.periodic != (system.box is not None):
+        trained, asked = ("in a", "none") if card.periodic else ("without a", "one")
+        raise BundleMismatch(
+            f"the operator ({card.system}) was trained {trained} periodic box and {system.name} "
+            f"has {asked}. Use an operator trained on {system.name}."
+        )
     if card.digest != system.digest:
         raise BundleMismatch(
             f"bonds or masses of {system.name} differ from those the operator ({card.system}) was "

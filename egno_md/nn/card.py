@@ -23,6 +23,7 @@ class Scales(BaseModel):
         acceleration: nm/ps².
         position_residual: nm, of the output against its baseline at ΔT.
         velocity_residual: nm/ps, likewise.
+        neighbours: per atom within the radius, each counted with its weight.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +33,7 @@ class Scales(BaseModel):
     acceleration: Annotated[float, Field(gt=0)]
     position_residual: Annotated[float, Field(gt=0)]
     velocity_residual: Annotated[float, Field(gt=0)]
+    neighbours: Annotated[float, Field(gt=0)] = 1.0
 
 
 class OperatorCard(BaseModel):
@@ -45,6 +47,7 @@ class OperatorCard(BaseModel):
         atomic_numbers: per atom.
         masses: Da.
         bonds: atom pairs.
+        periodic: whether it was trained in a periodic box and needs one.
         scales: normalisation.
         mode: `dynamics` evolves a state in true time.
         kelvin: temperature of the training data, where known.
@@ -63,6 +66,7 @@ class OperatorCard(BaseModel):
     atomic_numbers: tuple[int, ...]
     masses: tuple[float, ...]
     bonds: tuple[tuple[int, int], ...]
+    periodic: bool = False
     scales: Scales
     kelvin: float | None = None
     training: dict[str, Any] = {}

@@ -113,7 +113,7 @@ class EgnoNetwork(nn.Module):
 
 def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tensor:
     """Invariants of the start frame per edge: distance and approach speed."""
-    r = graph.gather_receivers(positions) - graph.gather_senders(positions)
+    r = graph.separations(positions)
     distance = (r.square().sum(-1, keepdim=True) + 1e-8).sqrt()
     relative = graph.gather_receivers(velocities) - graph.gather_senders(velocities)
     approach = (relative * r).sum(-1, keepdim=True) / distance
@@ -223,7 +223,7 @@ class _Block(nn.Module):
 
     def _separation(self, path: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """Directions ``(edges, 3, points)`` along the path and functions of the distance."""
-        r = graph.add_receivers_(-graph.gather_senders(path), path)
+        r = graph.separations(path)
         squared = r.square().sum(1)
         if not self.normalised:
             return r, squared[..., None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 from torch import Tensor
 
 
@@ -21,6 +22,11 @@ class Graph:
         nodes: over all graphs.
         atoms: per graph.
         degree: edges per receiver where all have equally many, else None.
+        offsets: added to receiver minus sender: the periodic image of each edge,
+            fixed over a window; None without periodic boundaries.
+        envelope: weight of each edge in sums, fading to 0 at the cutoff; None
+            where every edge counts fully.
+        neighbours: what weighted sums are divided by in a mean.
     """
 
     receivers: Int[Tensor, " edges"]
@@ -29,6 +35,9 @@ class Graph:
     nodes: int
     atoms: int
     degree: int | None
+    offsets: Float[Tensor, "edges 3"] | None = None
+    envelope: Float[Tensor, " edges"] | None = None
+    neighbours: float = 1.0
 
     def gather_receivers(self, values: Tensor) -> Tensor:
         """``(nodes, ...)`` to ``(edges, ...)`` by receiver."""
@@ -66,11 +75,25 @@ class Graph:
         return result.index_add(0, self.receivers, values)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over each receiver's edges; zero where there are none."""
+        """Mean over each receiver's edges; zero where there are none.
+
+        With an envelope it is the weighted sum over a fixed number, so that it
+        adds up over pairs and changes smoothly as they come and go.
+        """
+        if self.envelope is not None:
+            weights = (self.envelope / self.neighbours).view(-1, *[1] * (values.dim() - 1))
+            return self.sum(values * weights)
         if self.degree is not None:
             return self.sum(values) / max(self.degree, 1)
         counts = torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
         return self.sum(values) / counts.view(-1, *[1] * (values.dim() - 1))
+
+    def separations(self, positions: Tensor) -> Tensor:
+        """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image."""
+        r = self.add_receivers_(-self.gather_senders(positions), positions)
+        if self.offsets is not None:
+            r += self.offsets.view(*self.offsets.shape, *[1] * (r.dim() - 2))
+        return r
 
     def centre(self, values: Tensor) -> Tensor:
         """Each graph's mean of ``(nodes, 3)``, repeated for its nodes."""
@@ -113,15 +136,62 @@ def complete_pairs(atoms: int) -> Int[np.ndarray, "edges 2"]:
     return np.stack([receivers, senders], axis=1)
 
 
-def hop_distances(bonds: Int[np.ndarray, "bonds 2"], atoms: int, limit: int) -> np.ndarray:
-    """Bonds on the shortest path between atoms, ``(atoms, atoms)``, 0 beyond `limit`."""
-    adjacency = np.zeros((atoms, atoms), dtype=bool)
-    adjacency[bonds[:, 0], bonds[:, 1]] = adjacency[bonds[:, 1], bonds[:, 0]] = True
-    hops = np.zeros((atoms, atoms), dtype=np.int64)
-    reached = np.eye(atoms, dtype=bool)
-    front = reached
+def hop_pairs(
+    bonds: Int[np.ndarray, "bonds 2"], atoms: int, limit: int
+) -> tuple[Int[np.ndarray, "pairs 2"], Int[np.ndarray, " pairs"]]:
+    """Ordered pairs at most `limit` bonds apart, ascending, and how many bonds."""
+    both = np.concatenate([bonds, bonds[:, ::-1]])
+    adjacency = _matrix(both, atoms)
+    front = np.repeat(np.arange(atoms)[:, None], 2, axis=1)
+    reached = front @ [atoms, 1]
+    codes, hops = [], []
     for hop in range(1, limit + 1):
-        front = (front.astype(np.int64) @ adjacency.astype(np.int64) > 0) & ~reached
-        hops[front] = hop
-        reached |= front
-    return hops
+        rows, columns = (_matrix(front, atoms) @ adjacency).nonzero()
+        found = np.setdiff1d(rows.astype(np.int64) * atoms + columns, reached)
+        reached = np.concatenate([reached, found])
+        front = np.stack(np.divmod(found, atoms), axis=1)
+        codes.append(found)
+        hops.append(np.full(len(found), hop))
+    code, hop = np.concatenate(codes), np.concatenate(hops)
+    order = np.argsort(code)
+    return np.stack(np.divmod(code[order], atoms), axis=1), hop[order]
+
+
+def _matrix(pairs: Int[np.ndarray, "pairs 2"], atoms: int) -> csr_array:
+    ones = np.ones(len(pairs), dtype=np.int32)
+    return csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(atoms, atoms))
+
+
+def hops_of(
+    pairs: Int[np.ndarray, "edges 2"],
+    known: Int[np.ndarray, "pairs 2"],
+    hops: Int[np.ndarray, " pairs"],
+    atoms: int,
+) -> Int[np.ndarray, " edges"]:
+    """Bonds between the atoms of each pair, 0 for those that are not `known` (ascending)."""
+    if len(known) == 0:
+        return np.zeros(len(pairs), dtype=np.int64)
+    codes, wanted = known @ [atoms, 1], pairs @ [atoms, 1]
+    where = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
+    return np.where(codes[where] == wanted, hops[where], 0)
+
+
+def join_graphs(graphs: list[Graph]) -> Graph:
+    """Graphs of equally many atoms, with different edges, laid end to end."""
+    first = graphs[0]
+    shifts = [i * first.nodes for i in range(len(graphs))]
+    return replace(
+        first,
+        receivers=torch.cat([g.receivers + s for g, s in zip(graphs, shifts, strict=True)]),
+        senders=torch.cat([g.senders + s for g, s in zip(graphs, shifts, strict=True)]),
+        features=torch.cat([g.features for g in graphs]),
+        nodes=first.nodes * len(graphs),
+        degree=None,
+        offsets=_joined([g.offsets for g in graphs]),
+        envelope=_joined([g.envelope for g in graphs]),
+    )
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    there = [p for p in parts if p is not None]
+    return torch.cat(there) if there else None

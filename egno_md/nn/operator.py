@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.edges import EdgeFinder
 from egno_md.nn.egno import EgnoNetwork, EgnoShape
-from egno_md.nn.graph import Graph, complete_pairs, hop_distances, make_graph
+from egno_md.nn.graph import Graph
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.spec.train import Egno
 
-HOPS = 4
-"""Bond separations told apart on edges; farther ones count as none."""
+ATOMS_AT_ONCE = 20_000
+"""Atoms decoded in one network call by `predict`, so that memory stays bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,13 @@ class Start:
         positions: nm.
         velocities: nm/ps.
         forces: kJ/mol/nm; needed by operators with the force channel.
+        box: box vectors as rows, nm; needed by operators of periodic systems.
     """
 
     positions: Float[Tensor, "batch atoms 3"]
     velocities: Float[Tensor, "batch atoms 3"]
     forces: Float[Tensor, "batch atoms 3"] | None = None
+    box: Float[Tensor, "batch 3 3"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,10 @@ class WindowOperator(nn.Module):
     """One system's window operator.
 
     Equivariant under rotations, reflections and translations; equivariant under
-    relabelling of atoms together with the card's atoms and bonds. Momentum is
-    not conserved by construction: the rollout restores it.
+    relabelling of atoms together with the card's atoms and bonds. In a periodic
+    box it does not matter at which images the molecules stand, and predicted
+    positions go on from where they stood. Momentum is not conserved by
+    construction: the rollout restores it.
 
     Args:
         card: architecture, system and scales.
@@ -66,10 +71,8 @@ class WindowOperator(nn.Module):
         self.card = card
         self.node_features: Tensor
         self.masses: Tensor
-        features, pairs, edge_features = _static_features(card)
-        graph = make_graph(pairs, edge_features, len(card.atomic_numbers))
-        self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
-        self._template = graph
+        features = _node_features(card)
+        self._edges = EdgeFinder(card)
         self.register_buffer("node_features", torch.from_numpy(features).float(), persistent=False)
         masses = torch.tensor(card.masses, dtype=torch.float32)
         self.register_buffer("masses", masses, persistent=False)
@@ -82,7 +85,7 @@ class WindowOperator(nn.Module):
                     vectors=network.vectors,
                     modes=network.modes,
                     node_features=features.shape[1],
-                    edge_features=edge_features.shape[1],
+                    edge_features=self._edges.width,
                     force_channel=network.force_channel,
                     stable=network.initialisation == "stable",
                     normalised=network.distances == "normalised",
@@ -94,7 +97,7 @@ class WindowOperator(nn.Module):
                 network.hidden,
                 network.modes,
                 features.shape[1] + 1,
-                edge_features.shape[1] + 1,
+                self._edges.width + 1,
             )
 
     def forward(
@@ -108,32 +111,37 @@ class WindowOperator(nn.Module):
                 default, any others zero-shot.
 
         Raises:
-            BundleMismatch: another number of atoms, or forces are missing.
+            BundleMismatch: another number of atoms, or forces or the box are missing.
             WindowMismatch: a time point outside the window.
         """
+        return self._decode(start, time_points, follows=None)
+
+    def _decode(
+        self, start: Start, time_points: Tensor | None, *, follows: int | None
+    ) -> Prediction:
         self._check(start)
         points = None if time_points is None else tuple(time_points.tolist())
         like = start.positions
         index, tau = _times(self.card.time_points, points, like.device, like.dtype)
         if isinstance(self.card.network, Egno):
-            return self._ours(start, index, tau)
+            return self._ours(start, index, tau, follows)
         return self._published(start, index)
 
-    def _ours(self, start: Start, index: Tensor, tau: Tensor) -> Prediction:
+    def _ours(self, start: Start, index: Tensor, tau: Tensor, follows: int | None) -> Prediction:
         scales, network = self.card.scales, self.card.network
         length = self.card.window.length
         batch = len(start.positions)
-        graph = self._graph(batch, start.positions)
+        where = _centred(start.positions, start.box)
         known = [start.velocities / scales.velocity]
         if self.card.uses_forces:
             assert start.forces is not None
             known.append(start.forces / (self.masses[:, None] * scales.acceleration))
         path, position, velocity = self.network(
-            _flat(_centred(start.positions)) / scales.length,
+            _flat(where) / scales.length,
             _flat(start.velocities) * (length / scales.length),
             _flat(torch.stack(known, dim=-1)),
             self._nodes(batch),
-            graph,
+            self._graph(start, where, follows),
             index,
             tau / length,
         )
@@ -156,7 +164,7 @@ class WindowOperator(nn.Module):
         batch = len(start.positions)
         positions = _flat(_centred(start.positions)) / scales.length
         velocities = _flat(start.velocities) / scales.velocity
-        graph = self._graph(batch, start.positions)
+        graph = self._graph(start, start.positions, follows=None)
         r = graph.gather_receivers(positions) - graph.gather_senders(positions)
         squared = r.square().sum(-1, keepdim=True)
         graph = replace(graph, features=torch.cat([graph.features, squared], dim=-1))
@@ -172,19 +180,10 @@ class WindowOperator(nn.Module):
     def _nodes(self, batch: int) -> Tensor:
         return self.node_features.repeat(batch, 1)
 
-    def _graph(self, batch: int, like: Tensor) -> Graph:
-        key = (batch, str(like.device), like.dtype)
-        if key not in self._graphs:
-            # kept for later calls, so never inference tensors, which autograd refuses
-            with torch.inference_mode(False):
-                graph = self._template.repeat(batch)
-                self._graphs[key] = replace(
-                    graph,
-                    receivers=graph.receivers.to(like.device),
-                    senders=graph.senders.to(like.device),
-                    features=graph.features.to(like.device, like.dtype),
-                )
-        return self._graphs[key]
+    def _graph(self, start: Start, where: Tensor, follows: int | None) -> Graph:
+        if self._edges.is_fixed:
+            return self._edges.fixed(len(where), where)
+        return self._edges.found(where, start.box, follows=follows)
 
     def _check(self, start: Start) -> None:
         atoms = len(self.card.atomic_numbers)
@@ -198,10 +197,28 @@ class WindowOperator(nn.Module):
                 "the operator has a force channel and the frame has no forces. "
                 "Evaluate the frame with its engine first."
             )
+        if self.card.periodic and start.box is None:
+            raise BundleMismatch(
+                f"the operator of {self.card.system} was trained in a periodic box and the frame "
+                "has none. Start from frames with box vectors."
+            )
 
     @torch.inference_mode()
     def predict(self, frames: list[Frame]) -> Prediction:
-        """Decode the windows after `frames`, in the network's precision."""
+        """Decode the windows after `frames`, in the network's precision.
+
+        Made for frames that follow those of the last call: neighbours are then
+        searched only now and then. Any other frames give the same results.
+        """
+        at_once = max(ATOMS_AT_ONCE // len(self.card.atomic_numbers), 1)
+        if len(frames) <= at_once:
+            return self._predict(frames, 0)
+        parts = [self._predict(frames[i : i + at_once], i) for i in range(0, len(frames), at_once)]
+        return Prediction(
+            torch.cat([p.positions for p in parts]), torch.cat([p.velocities for p in parts])
+        )
+
+    def _predict(self, frames: list[Frame], first: int) -> Prediction:
         parameter = next(self.parameters())
 
         def stack(arrays: list[np.ndarray]) -> Tensor:
@@ -209,18 +226,26 @@ class WindowOperator(nn.Module):
             return values.to(device=parameter.device, dtype=parameter.dtype)
 
         forces = [f.forces for f in frames if f.forces is not None]
-        return self(
-            Start(
-                stack([f.positions for f in frames]),
-                stack([f.velocities for f in frames]),
-                stack(forces) if self.card.uses_forces and len(forces) == len(frames) else None,
-            )
+        boxes = [f.box for f in frames if f.box is not None]
+        start = Start(
+            stack([f.positions for f in frames]),
+            stack([f.velocities for f in frames]),
+            stack(forces) if self.card.uses_forces and len(forces) == len(frames) else None,
+            stack(boxes) if self.card.periodic and len(boxes) == len(frames) else None,
         )
+        return self._decode(start, None, follows=first)
 
 
-def _centred(positions: Tensor) -> Tensor:
-    """Positions about their mean: float32 keeps its digits far from the origin."""
-    return positions - positions.mean(1, keepdim=True)
+def _centred(positions: Tensor, box: Tensor | None = None) -> Tensor:
+    """Positions about their mean: float32 keeps its digits far from the origin.
+
+    In a box each atom goes to its image in the cell about the origin, which
+    does not depend on where its molecule has gone to.
+    """
+    if box is None:
+        return positions - positions.mean(1, keepdim=True)
+    exact, vectors = positions.double(), box.double()
+    return (exact - (exact @ torch.linalg.inv(vectors)).round() @ vectors).to(positions.dtype)
 
 
 def _flat(values: Tensor) -> Tensor:
@@ -249,19 +274,9 @@ def _times(
         )
 
 
-def _static_features(card: OperatorCard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Node features, directed pairs and edge features that never change."""
+def _node_features(card: OperatorCard) -> Float[np.ndarray, "atoms features"]:
+    """What an atom is, as numbers that never change."""
     numbers = np.array(card.atomic_numbers)
-    bonds = np.array(card.bonds, dtype=np.int64).reshape(-1, 2)
-    atoms = len(numbers)
-    hops = hop_distances(bonds, atoms, HOPS)
-    edges = card.network.edges
-    pairs = complete_pairs(atoms) if edges == "complete" else np.argwhere((hops == 1) | (hops == 2))
-    hop = hops[pairs[:, 0], pairs[:, 1]]
     if isinstance(card.network, Egno):
-        elements = np.unique(numbers)
-        nodes = (numbers[:, None] == elements).astype(np.float64)
-        return nodes, pairs, (hop[:, None] == np.arange(HOPS + 1)).astype(np.float64)
-    scaled = numbers / numbers.max()
-    edge = np.stack([numbers[pairs[:, 0]], numbers[pairs[:, 1]], hop, hop == 1], axis=1)
-    return scaled[:, None], pairs, edge.astype(np.float64)
+        return (numbers[:, None] == np.unique(numbers)).astype(np.float64)
+    return (numbers / numbers.max())[:, None]

@@ -33,6 +33,11 @@ class StartLike(Protocol):
         """kJ/mol/nm."""
         ...
 
+    @property
+    def box(self) -> Tensor | None:
+        """Box vectors as rows, nm."""
+        ...
+
 
 def random_rotation(random: np.random.Generator) -> Float[Tensor, "3 3"]:
     """A rotation drawn uniformly (Haar), by QR of a Gaussian matrix."""
@@ -65,17 +70,20 @@ def equivariance_residuals(
         "reflection": (mirror, zero),
         "translation": (eye, shift),
     }
-    x, v, f = (
+    x, v, f, box = (
         None if a is None else a.to(dtype)
-        for a in (batch.positions, batch.velocities, batch.forces)
+        for a in (batch.positions, batch.velocities, batch.forces, batch.box)
     )
+    if not operator.card.periodic:
+        box = None
     assert x is not None
     assert v is not None
-    plain = operator(Start(x, v, f))
+    plain = operator(Start(x, v, f, box))
     residuals = {}
     for name, (matrix, offset) in cases.items():
         forces = None if f is None else f @ matrix.T
-        moved = operator(Start(x @ matrix.T + offset, v @ matrix.T, forces))
+        turned = None if box is None else box @ matrix.T
+        moved = operator(Start(x @ matrix.T + offset, v @ matrix.T, forces, turned))
         expected = plain.positions @ matrix.T + offset
         by_position = (moved.positions - expected).abs().max() / (
             plain.positions - x[:, None]

@@ -28,6 +28,7 @@ class Check:
         inverted_centres: four-coordinate atoms that turned inside out.
         closest_contact: smallest distance of atoms far apart in bonds, nm;
             may be infinite beyond the checker's `contact`.
+        keeps_constraints: whether the projection onto them converged.
     """
 
     energy_error: float | None
@@ -38,6 +39,7 @@ class Check:
     is_finite: bool
     inverted_centres: int = 0
     closest_contact: float = float("inf")
+    keeps_constraints: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,5 +113,5 @@ def temperature_by_element(system: System, velocities: np.ndarray) -> dict[str, 
     """Kinetic temperature of each element's atoms, K; see `group_temperatures`."""
     names = tuple(dict.fromkeys(system.elements))
     group = np.array([names.index(e) for e in system.elements])
-    kelvin = group_temperatures(velocities, system.masses, group)
+    kelvin = group_temperatures(velocities, system.masses, group, system.atom_freedom)
     return dict(zip(names, kelvin.tolist(), strict=True))

@@ -10,6 +10,7 @@ import numpy as np
 from egno_md.core.ports import Accept, Fallback, Refine, Stop, Verdict
 from egno_md.core.units import BOLTZMANN
 from egno_md.rollout.checks import Check
+from egno_md.rollout.constraints import FAILED
 from egno_md.spec.propagate import Policy, Tolerances
 
 STRICTNESS = {"strict": 0.5}
@@ -88,6 +89,8 @@ class Controller:
         """Why a frame is not believed, or None."""
         factor = STRICTNESS.get(self.policy, 1.0)
         limits = self.tolerances
+        if not check.keeps_constraints:
+            return FAILED
         if not check.is_finite:
             return "not finite"
         if check.bond_deviation > factor * limits.bond:

@@ -11,7 +11,16 @@ import numpy as np
 from egno_md.rollout.checks import Check
 
 KINDS = ("accept", "prefix", "refine", "fallback", "stop")
-CLOCKS = ("network", "checks", "refinement", "fallback", "thermostat", "output")
+CLOCKS = (
+    "network",
+    "checks",
+    "refinement",
+    "fallback",
+    "thermostat",
+    "constraints",
+    "barostat",
+    "output",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class Tally:
         """From a checkpoint."""
         return cls(
             Counter(content["events"]),
-            content["seconds"],
+            dict.fromkeys(CLOCKS, 0.0) | content["seconds"],
             content["moments"],
             content["largest_bond_deviation"],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import (
     Accept,
+    Barostat,
     Evaluator,
     Fallback,
     Reference,
@@ -23,6 +24,7 @@ from egno_md.core.ports import (
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.rollout.checks import Check, Checker, temperature_by_element
 from egno_md.rollout.conservation import restore_energy
+from egno_md.rollout.constraints import FAILED, Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.events import Event, Tally
 from egno_md.rollout.surrogate import Surrogate
@@ -69,6 +71,9 @@ class WindowLoop:
         evaluator: gives energies and forces; the reference by default.
         keeps_energy: whether NVE windows are given their energy back.
         retries: whether the operator may finish a window after a prefix.
+        constraints: keeps windows and kicks on them; None without constraints.
+        barostat: changes the volume after windows, or None at fixed volume.
+        barostat_every: windows between its trial moves.
         tally: counts and clocks.
     """
 
@@ -83,6 +88,9 @@ class WindowLoop:
     evaluator: Evaluator | None = None
     keeps_energy: bool = False
     retries: bool = False
+    constraints: Projection | None = None
+    barostat: Barostat | None = None
+    barostat_every: int = 1
     tally: Tally = field(default_factory=Tally)
 
     @property
@@ -115,16 +123,14 @@ class WindowLoop:
             return
         with self.clock("network"):
             proposals = self.surrogate.propose(list(starts.values()))
-        windows = dict(zip(starts, proposals, strict=True))
+        raw = dict(zip(starts, proposals, strict=True))
+        windows = {i: self._constrained(starts[i], proposal) for i, proposal in raw.items()}
         ends = {index: proposal[-1] for index, proposal in windows.items()}
         if is_checked or self.needs_forces:
             ends = self._evaluate(ends)
         for index, proposal in windows.items():
-            replica, start = replicas[index], starts[index]
-            yield (
-                index,
-                *self._settle(index, replica, start, proposal, ends[index], window, is_checked),
-            )
+            parts = (starts[index], raw[index], proposal, ends[index])
+            yield index, *self._settle(index, replicas[index], *parts, window, is_checked)
 
     def _starts(self, running: dict[int, Replica], is_checked: bool) -> dict[int, Frame]:
         """Kicked frames of the replicas that have one to start from."""
@@ -140,7 +146,8 @@ class WindowLoop:
             if replica.energy is None and frame.potential_energy is not None:
                 replica.energy = self.checker.total_energy(frame)
                 replica.begun = frame.time
-            starts[index] = self._kick(frame, self.surrogate.length, replica)
+            with suppress(PotentialError):
+                starts[index] = self._kick(frame, self.surrogate.length, replica)
         return starts
 
     def _give_up(self, index: int, replica: Replica, window: int) -> tuple[Event, Trajectory]:
@@ -154,6 +161,7 @@ class WindowLoop:
         index: int,
         replica: Replica,
         start: Frame,
+        raw: Trajectory,
         proposal: Trajectory,
         end: Frame,
         window: int,
@@ -163,11 +171,13 @@ class WindowLoop:
         check, verdict = None, Accept(len(proposal) - 1)
         if end.potential_energy is not None:
             with self.clock("checks"):
-                check = self.checker.measure(start, end)
+                check = self._measure(start, raw[-1], end)
         if is_checked and check is not None:
-            verdict = self._judge(index, replica, start, proposal, check)
+            verdict = self._judge(index, replica, start, raw, proposal, check)
         elif not end.is_finite:
-            verdict = Stop("not finite")
+            verdict = Stop(FAILED if raw[-1].is_finite else "not finite")
+        if isinstance(verdict, Refine) and not end.is_finite:
+            end = raw[-1]
         if verdict == Accept(len(proposal) - 1) and self._is_energy_kept(end):
             restored = self._restore(replica, end)
             verdict = Fallback("energy beyond repair") if restored is None else verdict
@@ -176,12 +186,12 @@ class WindowLoop:
             trajectory, kind, reason = self._carry_out(
                 verdict, index, start, proposal, end, replica
             )
+            if kind != "stop":
+                self._finish(replica, trajectory, window)
         except PotentialError as error:
             trajectory, kind, reason = proposal.slice(0, 0), "stop", str(error.args[0])
         if kind == "stop":
             replica.stop_reason = reason
-        else:
-            self._finish(replica, trajectory)
         seconds = time.perf_counter() - begun
         event = Event(index, window, replica.frame.time, kind, reason, seconds, check)
         self.tally.count(event)
@@ -203,8 +213,31 @@ class WindowLoop:
         with self.clock("checks"):
             return {**lost, **(self.evaluator or self.reference).evaluate_all(known)}
 
+    def _constrained(self, start: Frame, proposal: Trajectory) -> Trajectory:
+        if self.constraints is None:
+            return proposal
+        with self.clock("constraints"):
+            return self.constraints.window(start, proposal)
+
+    def _measure(self, start: Frame, raw: Frame, end: Frame) -> Check:
+        """Measure an end; bonds as they were before any projection mended them."""
+        check = self.checker.measure(start, end)
+        if self.constraints is None:
+            return check
+        return replace(
+            check,
+            bond_deviation=max(check.bond_deviation, self.checker.bond_deviation(raw)),
+            keeps_constraints=end.is_finite or not raw.is_finite,
+        )
+
     def _judge(
-        self, index: int, replica: Replica, start: Frame, proposal: Trajectory, check: Check
+        self,
+        index: int,
+        replica: Replica,
+        start: Frame,
+        raw: Trajectory,
+        proposal: Trajectory,
+        check: Check,
     ) -> Verdict:
         tentative = replica.running.copy()
         if check.is_finite:
@@ -214,7 +247,7 @@ class WindowLoop:
         def earlier() -> Iterator[tuple[int, Check]]:
             for upto in range(len(proposal) - 2, -1, -1):
                 frame = self._evaluate({index: proposal[upto]})[index]
-                yield upto, self.checker.measure(start, frame)
+                yield upto, self._measure(start, raw[upto], frame)
 
         return self.controller.judge(check, tentative, len(proposal), earlier)
 
@@ -238,6 +271,8 @@ class WindowLoop:
                 with self.clock("refinement"):
                     seed = int(replica.random.integers(2**31 - 2))
                     refined = self.refiner().refine(end, self.kelvin, seed).frame
+                    if self.constraints is not None:
+                        refined = self.constraints.frame(refined)
                 return _with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
                 with self.clock("fallback"):
@@ -252,14 +287,15 @@ class WindowLoop:
         if self.retries and np.allclose(elapsed, self._points[: len(elapsed)]):
             start = self._evaluate({index: frame})[index]
             with self.clock("network"):
-                proposal = self.surrogate.propose([start])[0].slice(0, len(elapsed))
+                raw = self.surrogate.propose([start])[0].slice(0, len(elapsed))
+            proposal = self._constrained(start, raw)
             end = self._evaluate({index: proposal[-1]})[index]
-            if self.controller.problem(self.checker.measure(start, end)) is None:
+            if self.controller.problem(self._measure(start, raw[-1], end)) is None:
                 return _with_end(proposal, end)
         with self.clock("fallback"):
             return self.reference.window(frame, elapsed.tolist())
 
-    def _finish(self, replica: Replica, trajectory: Trajectory) -> None:
+    def _finish(self, replica: Replica, trajectory: Trajectory, window: int) -> None:
         frame = trajectory[-1]
         velocities = frame.velocities
         kelvins = {
@@ -278,16 +314,29 @@ class WindowLoop:
             replica.excess = self.thermostat.adapt(replica.frame, length, replica.excess)
             for name, friction in zip(self.thermostat.elements, replica.excess, strict=True):
                 self.tally.add(f"excess_friction.{name}", friction)
+        self._change_volume(replica, window)
         velocities = replica.frame.velocities
         self.tally.add("temperature", self.checker.temperature(velocities))
         for name, kelvin in temperature_by_element(self.checker.system, velocities).items():
             self.tally.add(f"temperature.{name}", kelvin)
 
+    def _change_volume(self, replica: Replica, window: int) -> None:
+        if self.barostat is not None and (window + 1) % self.barostat_every == 0:
+            with self.clock("barostat"):
+                replica.frame, accepted = self.barostat.attempt(replica.frame, replica.random)
+            self.tally.add("barostat_accepted", float(accepted))
+        if replica.frame.box is not None:
+            self.tally.add("volume", float(abs(np.linalg.det(replica.frame.box))))
+
     def _kick(self, frame: Frame, duration: float, replica: Replica) -> Frame:
         if self.thermostat is None:
             return frame
         with self.clock("thermostat"):
-            return self.thermostat.kick(frame, duration, replica.random, replica.excess)
+            frame = self.thermostat.kick(frame, duration, replica.random, replica.excess)
+        if self.constraints is None:
+            return frame
+        with self.clock("constraints"):
+            return self.constraints.velocities(frame)
 
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:

@@ -64,6 +64,7 @@ class LangevinKicks:
         elements: names, one per excess friction.
         group: index into `elements` per atom.
         relaxation: ps; None for plain Langevin.
+        freedom: degrees of freedom per atom; without constraints if None.
     """
 
     kelvin: float
@@ -72,6 +73,7 @@ class LangevinKicks:
     elements: tuple[str, ...]
     group: Array
     relaxation: float | None
+    freedom: Float[Array, " atoms"] | None = None
 
     @classmethod
     def of(
@@ -80,7 +82,8 @@ class LangevinKicks:
         """The thermostat of a system."""
         names = tuple(dict.fromkeys(system.elements))
         group = np.array([names.index(e) for e in system.elements])
-        return cls(kelvin, friction, system.masses, names, group, relaxation)
+        masses, freedom = system.masses, system.atom_freedom
+        return cls(kelvin, friction, masses, names, group, relaxation, freedom)
 
     def no_excess(self) -> Float[Array, " elements"]:
         """The excess friction a rollout starts with, 1/ps."""
@@ -106,8 +109,8 @@ class LangevinKicks:
         """The excess friction after `duration` ps at the frame's temperatures."""
         if self.relaxation is None:
             return excess
-        ratio = group_temperatures(frame.velocities, self.masses, self.group) / self.kelvin
-        return excess + duration * (ratio - 1) / self.relaxation**2
+        found = group_temperatures(frame.velocities, self.masses, self.group, self.freedom)
+        return excess + duration * (found / self.kelvin - 1) / self.relaxation**2
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,5 +50,6 @@ Temperature = Annotated[
     float, _reader("temperature"), AfterValidator(_positive), _writer("temperature")
 ]
 Rate = Annotated[float, _reader("rate"), AfterValidator(_positive), _writer("rate")]
+Pressure = Annotated[float, _reader("pressure"), AfterValidator(_positive), _writer("pressure")]
 Mass = Annotated[float, _reader("mass"), AfterValidator(_positive), _writer("mass")]
 Force = Annotated[float, _reader("force"), AfterValidator(_positive), _writer("force")]

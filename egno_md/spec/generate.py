@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from egno_md.core.errors import WindowMismatch
 from egno_md.core.units import whole_multiple
-from egno_md.spec.base import Duration, Rate, Spec, Temperature, Time
+from egno_md.spec.base import Duration, Pressure, Rate, Spec, Temperature, Time
 
 PlatformName = Literal["auto", "Reference", "CPU", "CUDA", "OpenCL", "HIP"]
 
@@ -44,13 +44,19 @@ class Nvt(Spec):
 
 
 class GenerateProtocol(Spec):
-    """Reference molecular dynamics: how long, how hot, what is kept."""
+    """Reference molecular dynamics: how long, how hot, what is kept.
+
+    With a `pressure`, NVT parents and trajectories are NPT by OpenMM's Monte
+    Carlo barostat, tried every `barostat_every` steps.
+    """
 
     temperature: Temperature
     timestep: Time
     friction: Rate
     equilibration: Duration
     sampling: Annotated[NveSegments | Nvt, Field(discriminator="kind")]
+    pressure: Pressure | None = None
+    barostat_every: Annotated[int, Field(ge=1)] = 25
     replicas: Annotated[int, Field(ge=1)] = 1
     platform: PlatformName = "auto"
     store_forces: bool = True

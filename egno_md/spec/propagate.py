@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from egno_md.spec.base import Duration, Force, Length, Rate, Spec, Temperature, Time
+from egno_md.spec.base import Duration, Force, Length, Pressure, Rate, Spec, Temperature, Time
 from egno_md.spec.generate import PlatformName
 
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
@@ -87,6 +87,9 @@ class Refinement(Spec):
 class PropagateProtocol(Spec):
     """How a surrogate rollout is run and watched.
 
+    With a `pressure`, a Monte Carlo move of the box volume is tried after every
+    `barostat_every` windows.
+
     Attributes:
         workers: processes that energies and forces of replicas are spread over.
         retry_prefix: when only a prefix of a window holds, let the operator try
@@ -97,6 +100,8 @@ class PropagateProtocol(Spec):
     temperature: Temperature
     timestep: Time
     thermostat: Thermostat
+    pressure: Pressure | None = None
+    barostat_every: Annotated[int, Field(ge=1)] = 10
     policy: Policy = "fallback"
     check_every: Annotated[int, Field(ge=1)] = 1
     tolerances: Tolerances = Tolerances()
@@ -108,3 +113,9 @@ class PropagateProtocol(Spec):
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
     retry_prefix: bool = False
+
+    @model_validator(mode="after")
+    def _pressure_has_a_thermostat(self) -> PropagateProtocol:
+        if self.pressure is not None and isinstance(self.thermostat, NoThermostat):
+            raise ValueError("pressure needs a thermostat. Set thermostat.kind: langevin.")
+        return self

@@ -20,12 +20,25 @@ class XtbPotential(Spec):
 
 
 class ForceFieldPotential(Spec):
-    """OpenMM force-field XML files, optionally with native GBSA-OBC2."""
+    """OpenMM force-field XML files, optionally with native GBSA-OBC2.
+
+    Attributes:
+        files: OpenMM's own, or beside the system.yaml.
+        implicit_solvent: none, or native GBSA-OBC2.
+        nonbonded: `auto` takes particle mesh Ewald in a periodic box, else a
+            cutoff where one is given, else none.
+        cutoff: of direct interactions; 0.9 nm where a method needs one.
+        ewald_tolerance: relative error of Ewald forces.
+        rigid_water: constrain water molecules; with h-bonds if left out.
+    """
 
     kind: Literal["forcefield"]
     files: Annotated[list[str], Field(min_length=1)]
     implicit_solvent: Literal["none", "obc2"] = "none"
+    nonbonded: Literal["auto", "pme", "cutoff", "no-cutoff"] = "auto"
     cutoff: Length | None = None
+    ewald_tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 5e-4
+    rigid_water: bool | None = None
 
 
 class TorchMDNetPotential(Spec):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from egno_md.core.errors import WindowMismatch
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.spec.base import Spec, Time, WallTime
+from egno_md.spec.base import Length, Spec, Time, WallTime
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -73,7 +73,10 @@ class Egno(Spec):
             of order τ), so that short times are right by construction; `direct`
             predicts the displacement and the velocity outright.
         force_channel: give the force at the window's start as a vector channel.
-        edges: complete graph, or the bonded two-hop graph.
+        edges: complete graph, the bonded two-hop graph, or all pairs within
+            `cutoff` at the window's start (and the bonded two-hop ones), whose
+            messages fade out smoothly towards it. Periodic boxes need `radius`.
+        cutoff: of radius edges.
     """
 
     kind: Literal["egno"]
@@ -85,7 +88,16 @@ class Egno(Spec):
     distances: Literal["normalised", "squared"] = "normalised"
     output: Literal["ballistic", "direct"] = "ballistic"
     force_channel: bool = True
-    edges: Literal["complete", "two-hop"] = "complete"
+    edges: Literal["complete", "two-hop", "radius"] = "complete"
+    cutoff: Length | None = None
+
+    @model_validator(mode="after")
+    def _radius_has_a_cutoff(self) -> Egno:
+        if (self.edges == "radius") != (self.cutoff is not None):
+            raise ValueError(
+                "edges: radius needs a cutoff such as '0.5 nm', and other edges have none."
+            )
+        return self
 
 
 class Split(Spec):

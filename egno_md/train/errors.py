@@ -13,15 +13,19 @@ from egno_md.train.losses import SquaredErrors
 
 SAMPLE = 3000
 BATCH = 100
+SAMPLE_ATOMS, BATCH_ATOMS = 90_000, 3000
+"""Bounds on the same for large systems, in atoms."""
+
 Predictor = Callable[[WindowBatch], Prediction]
 
 
 def measure(predict: Predictor, windows: WindowDataset, limit: int = SAMPLE) -> SquaredErrors:
     """Errors of a predictor over evenly spread windows."""
-    chosen = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))
+    chosen = windows.spread(limit, SAMPLE_ATOMS)
+    at_once = min(BATCH, max(BATCH_ATOMS // windows.atoms, 1))
     total: SquaredErrors | None = None
     with torch.inference_mode():
-        for indices in np.array_split(chosen, max(1, -(-len(chosen) // BATCH))):
+        for indices in np.array_split(chosen, max(1, -(-len(chosen) // at_once))):
             batch = windows[indices]
             errors = SquaredErrors.of(predict(batch), batch)
             total = errors if total is None else total + errors
@@ -38,7 +42,8 @@ def measure_errors(
 
     def predict(batch: WindowBatch) -> Prediction:
         there = batch.to(device)
-        decoded = operator(Start(there.positions, there.velocities, there.forces), times)
+        start = Start(there.positions, there.velocities, there.forces, there.box)
+        decoded = operator(start, times)
         return Prediction(decoded.positions.cpu(), decoded.velocities.cpu())
 
     return measure(predict, windows, limit)

@@ -24,6 +24,9 @@ from egno_md.train.module import Budget, MovingAverage, OperatorModule
 from egno_md.train.sampling import FixedBatches, RandomBatches
 
 VALIDATION_WINDOWS = 1024
+VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
+"""Bounds on what a validation reads, and reads at once, in atoms."""
+
 COLUMNS: tuple[str, ...] = (
     "step",
     "seconds",
@@ -81,7 +84,9 @@ def fit(
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
     batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
-    held_out = FixedBatches(len(validation), max(optimisation.batch_size, 64), VALIDATION_WINDOWS)
+    chosen = validation.spread(VALIDATION_WINDOWS, VALIDATION_ATOMS)
+    at_once = min(64, VALIDATION_BATCH_ATOMS // validation.atoms)
+    held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))
     best = ModelCheckpoint(
         folder / "checkpoints", filename="best", monitor="val_f_mse", enable_version_counter=False
     )

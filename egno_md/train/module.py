@@ -38,7 +38,7 @@ class OperatorModule(L.LightningModule):
 
     def training_step(self, batch: WindowBatch, _: int) -> torch.Tensor:
         """The loss of one batch."""
-        prediction = self.operator(Start(batch.positions, batch.velocities, batch.forces))
+        prediction = self.operator(_start(batch))
         loss = window_loss(prediction, batch, self.operator.card.scales, self.velocity_weight)
         self.log("loss", loss, batch_size=len(batch.positions))
         return loss
@@ -49,7 +49,7 @@ class OperatorModule(L.LightningModule):
 
     def validation_step(self, batch: WindowBatch, _: int) -> None:
         """Collect the errors of one batch."""
-        prediction = self.operator(Start(batch.positions, batch.velocities, batch.forces))
+        prediction = self.operator(_start(batch))
         errors = SquaredErrors.of(prediction, batch)
         self._errors = errors if self._errors is None else self._errors + errors
 
@@ -89,6 +89,10 @@ class OperatorModule(L.LightningModule):
     ) -> WindowBatch:
         """Move our own batch type."""
         return batch.to(device)
+
+
+def _start(batch: WindowBatch) -> Start:
+    return Start(batch.positions, batch.velocities, batch.forces, batch.box)
 
 
 class Budget(Callback):

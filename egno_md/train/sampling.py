@@ -37,16 +37,14 @@ class RandomBatches(Sampler[np.ndarray]):
 
 
 class FixedBatches(Sampler[np.ndarray]):
-    """Evenly spread windows, the same at every validation.
+    """Given windows, the same at every validation.
 
     Args:
-        windows: to choose from.
+        chosen: numbers of the windows.
         batch_size: windows a batch.
-        limit: windows at most.
     """
 
-    def __init__(self, windows: int, batch_size: int, limit: int) -> None:
-        chosen = np.unique(np.linspace(0, windows - 1, min(limit, windows)).astype(np.int64))
+    def __init__(self, chosen: np.ndarray, batch_size: int) -> None:
         self.batches = np.array_split(chosen, max(1, -(-len(chosen) // batch_size)))
 
     def __len__(self) -> int:

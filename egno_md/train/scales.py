@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.windows import WindowDataset
-from egno_md.nn.card import Scales
+from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.edges import EdgeFinder
 from egno_md.spec.train import Egno, PublishedEgno
 
 LENGTH = 0.1
 """nm: about one bond."""
 
-SAMPLE = 4096
+SAMPLE, SAMPLE_ATOMS = 4096, 200_000
+NEIGHBOUR_SAMPLE = 8
 
 
 def measure_scales(
@@ -25,8 +26,7 @@ def measure_scales(
     spacing: float,
 ) -> Scales:
     """Root mean squares of velocities, accelerations and baseline residuals."""
-    chosen = np.unique(np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int))
-    batch = windows[chosen]
+    batch = windows[windows.spread(SAMPLE, SAMPLE_ATOMS)]
     length = window.length
     velocity = _rms(batch.velocities)
     x, v = batch.positions, batch.velocities
@@ -54,6 +54,22 @@ def measure_scales(
         position_residual=_rms(batch.future_positions[:, -1] - x),
         velocity_residual=_rms(batch.future_velocities[:, -1] - v),
     )
+
+
+def with_neighbours(card: OperatorCard, windows: WindowDataset) -> OperatorCard:
+    """The card with the mean number of neighbours, where the network has a radius.
+
+    Raises:
+        SpecError: the radius is beyond half the box.
+    """
+    if not (isinstance(card.network, Egno) and card.network.cutoff is not None):
+        return card
+    batch = windows[windows.spread(NEIGHBOUR_SAMPLE, NEIGHBOUR_SAMPLE * windows.atoms)]
+    graph = EdgeFinder(card).found(batch.positions, batch.box, follows=None)
+    assert graph.envelope is not None
+    count = max(float(graph.envelope.sum()) / graph.nodes, 1.0)
+    scales = card.scales.model_copy(update={"neighbours": count})
+    return card.model_copy(update={"scales": scales})
 
 
 def _rms(values: torch.Tensor) -> float:

@@ -117,7 +117,11 @@ def run_load(
     first = next(parts, None)
     if first is None:
         raise DataError(f"{path}: holds no frames.")
-    matter = _system(path, opened.topology, first.positions[0], name, system)
+    matter = _system(path, opened.topology, first, name, system)
+    if matter.box is None and first.box is not None:
+        progress.note(f"{path.name} has a box and {matter.name} has none: it is left out.")
+        first = replace(first, box=None)
+        parts = (replace(part, box=None) for part in parts)
     request = {
         "source": _identity(path),
         "topology": None if topology is None else _identity(topology),
@@ -210,13 +214,14 @@ def _with_velocities(path: Path, opened: _Source, velocities: Velocities) -> Ite
 def _system(
     path: Path,
     topology: mdtraj.Topology,
-    positions: np.ndarray,
+    first: Trajectory,
     name: str | None,
     system: str | None,
 ) -> System:
     """The system the frames are of; its potential is not what made them."""
     if system is None:
-        return single_system(topology, name or path.stem, positions)
+        alone = single_system(topology, name or path.stem, first.positions[0])
+        return replace(alone, box=None if first.box is None else first.box[0])
     known = load_system(system).system
     found = atomic_numbers(topology)
     if len(found) != known.n_atoms:
@@ -230,6 +235,11 @@ def _system(
         raise DataError(
             f"{path}: atom {index} is {topology.atom(index).element.symbol}, in system "
             f"{known.name} it is {known.elements[index]}. Give the system in the file's order."
+        )
+    if known.box is not None and first.box is None:
+        raise DataError(
+            f"{path}: its frames have no box and system {known.name} is periodic. Load a file "
+            "with box vectors, or with a CRYST1 record."
         )
     return replace(known, name=name or known.name, potential="")
 

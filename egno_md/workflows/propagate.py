@@ -16,6 +16,7 @@ from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
+from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
@@ -23,6 +24,7 @@ from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
 from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.rollout.checks import Checker
+from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
@@ -31,7 +33,7 @@ from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
-from egno_md.workflows.support import check_rolls_out, check_supported, resolve_device
+from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
 
 WINDOWS_PER_FLUSH = 500
@@ -100,7 +102,11 @@ def run_propagate(
     operator = load_bundle(bundle)
     card = operator.card
     check_belongs(card, built.system)
-    check_supported(built.system)
+    if protocol.pressure is not None and built.system.box is None:
+        raise SpecError(
+            f"pressure: {built.system.name} has no periodic box, so it has no volume. "
+            "Leave out pressure."
+        )
     check_rolls_out(card)
     windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
     card.window.offsets(protocol.timestep)
@@ -150,11 +156,10 @@ class _Run:
         self.friction = getattr(protocol.thermostat, "friction", MD_FRICTION)
         self.engine = self._engine(seed)
         self.relaxed = self.engine.start()
-        masses = built.system.masses
-        share = 1 - masses / masses.sum()
+        per_atom = built.system.atom_freedom
         elements = np.array(built.system.elements)
         self.freedom = {"all": float(built.system.degrees_of_freedom)} | {
-            str(e): float(3 * share[elements == e].sum()) for e in np.unique(elements)
+            str(e): float(per_atom[elements == e].sum()) for e in np.unique(elements)
         }
         self.pool = None
         if protocol.workers > 1:
@@ -177,10 +182,34 @@ class _Run:
             evaluator=self.pool,
             keeps_energy=getattr(protocol.thermostat, "keep_energy", False),
             retries=protocol.retry_prefix,
+            constraints=self._projection(),
+            barostat=self._barostat(),
+            barostat_every=protocol.barostat_every,
         )
         self._made_refiner: OpenMMRefiner | None = None
 
-    def _engine(self, seed: int, thermostat: ThermostatName = "langevin") -> OpenMMEngine:
+    def _projection(self) -> Projection | None:
+        system = self.built.system
+        return Projection(self.engine, system.masses) if len(system.constraints) else None
+
+    def _barostat(self) -> MonteCarloBarostat | None:
+        system, protocol = self.built.system, self.protocol
+        if protocol.pressure is None or system.box is None:
+            return None
+        return MonteCarloBarostat.of(
+            self.engine.evaluate,
+            system.molecules,
+            protocol.temperature,
+            protocol.pressure,
+            float(abs(np.linalg.det(system.box))),
+        )
+
+    def _engine(
+        self,
+        seed: int,
+        thermostat: ThermostatName = "langevin",
+        pressure: float | None = None,
+    ) -> OpenMMEngine:
         return OpenMMEngine(
             self.built,
             timestep=self.protocol.timestep,
@@ -189,6 +218,7 @@ class _Run:
             seed=seed,
             platform=self.protocol.platform,
             thermostat=thermostat,
+            pressure=pressure,
         )
 
     def _refiner(self) -> OpenMMRefiner:
@@ -287,16 +317,22 @@ class _Run:
     def stored_frames(self, store: Store, frame: int | None) -> list[Frame]:
         """Start frames of every replica from a store."""
         protocol = self.protocol
-        return frames_from_store(
+        frames = frames_from_store(
             store, self.built.system, frame, protocol.replicas, protocol.temperature, self.seed
         )
+        check_boxes(frames, self.built.system, str(store.root))
+        projection = self._projection()
+        return frames if projection is None else [projection.frame(f) for f in frames]
 
     def _start(self, stored: list[Frame] | None) -> list[Replica]:
         protocol = self.protocol
         count = protocol.replicas
         frames = stored
         if frames is None:
-            engines = (self._engine(replica_seed(self.seed, i)) for i in range(count))
+            engines = (
+                self._engine(replica_seed(self.seed, i), pressure=protocol.pressure)
+                for i in range(count)
+            )
             frames = [frame_from_structure(e, protocol.equilibration) for e in engines]
         return [
             Replica(

@@ -14,6 +14,8 @@ from egno_md.rollout.loop import Replica
 from egno_md.spec.propagate import NoThermostat, PropagateProtocol
 
 SECONDS_PER_DAY = 86400.0
+GRAM_PER_ML = 1.66053906660e-3
+"""1 Da/nm³ in g/ml."""
 
 
 def summarise(
@@ -50,7 +52,7 @@ def summarise(
         "system": system.name,
         "potential": system.potential,
         "policy": protocol.policy,
-        "ensemble": "NVT" if is_nvt else "NVE",
+        "ensemble": _ensemble(protocol),
         # refinement draws new velocities: from then on it samples, it does not evolve
         "mode": "sampler" if events["refine"] else "dynamics",
         "replicas": protocol.replicas,
@@ -60,6 +62,7 @@ def summarise(
         "temperature_target": protocol.temperature if is_nvt else None,
         "temperature_mean": _rounded(tally.mean("temperature")),
         "temperature_by_element": _by_element(tally, system, "temperature", 2),
+        **_volume(system, tally),
         "excess_friction_by_element": _by_element(tally, system, "excess_friction", 4),
         "stop_reasons": stops,
         "stopped": dict(Counter(reason for reason in stops if reason)),
@@ -75,6 +78,25 @@ def summarise(
         "reference_ns_per_day": reference_rate,
         "speed_up": rate / reference_rate,
         **machine,
+    }
+
+
+def _ensemble(protocol: PropagateProtocol) -> str:
+    if isinstance(protocol.thermostat, NoThermostat):
+        return "NVE"
+    return "NVT" if protocol.pressure is None else "NPT"
+
+
+def _volume(system: System, tally: Tally) -> dict[str, float | None]:
+    """Mean volume and density of a periodic system, and how often its volume changed."""
+    volume = tally.mean("volume")
+    if volume is None:
+        return {}
+    return {
+        "volume_mean": _rounded(volume),
+        "volume_std": _rounded(tally.deviation("volume")),
+        "density_g_per_ml": _rounded(float(system.masses.sum()) * GRAM_PER_ML / volume),
+        "barostat_acceptance": _rounded(tally.mean("barostat_accepted")),
     }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from egno_md.core.errors import BundleMismatch, SpecError
+from egno_md.core.errors import BundleMismatch, DataError, SpecError
+from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.nn.card import OperatorCard
+from egno_md.spec.train import Egno, PublishedEgno
 
 
 def resolve_device(name: str) -> torch.device:
@@ -23,21 +25,36 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "gpu" else "cpu")
 
 
-def check_supported(system: System) -> None:
-    """Refuse what operators and window rollouts do not treat rightly yet.
+def check_edges(system: System, network: Egno | PublishedEgno) -> None:
+    """Refuse a network that cannot treat a periodic box rightly.
 
     Raises:
-        SpecError: constraints or periodic boundaries.
+        SpecError: its edges would jump from one image to another.
     """
-    if system.box is not None:
-        raise SpecError(
-            f"{system.name} has periodic boundaries, which operators do not know yet. "
-            "Use a system without a box."
+    if system.box is None or (isinstance(network, Egno) and network.edges != "complete"):
+        return
+    what = "edges: complete" if isinstance(network, Egno) else f"kind: {network.kind}"
+    raise SpecError(
+        f"{system.name} is periodic, where a network of {what} jumps as pairs change their "
+        "nearest image. Use kind: egno with edges: radius and a cutoff such as '0.5 nm'."
+    )
+
+
+def check_boxes(frames: list[Frame], system: System, source: str) -> None:
+    """Refuse start frames without a box for a periodic system, or with one for another.
+
+    Raises:
+        DataError: naming where they come from.
+    """
+    if system.box is not None and any(f.box is None for f in frames):
+        raise DataError(
+            f"{source}: its frames have no box vectors and {system.name} is periodic. "
+            "Start from frames that were stored with their box."
         )
-    if system.degrees_of_freedom < 3 * system.n_atoms - 3:
-        raise SpecError(
-            f"{system.name} has constraints, which windows do not keep yet. "
-            "Set constraints: none in its system.yaml."
+    if system.box is None and any(f.box is not None for f in frames):
+        raise DataError(
+            f"{source}: its frames have a periodic box and {system.name} has none. "
+            "Load them again with '--system'."
         )
 
 

@@ -24,8 +24,8 @@ from egno_md.report.training import plot_training
 from egno_md.spec.train import Egno, Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit, read_metrics
-from egno_md.train.scales import measure_scales
-from egno_md.workflows.support import check_supported, resolve_device
+from egno_md.train.scales import measure_scales, with_neighbours
+from egno_md.workflows.support import check_edges, resolve_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def run_train(
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = store.system()
-    check_supported(system)
+    check_edges(system, protocol.network)
     window, sets = window_datasets(store, protocol)
     request = {
         "data": store.identity,
@@ -86,7 +86,8 @@ def run_train(
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    operator = WindowOperator(_card(protocol, window, system, store, scales))
+    card = with_neighbours(_card(protocol, window, system, store, scales), sets["train"])
+    operator = WindowOperator(card)
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
         f"{parameters:,} parameters, {len(sets['train']):,} training and "
@@ -185,6 +186,7 @@ def _card(
         atomic_numbers=tuple(system.atomic_numbers.tolist()),
         masses=tuple(system.masses.tolist()),
         bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+        periodic=system.box is not None,
         scales=scales,
         kelvin=None if kelvin is None else parse_quantity(kelvin, "temperature"),
     )

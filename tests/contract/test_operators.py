@@ -25,6 +25,7 @@ NETWORKS = {
     "egno": Egno(kind="egno"),
     "egno-force-free": Egno(kind="egno", force_channel=False),
     "egno-two-hop": Egno(kind="egno", edges="two-hop"),
+    "egno-radius": Egno(kind="egno", edges="radius", cutoff="0.25 nm"),
     "egno-direct": Egno(kind="egno", output="direct"),
     "egno-squared": Egno(kind="egno", distances="squared"),
     "egno-published-initialisation": Egno(kind="egno", initialisation="published"),

@@ -1,0 +1,79 @@
+"""Periodic boxes: lattice vectors, nearest images, whole molecules.
+
+Box vectors are the rows of a matrix. The fractional coordinates of a
+displacement shorter than half the smallest height of the box lie within ½ of
+zero, so rounding them finds the nearest image of every such displacement, in
+any box.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+Array = np.ndarray
+
+
+def smallest_height(box: Float[Array, "3 3"]) -> float:
+    """The least distance between opposite faces, nm."""
+    return float(1 / np.linalg.norm(np.linalg.inv(box), axis=0).max())
+
+
+def lattice_vectors(
+    displacements: Float[Array, "n 3"], box: Float[Array, "3 3"]
+) -> Float[Array, "n 3"]:
+    """The lattice vectors whose fractional coordinates are nearest, nm."""
+    return np.round(displacements @ np.linalg.inv(box)) @ box
+
+
+def molecule_numbers(bonds: Int[Array, "bonds 2"], atoms: int) -> Int[Array, " atoms"]:
+    """Number of the molecule (by bonds) that each atom belongs to, from 0."""
+    return connected_components(_adjacency(bonds, atoms), directed=False)[1]
+
+
+def molecule_centres(
+    positions: Float[Array, "atoms 3"], molecule: Int[Array, " atoms"]
+) -> Float[Array, "molecules 3"]:
+    """Geometric centre of each molecule, nm."""
+    sums = [np.bincount(molecule, weights=positions[:, axis]) for axis in range(3)]
+    return np.stack(sums, axis=1) / np.bincount(molecule)[:, None]
+
+
+def make_whole(
+    positions: Float[Array, "atoms 3"], bonds: Int[Array, "bonds 2"], box: Float[Array, "3 3"]
+) -> Float[Array, "atoms 3"]:
+    """Every atom at the image that is nearest to its bonded neighbour's.
+
+    The first atom of each molecule stays where it is.
+    """
+    atoms = len(positions)
+    adjacency = _adjacency(bonds, atoms)
+    whole = np.array(positions, dtype=np.float64)
+    _, first = np.unique(molecule_numbers(bonds, atoms), return_index=True)
+    for root in first:
+        order, parents = breadth_first_order(adjacency, root, directed=False)
+        for atom in order[1:]:
+            step = whole[atom] - whole[parents[atom]]
+            whole[atom] -= lattice_vectors(step[None], box)[0]
+    return whole
+
+
+def follow(
+    before: Float[Array, "atoms 3"],
+    after: Float[Array, "atoms 3"],
+    box: Float[Array, "3 3"],
+    molecule: Int[Array, " atoms"],
+) -> Float[Array, "atoms 3"]:
+    """Molecules of `after` moved as wholes to the images nearest to `before`.
+
+    Exact where no molecule moves half a box between the two.
+    """
+    moved = molecule_centres(after, molecule) - molecule_centres(before, molecule)
+    return after - lattice_vectors(moved, box)[molecule]
+
+
+def _adjacency(bonds: Int[Array, "bonds 2"], atoms: int) -> csr_array:
+    ones = np.ones(len(bonds), dtype=np.int8)
+    return csr_array((ones, (bonds[:, 0], bonds[:, 1])), shape=(atoms, atoms))

@@ -1,0 +1,157 @@
+"""The graphs of an operator: always the same edges, or those within a radius."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from egno_md.nn.card import OperatorCard
+from egno_md.nn.graph import Graph, complete_pairs, hop_pairs, hops_of, join_graphs, make_graph
+from egno_md.nn.neighbours import NeighbourList
+from egno_md.spec.train import Egno
+
+HOPS = 4
+"""Bond separations told apart on edges; farther ones count as none."""
+
+BONDED = 2
+"""Bond separations whose edges are always there, with full weight."""
+
+SKIN = 0.1
+"""nm: atoms at 300 K need about 20 windows of 4 fs to move by half of it."""
+
+
+class EdgeFinder:
+    """Makes the graph of a batch of start frames.
+
+    Fixed graphs are kept per batch size. With a radius, or in a periodic box,
+    the edges of every frame are found anew, with the periodic image that each
+    has in that frame.
+
+    Args:
+        card: atoms, bonds, scales and the network's edges.
+    """
+
+    def __init__(self, card: OperatorCard) -> None:
+        self.card = card
+        self.numbers = np.array(card.atomic_numbers)
+        bonds = np.array(card.bonds, dtype=np.int64).reshape(-1, 2)
+        self._known, self._hops = hop_pairs(bonds, len(self.numbers), HOPS)
+        self._bonded = self._known[self._hops <= BONDED]
+        network = card.network
+        self.cutoff = network.cutoff if isinstance(network, Egno) else None
+        self.is_fixed = self.cutoff is None and not card.periodic
+        self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
+        self._lists: list[NeighbourList] = []
+        self._template: Graph | None = None
+        if self.is_fixed:
+            complete = network.edges == "complete"
+            pairs = complete_pairs(len(self.numbers)) if complete else self._bonded
+            self._template = make_graph(pairs, self.features(pairs), len(self.numbers))
+
+    @property
+    def width(self) -> int:
+        """Features per edge."""
+        return self.features(self._bonded[:0]).shape[1]
+
+    def features(self, pairs: Int[np.ndarray, "edges 2"]) -> Float[np.ndarray, "edges features"]:
+        """What an edge knows of its atoms and the bonds between them."""
+        hop = hops_of(pairs, self._known, self._hops, len(self.numbers))
+        if isinstance(self.card.network, Egno):
+            return (hop[:, None] == np.arange(HOPS + 1)).astype(np.float64)
+        ends = self.numbers[pairs]
+        return np.stack([ends[:, 0], ends[:, 1], hop, hop == 1], axis=1).astype(np.float64)
+
+    def fixed(self, batch: int, like: Tensor) -> Graph:
+        """The graph of `batch` frames where edges never change."""
+        assert self._template is not None
+        key = (batch, str(like.device), like.dtype)
+        if key not in self._graphs:
+            # kept for later calls, so never inference tensors, which autograd refuses
+            with torch.inference_mode(False):
+                graph = self._template.repeat(batch)
+                self._graphs[key] = replace(
+                    graph,
+                    receivers=graph.receivers.to(like.device),
+                    senders=graph.senders.to(like.device),
+                    features=graph.features.to(like.device, like.dtype),
+                )
+        return self._graphs[key]
+
+    def found(
+        self,
+        positions: Float[Tensor, "batch atoms 3"],
+        box: Float[Tensor, "batch 3 3"] | None,
+        *,
+        follows: int | None,
+    ) -> Graph:
+        """The graph of frames whose edges depend on where the atoms are.
+
+        Args:
+            positions: nm.
+            box: box vectors as rows, nm.
+            follows: number of the first frame, where frames follow those that had
+                their numbers in earlier calls: neighbours are then searched only
+                now and then. None for frames that follow none.
+
+        Raises:
+            SpecError: the cutoff is beyond half the box.
+        """
+        where = positions.detach().cpu().double().numpy()
+        boxes = None if box is None else box.detach().cpu().double().numpy()
+        graphs = [
+            self._one(
+                self._list(None if follows is None else follows + i),
+                x,
+                None if boxes is None else boxes[i],
+                positions,
+            )
+            for i, x in enumerate(where)
+        ]
+        graph = join_graphs(graphs)
+        if self.cutoff is None:
+            return graph
+        return replace(graph, envelope=self._envelope(graph, positions))
+
+    def _list(self, number: int | None) -> NeighbourList:
+        cutoff = self.cutoff or 0.0
+        if number is None:
+            return NeighbourList(cutoff, self._bonded)
+        while len(self._lists) <= number:
+            self._lists.append(NeighbourList(cutoff, self._bonded, SKIN))
+        return self._lists[number]
+
+    def _one(
+        self, neighbours: NeighbourList, positions: np.ndarray, box: np.ndarray | None, like: Tensor
+    ) -> Graph:
+        found = neighbours.find(positions, box)
+        length = self.card.scales.length
+        with torch.inference_mode(like.is_inference()):
+            return Graph(
+                receivers=torch.from_numpy(found.pairs[:, 0].copy()).to(like.device),
+                senders=torch.from_numpy(found.pairs[:, 1].copy()).to(like.device),
+                features=torch.from_numpy(self.features(found.pairs)).to(like),
+                nodes=len(positions),
+                atoms=len(positions),
+                degree=None,
+                offsets=None if box is None else torch.from_numpy(found.offsets / length).to(like),
+                neighbours=self.card.scales.neighbours,
+            )
+
+    def _envelope(self, graph: Graph, positions: Tensor) -> Tensor:
+        r = graph.separations(positions.reshape(-1, 3) / self.card.scales.length)
+        share = r.square().sum(1).sqrt() * (self.card.scales.length / (self.cutoff or 1.0))
+        is_bonded = graph.features[:, 1 : BONDED + 1].any(1)
+        return torch.where(is_bonded, torch.ones_like(share), envelope(share))
+
+
+def envelope(share: Tensor) -> Tensor:
+    """A weight that falls from 1 at 0 to 0 at 1 with two continuous derivatives.
+
+    Gasteiger et al. 2020 (Directional Message Passing), Eq. 8 with p = 6.
+    """
+    x = share.clamp(max=1.0)
+    return 1 - x**6 * (28 - 48 * x + 21 * x.square())
