@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,16 +19,11 @@ from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
 from egno_md.md.integrators import langevin, velocity_verlet
+from egno_md.md.projection import ConstraintProjector
 from egno_md.md.python_force import OWN_DYNAMICS
 
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
-
-CONSTRAINT_TOLERANCE = 1e-6
-"""Relative, of constrained distances after a projection."""
-
-LARGEST_RESIDUAL = 1e-4
-"""Relative error beyond which a projection has not converged; single precision reaches 1e-6."""
 
 GPU_PLATFORMS = ("CUDA", "HIP")
 NVE, NVT = 0, 1
@@ -88,6 +82,7 @@ class OpenMMEngine:
         if pressure is not None:
             openmm_system = _with_barostat(built, pressure, kelvin, barostat_every, seed)
         self._context = _new_context(built, openmm_system, self._integrator, platform)
+        self._projector = ConstraintProjector(self._context)
         self._velocity_seed = seed
 
     @property
@@ -242,44 +237,10 @@ class OpenMMEngine:
         Returns:
             None where OpenMM's projection does not converge.
         """
-        frame = replace(frame, forces=None, potential_energy=None)
         if not frame.is_finite:
             return None
-        context = self._context
         self._set_box(frame)
-        context.setPositions(np.asarray(frame.positions, dtype=np.float64))
-        context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
-        try:
-            context.applyConstraints(CONSTRAINT_TOLERANCE)
-            context.applyVelocityConstraints(CONSTRAINT_TOLERANCE)
-            state = context.getState(positions=True, velocities=True)
-        except openmm.OpenMMException:
-            return None
-        projected = replace(
-            frame,
-            positions=state.getPositions(asNumpy=True)._value,
-            velocities=state.getVelocities(asNumpy=True)._value,
-        )
-        holds = projected.is_finite and self._worst_constraint(projected) < LARGEST_RESIDUAL
-        return projected if holds else None
-
-    def _worst_constraint(self, frame: Frame) -> float:
-        """Largest relative error of a constrained distance."""
-        pairs = self.system.constraints
-        if len(pairs) == 0:
-            return 0.0
-        found = np.linalg.norm(frame.positions[pairs[:, 0]] - frame.positions[pairs[:, 1]], axis=1)
-        return float(np.abs(found / self._distances - 1).max())
-
-    @cached_property
-    def _distances(self) -> np.ndarray:
-        system = self.built.openmm_system
-        return np.array(
-            [
-                system.getConstraintParameters(i)[2].value_in_unit(unit.nanometer)
-                for i in range(system.getNumConstraints())
-            ]
-        )
+        return self._projector.project(frame)
 
     def _set_box(self, frame: Frame) -> None:
         if frame.box is not None:

@@ -47,7 +47,9 @@ class GenerateProtocol(Spec):
     """Reference molecular dynamics: how long, how hot, what is kept.
 
     With a `pressure`, NVT parents and trajectories are NPT by OpenMM's Monte
-    Carlo barostat, tried every `barostat_every` steps.
+    Carlo barostat, tried every `barostat_every` steps. OpenMM adapts the size of
+    its trial moves and does not save it: an interrupted NPT run goes on in the
+    same ensemble, but not to the same bits.
     """
 
     temperature: Temperature
