@@ -36,7 +36,14 @@ DENSITY = 33.0
 ROLLOUTS = {
     "4 fs checked, NVT": ("nvt-300k", {"length": "1 ps", "policy": "fallback"}),
     "4 fs monitored, NVT": ("nvt-300k", {"length": "400 fs", "policy": "monitor"}),
-    "4 fs checked, NPT": ("npt-300k", {"length": "400 fs", "policy": "fallback"}),
+    "4 fs checked, NPT": (
+        "npt-300k",
+        {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.2},
+    ),
+    "4 fs checked ten times as tightly, NVT": (
+        "nvt-300k",
+        {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.02},
+    ),
 }
 
 
