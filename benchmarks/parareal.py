@@ -30,10 +30,11 @@ CASES = [
     *((kelvin, 1, slab, 16) for slab in (16, 40) for kelvin in (500, 300)),
     *((kelvin, 1, 40, 4) for kelvin in (500, 300)),
 ]
-KEPT = (
-    "length_ps slab_ps slabs width tolerance_nm iterations fine_calls coarse_calls "
-    "largest_defect_nm forecast_deviation_nm sweeps cost modelled_speed_up verified"
-).split()
+KEPT = [
+    "length_ps", "slab_ps", "slabs", "width", "tolerance_nm", "iterations", "fine_calls",
+    "coarse_calls", "largest_defect_nm", "forecast_deviation_nm", "sweeps", "cost",
+    "modelled_speed_up", "verified",
+]  # fmt: skip
 
 
 def main() -> None:
@@ -50,9 +51,7 @@ def main() -> None:
         }
         protocol = em.protocol("parareal", f"nve-{kelvin}k", changes)
         folder = root / f"{kelvin}k-seed{seed}-slab{slab}-width{width}"
-        done = em.parareal(
-            "ethanol", None, protocol, folder, seed=seed, verify=True, mode="resume"
-        )
+        done = em.parareal("ethanol", None, protocol, folder, seed=seed, verify=True, mode="resume")
         result = done.result
         runs.append({"kelvin": kelvin, "seed": seed} | {k: result[k] for k in KEPT})
         best = max(result["modelled_speed_up"].items(), key=lambda item: item[1])

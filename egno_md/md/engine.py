@@ -262,9 +262,7 @@ def _new_context(
         ) from None
 
 
-def choose_platform(
-    platform: str, built: BuiltSystem | GivenSystem, device: str = "auto"
-) -> str:
+def choose_platform(platform: str, built: BuiltSystem | GivenSystem, device: str = "auto") -> str:
     """An OpenMM platform by name.
 
     Args:

@@ -193,9 +193,7 @@ class Solver:
             if serial_from is None:
                 await asyncio.gather(*tasks)
             slabs = [await self._fine(self.settled[n]) for n in range(first + 1)]
-            sweeps = tuple(
-                Sweep(r.front.result(), r.starts, r.correction, r.dropped) for r in rows
-            )
+            sweeps = tuple(Sweep(r.front.result(), r.starts, r.correction, r.dropped) for r in rows)
             slabs += await self._serially(slabs[-1][-1], first + 1)
         finally:
             await self._cancel(tasks)

@@ -73,7 +73,7 @@ class WindowDynamics(MolecularDynamics):
         operator: str | Path,
         timestep: float = 0.5 * units.fs,
         *,
-        temperature_K: float | None = None,  # noqa: N803
+        temperature_K: float | None = None,
         friction: float = 0.005 / units.fs,
         policy: Policy = "fallback",
         tolerances: Mapping[str, object] | None = None,

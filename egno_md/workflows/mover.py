@@ -7,7 +7,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,8 @@ class Watch:
     """
 
     policy: Policy = "fallback"
-    tolerances: Tolerances = Tolerances()
-    refinement: Refinement = Refinement()
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    refinement: Refinement = field(default_factory=Refinement)
     check_every: int = 1
     relaxation: float | None = 0.3
 

@@ -89,7 +89,7 @@ class SurrogateSimulation(app.Simulation):
         system: openmm.System | BuiltSystem,
         integrator: openmm.Integrator,
         platform: openmm.Platform | None = None,
-        platformProperties: dict[str, str] | None = None,  # noqa: N803
+        platformProperties: dict[str, str] | None = None,
         state: str | None = None,
         *,
         operator: str | Path,
@@ -147,12 +147,12 @@ class SurrogateSimulation(app.Simulation):
         exact = self._settings.timestep * 1e-3 / per_step * SECONDS_PER_DAY
         return float(self._mover.statistics["ns_per_day"] / exact)
 
-    def minimizeEnergy(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+    def minimizeEnergy(self, *args: Any, **kwargs: Any) -> None:
         """As in OpenMM; the next `step` starts from there."""
         super().minimizeEnergy(*args, **kwargs)
         self._engine.forgive()
 
-    def saveCheckpoint(self, file: Any) -> None:  # noqa: N802
+    def saveCheckpoint(self, file: Any) -> None:
         """Write everything that is needed to go on bit for bit.
 
         Args:
@@ -184,7 +184,7 @@ class SurrogateSimulation(app.Simulation):
         else:
             file.write(buffer.getvalue())
 
-    def loadCheckpoint(self, file: Any) -> None:  # noqa: N802
+    def loadCheckpoint(self, file: Any) -> None:
         """Go on from what `saveCheckpoint` wrote.
 
         Raises:
@@ -192,9 +192,7 @@ class SurrogateSimulation(app.Simulation):
         """
         name = file if isinstance(file, (str, Path)) else "the checkpoint"
         try:
-            content = (
-                Path(file).read_bytes() if isinstance(file, (str, Path)) else file.read()
-            )
+            content = Path(file).read_bytes() if isinstance(file, (str, Path)) else file.read()
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 arrays = {k: stored[k] for k in stored.files}
             text = json.loads(bytes(arrays["text"]))
@@ -220,7 +218,7 @@ class SurrogateSimulation(app.Simulation):
             self._now = window[self._offsets.index(self._pending[1])]
         self._remember()
 
-    def _simulate(self, endStep: int | None = None, endTime: Any = None) -> None:  # noqa: N803
+    def _simulate(self, endStep: int | None = None, endTime: Any = None) -> None:
         """OpenMM's loop over reports, with windows where it takes steps."""
         end = sys.maxsize if endStep is None else int(endStep)
         if self.currentStep >= end:

@@ -54,9 +54,7 @@ def positions(made: em.SurrogateSimulation) -> np.ndarray:
     return made.context.getState(positions=True).getPositions(asNumpy=True)._value
 
 
-def test_a_stock_script_runs_with_its_reporters(
-    tmp_path: Path, ethanol_built: BuiltSystem
-) -> None:
+def test_a_stock_script_runs_with_its_reporters(tmp_path: Path, ethanol_built: BuiltSystem) -> None:
     made = simulation(ethanol_built)
     made.minimizeEnergy(maxIterations=20)
     table = io.StringIO()
@@ -259,9 +257,7 @@ def test_another_molecule_is_refused(ethanol_built: BuiltSystem) -> None:
     for atom in ethanol_built.topology.atoms():
         system.addParticle(3.0 if atom.element.symbol == "H" else atom.element.mass)
     with pytest.raises(BundleMismatch, match="weighs 3 Da, in the operator"):
-        em.SurrogateSimulation(
-            ethanol_built.topology, system, langevin(), operator=OPERATOR
-        )
+        em.SurrogateSimulation(ethanol_built.topology, system, langevin(), operator=OPERATOR)
     bare = app.Topology()
     residue = bare.addResidue("ETH", bare.addChain())
     for atom in ethanol_built.topology.atoms():
@@ -295,9 +291,7 @@ def test_a_simulation_without_positions_says_so(ethanol_built: BuiltSystem) -> N
         made.speed_up()
 
 
-def test_a_damaged_checkpoint_is_a_clear_error(
-    tmp_path: Path, ethanol_built: BuiltSystem
-) -> None:
+def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path, ethanol_built: BuiltSystem) -> None:
     made = simulation(ethanol_built)
     path = tmp_path / "a.chk"
     path.write_bytes(b"no checkpoint")

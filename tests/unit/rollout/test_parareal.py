@@ -173,9 +173,7 @@ def test_exact_dynamics_that_fail_raise() -> None:
 
 def test_what_does_not_pay_ends_serially_and_is_exact() -> None:
     fine = lambda f: oscillator(f, 0.3)  # noqa: E731
-    result = solve(
-        fine, lambda f: euler(f, 0.3), 10, pays=lambda jobs, until, settled: settled < 3
-    )
+    result = solve(fine, lambda f: euler(f, 0.3), 10, pays=lambda jobs, until, settled: settled < 3)
     assert result.serial_from == 4
     exact = serial(fine, 10)
     np.testing.assert_array_equal(ends(result), [f.positions for f in exact[1:]])
