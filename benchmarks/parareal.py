@@ -24,11 +24,12 @@ RESULTS = Path(__file__).resolve().parent / "results"
 LENGTH_FS = 1000
 CASES = [
     # (kelvin, seed, slab in fs, slabs in flight)
-    *((500, 1, slab, 8) for slab in (40, 8, 16, 24, 80)),
-    *((300, 1, slab, 8) for slab in (40, 8, 16, 24, 80)),
-    *((kelvin, seed, 40, 8) for seed in (2, 3) for kelvin in (500, 300)),
-    *((kelvin, 1, slab, 16) for slab in (16, 40) for kelvin in (500, 300)),
-    *((kelvin, 1, 40, 4) for kelvin in (500, 300)),
+    *((kelvin, 1, 40, width) for width in (8, 16) for kelvin in (500, 300)),
+    *((kelvin, 1, slab, 8) for slab in (80, 16, 24) for kelvin in (500, 300)),
+    *((kelvin, 2, 40, 8) for kelvin in (500, 300)),
+    (300, 1, 16, 32),
+    (300, 1, 40, 4),
+    (300, 1, 8, 8),
 ]
 KEPT = [
     "length_ps", "slab_ps", "slabs", "width", "tolerance_nm", "iterations", "fine_calls",

@@ -5,6 +5,7 @@ from egno_md import api as em
 
 from typing import TYPE_CHECKING, Any
 
+from egno_md.md.build import load_system
 from egno_md.spec.files import find_operator
 from egno_md.workflows.compare import run_compare as compare
 from egno_md.workflows.evaluate import run_evaluate as evaluate
@@ -28,6 +29,7 @@ __all__ = [
     "find_operator",
     "generate",
     "load",
+    "load_system",
     "parareal",
     "propagate",
     "protocol",
