@@ -95,7 +95,6 @@ def give_system(
         positions=np.zeros((particles, 3)),
         degrees_of_freedom=3 * particles - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
         box=box if periodic else None,
-        potential="the given System",
     )
     return GivenSystem(system, openmm_system, topology, python_force)
 

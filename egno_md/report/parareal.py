@@ -25,7 +25,9 @@ def parareal(folders: Sequence[Folder]) -> Section | None:
         table("Parareal runs", columns, _rows(results)),
     ]
     workers = sorted({int(w) for r in results for w in r["modelled_speed_up"]})
-    rows = [(str(w), *(number(r["modelled_speed_up"].get(str(w))) for r in results)) for w in workers]
+    rows = [
+        (str(w), *(number(r["modelled_speed_up"].get(str(w))) for r in results)) for w in workers
+    ]
     blocks.append(table("Speed-up by workers, modelled from measured seconds", columns, rows))
     return Section("parareal", "Parallel in time", tuple(blocks))
 

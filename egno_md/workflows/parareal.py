@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from egno_md.core.errors import PotentialError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json
-from egno_md.md.build import BuiltSystem, build_system, load_system
-from egno_md.md.engine import OpenMMEngine
+from egno_md.md.build import load_system
 from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.rollout.parareal import Parareal, Solver
 from egno_md.rollout.schedule import Job, Kind, makespan
@@ -29,8 +24,7 @@ from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.workers import PriorityWorkers
 from egno_md.spec.files import find_operator
 from egno_md.spec.parareal import PararealProtocol
-from egno_md.spec.system import SystemSpec
-from egno_md.workflows.starts import frame_from_structure, frames_from_store
+from egno_md.workflows.propagators import Pair, Timed, run_in_worker, worker_processes
 from egno_md.workflows.support import check_rolls_out, check_supported
 
 TRIAL_SWEEPS = 4
@@ -119,7 +113,7 @@ def run_parareal(
         progress.note(f"{out} is complete already.")
         return PararealRun(out, output.record["result"])
     run = _Run(protocol, workers, width, progress)
-    with _executor(workers, built, bundle, protocol) as executor:
+    with worker_processes(workers, built, bundle, protocol) as executor:
         solution = run.solve(pair, executor, first)
     manifest = new_manifest(
         built.system,
@@ -138,110 +132,10 @@ def run_parareal(
     result = {"system": built.system.name, **run.describe(solution)}
     if verify:
         progress.note("Running it serially too.")
-        result["verified"] = pair.verify(solution, first)
+        result["verified"] = _verify(pair, solution, first)
     write_json(out / RESULT, result)
     output.finish(result=result)
     return PararealRun(out, result)
-
-
-class Pair:
-    """The two propagators of one system, over one slab.
-
-    Both begin with a cold potential, so that their results depend on nothing
-    but the frame: a warm electronic density moves ethanol by 2e-9 nm a slab,
-    which chaos makes 1e-3 nm within a picosecond.
-    """
-
-    def __init__(
-        self, built: BuiltSystem, surrogate: Surrogate, protocol: PararealProtocol
-    ) -> None:
-        self.built, self.surrogate, self.protocol = built, surrogate, protocol
-        self.engine = OpenMMEngine(
-            built,
-            timestep=protocol.timestep,
-            kelvin=protocol.temperature,
-            friction=5.0,
-            seed=0,
-            platform=protocol.platform,
-        )
-        self.frames = round(protocol.slab / protocol.frame_spacing)
-
-    def fine(self, frame: Frame) -> Trajectory:
-        """Velocity Verlet over a slab."""
-        self.engine.forget()
-        return self.engine.window(frame, self._elapsed)
-
-    def coarse(self, frame: Frame) -> Trajectory:
-        """Windows over a slab; only its end."""
-        self.engine.forget()
-        needs_forces = self.surrogate.operator.card.uses_forces
-        trajectory = None
-        for _ in range(round(self.protocol.slab / self.surrogate.length)):
-            frame = self.engine.evaluate(frame) if needs_forces else frame
-            trajectory = self.surrogate.advance(frame)
-            frame = trajectory[-1]
-            if not frame.is_finite:
-                raise PotentialError("the surrogate's window is not finite.")
-        assert trajectory is not None
-        return trajectory.slice(len(trajectory) - 1, len(trajectory))
-
-    @property
-    def _elapsed(self) -> list[float]:
-        return [self.protocol.frame_spacing * (n + 1) for n in range(self.frames)]
-
-    def start(self, source: Store | None, frame: int | None, seed: int) -> Frame:
-        """The first frame, its centre of mass at rest."""
-        kelvin = self.protocol.temperature
-        if source is not None:
-            found = frames_from_store(source, self.built.system, frame, 1, kelvin, seed)[0]
-        else:
-            engine = OpenMMEngine(
-                self.built,
-                timestep=self.protocol.timestep,
-                kelvin=kelvin,
-                friction=5.0,
-                seed=seed,
-                platform=self.protocol.platform,
-            )
-            found = frame_from_structure(engine, self.protocol.equilibration)
-        masses = self.built.system.masses
-        velocities = found.velocities - masses @ found.velocities / masses.sum()
-        return Frame(np.array(found.positions), velocities, box=found.box)
-
-    def verify(self, solution: Parareal, start: Frame) -> dict[str, Any]:
-        """Beside serial dynamics: the same slabs in turn, and one unbroken run."""
-        begun = time.perf_counter()
-        serial, frame = [], start
-        for _ in solution.slabs:
-            serial.append(self.fine(frame))
-            frame = serial[-1][-1]
-        seconds = time.perf_counter() - begun
-        self.engine.forget()
-        unbroken, frame = [], start
-        for _ in solution.slabs:
-            unbroken.append(self.engine.window(frame, self._elapsed))
-            frame = unbroken[-1][-1]
-        exact = [start, *(slab[-1] for slab in serial)]
-        sweeps = [
-            max(_moved(f.positions, exact[n].positions) for n, f in sweep.starts.items())
-            for sweep in solution.sweeps
-        ]
-        deviations = [
-            _moved(a.positions, b.positions) for a, b in zip(solution.slabs, serial, strict=True)
-        ]
-        return {
-            "deviation_nm": max(deviations),
-            "deviation_by_slab_nm": deviations,
-            "slab_starts_deviation_by_sweep_nm": sweeps,
-            "warm_potential_deviation_nm": max(
-                _moved(a.positions, b.positions) for a, b in zip(unbroken, serial, strict=True)
-            ),
-            "serial_seconds": round(seconds, 4),
-        }
-
-
-def _moved(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a - b, axis=-1).max())
 
 
 @dataclass(eq=False)
@@ -266,7 +160,7 @@ class _Run:
 
     def solve(self, pair: Pair, executor: Executor | None, start: Frame) -> Parareal:
         """Run it."""
-        call = _timed if executor is not None else _Local(pair)
+        call = run_in_worker if executor is not None else Timed(pair)
         queue = PriorityWorkers(call, self.workers, executor)
 
         async def run(job: Job, frame: Frame) -> Trajectory | None:
@@ -335,61 +229,37 @@ class _Run:
         }
 
 
-class _Local:
-    """Both propagators here, with the seconds they take; None where one fails."""
-
-    def __init__(self, pair: Pair) -> None:
-        self.pair = pair
-
-    def __call__(self, kind: Kind, frame: Frame) -> tuple[Trajectory | None, float]:
-        begun = time.perf_counter()
-        try:
-            found = self.pair.fine(frame) if kind == "fine" else self.pair.coarse(frame)
-        except PotentialError:
-            found = None
-        return found, time.perf_counter() - begun
-
-
-_here: _Local | None = None
-"""A worker process's propagators."""
-
-
-def _prepare(
-    spec: SystemSpec, folder: Path, bundle: Path, protocol: PararealProtocol, threads: int
-) -> None:
-    global _here
-    import torch
-
-    torch.set_num_threads(threads)
-    built = build_system(spec, folder)
-    surrogate = Surrogate(load_bundle(bundle), built.system.masses)
-    _here = _Local(Pair(built, surrogate, protocol))
-
-
-def _timed(kind: Kind, frame: Frame) -> tuple[Trajectory | None, float]:
-    assert _here is not None
-    return _here(kind, frame)
+def _verify(pair: Pair, solution: Parareal, start: Frame) -> dict[str, Any]:
+    """Beside serial dynamics: the same slabs in turn, and one unbroken run."""
+    begun = time.perf_counter()
+    serial, frame = [], start
+    for _ in solution.slabs:
+        serial.append(pair.fine(frame))
+        frame = serial[-1][-1]
+    seconds = time.perf_counter() - begun
+    pair.engine.forget()
+    unbroken, frame = [], start
+    for _ in solution.slabs:
+        unbroken.append(pair.engine.window(frame, pair.elapsed))
+        frame = unbroken[-1][-1]
+    exact = [start, *(slab[-1] for slab in serial)]
+    sweeps = [
+        max(_moved(f.positions, exact[n].positions) for n, f in sweep.starts.items())
+        for sweep in solution.sweeps
+    ]
+    deviations = [
+        _moved(a.positions, b.positions) for a, b in zip(solution.slabs, serial, strict=True)
+    ]
+    return {
+        "deviation_nm": max(deviations),
+        "deviation_by_slab_nm": deviations,
+        "slab_starts_deviation_by_sweep_nm": sweeps,
+        "warm_potential_deviation_nm": max(
+            _moved(a.positions, b.positions) for a, b in zip(unbroken, serial, strict=True)
+        ),
+        "serial_seconds": round(seconds, 4),
+    }
 
 
-def _ready() -> bool:
-    return _here is not None
-
-
-@contextmanager
-def _executor(
-    workers: int, built: BuiltSystem, bundle: Path, protocol: PararealProtocol
-) -> Iterator[Executor | None]:
-    """Processes with both propagators loaded; None for one worker, which works here."""
-    if workers == 1:
-        yield None
-        return
-    arguments = (built.spec, built.folder, Path(bundle), protocol, 1)
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_prepare, initargs=arguments
-    ) as pool:
-        for ready in [pool.submit(_ready) for _ in range(workers)]:
-            ready.result()
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _moved(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b, axis=-1).max())

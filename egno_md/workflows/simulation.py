@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -30,9 +27,14 @@ from egno_md.rollout.events import Event
 from egno_md.spec.propagate import Policy
 from egno_md.workflows.mover import Watch, WindowMover, check_fits, points_that_work
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY
+from egno_md.workflows.simulation_checkpoint import (
+    Checkpoint,
+    damaged,
+    read_checkpoint,
+    write_checkpoint,
+)
 from egno_md.workflows.support import resolve_device
 
-FORMAT = "egno-md simulation 1"
 ANY_SEED = 2**31 - 2
 
 
@@ -160,29 +162,16 @@ class SurrogateSimulation(app.Simulation):
         """
         mover = self._current()
         self._engine.forget()
-        text = {"format": FORMAT, "digest": self._given.system.digest, "step": self.currentStep}
-        arrays = {
-            "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8),
-            "mover": np.frombuffer(mover.pack(), dtype=np.uint8),
-            "context": np.frombuffer(self.context.createCheckpoint(), dtype=np.uint8),
-            "structure": mover.system.positions,
-        }
-        if self._pending is not None:
-            window, offset = self._pending
-            arrays |= {
-                "window.positions": window.positions,
-                "window.velocities": np.asarray(window.velocities),
-                "window.times": window.times,
-                "window.offset": np.array(offset),
-            }
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        if isinstance(file, (str, Path)):
-            partial = Path(f"{file}.partial")
-            partial.write_bytes(buffer.getvalue())
-            partial.replace(file)
-        else:
-            file.write(buffer.getvalue())
+        write_checkpoint(
+            file,
+            Checkpoint(
+                self._given.system.digest,
+                mover.pack(),
+                self.context.createCheckpoint(),
+                mover.system.positions,
+                self._pending,
+            ),
+        )
 
     def loadCheckpoint(self, file: Any) -> None:
         """Go on from what `saveCheckpoint` wrote.
@@ -190,32 +179,19 @@ class SurrogateSimulation(app.Simulation):
         Raises:
             DataError: damaged, or of another system.
         """
-        name = file if isinstance(file, (str, Path)) else "the checkpoint"
+        saved = read_checkpoint(file, self._given.system.digest)
+        mover = self._new_mover(saved.structure)
+        self._engine.forget()
         try:
-            content = Path(file).read_bytes() if isinstance(file, (str, Path)) else file.read()
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {k: stored[k] for k in stored.files}
-            text = json.loads(bytes(arrays["text"]))
-            if text["format"] != FORMAT or text["digest"] != self._given.system.digest:
-                raise DataError(f"{name}: a checkpoint of another system.")
-            mover = self._new_mover(arrays["structure"])
-            mover.unpack(bytes(arrays["mover"]))
-            self._engine.forget()
-            self.context.loadCheckpoint(bytes(arrays["context"]))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{name}: no checkpoint of a SurrogateSimulation ({type(error).__name__}). "
-                "Load one that its saveCheckpoint wrote."
-            ) from None
+            mover.unpack(saved.mover)
+            self.context.loadCheckpoint(saved.context)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise damaged(file, error) from None
         except openmm.OpenMMException as error:
-            raise DataError(f"{name}: of another platform or OpenMM: {error}.") from None
-        self._mover, self._pending, self._now = mover, None, mover.frame
-        if "window.offset" in arrays:
-            window = Trajectory(
-                arrays["window.positions"], arrays["window.times"], arrays["window.velocities"]
-            )
-            self._pending = window, int(arrays["window.offset"])
-            self._now = window[self._offsets.index(self._pending[1])]
+            raise DataError(f"{file}: of another platform or OpenMM: {error}.") from None
+        self._mover, self._pending, self._now = mover, saved.pending, mover.frame
+        if self._pending is not None:
+            self._now = self._pending[0][self._offsets.index(self._pending[1])]
         self._remember()
 
     def _simulate(self, endStep: int | None = None, endTime: Any = None) -> None:
