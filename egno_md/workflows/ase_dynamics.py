@@ -107,7 +107,6 @@ class WindowDynamics(MolecularDynamics):
             watch=watch,
             seed=seed,
             refiner=_no_refiner,
-            bond_lengths=_lengths(system.positions, system.bonds),
         )
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
         super().__init__(atoms, card.window.length * PICOSECOND, **kwargs)
@@ -167,6 +166,16 @@ class CalculatorReference:
             raise PotentialError(f"the calculator failed: {error}.") from None
         return replace(frame, forces=forces, potential_energy=energy)
 
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
+        """Frames of many replicas; the energy is NaN where there is none."""
+        found = {}
+        for index, frame in frames.items():
+            try:
+                found[index] = self.evaluate(frame)
+            except PotentialError:
+                found[index] = replace(frame, potential_energy=np.nan)
+        return found
+
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """Velocity Verlet from `frame`, recorded after the times `elapsed`.
 
@@ -223,10 +232,6 @@ def _describe(atoms: Atoms, card: OperatorCard) -> System:
         positions=atoms.get_positions() * NANOMETRE_PER_ANGSTROM,
         degrees_of_freedom=3 * len(atoms) - 3,
     )
-
-
-def _lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(positions[bonds[:, 0]] - positions[bonds[:, 1]], axis=1)
 
 
 def _frame(atoms: Atoms, moment: float) -> Frame:

@@ -143,7 +143,7 @@ class WindowMover:
         operator: proposes windows, on the device where it runs.
         reference: checks, and takes over.
         timestep: ps, of the reference.
-        kelvin: temperature; None in NVE.
+        kelvin: temperature; None in NVE, where windows get their energy back.
         friction: 1/ps; None in NVE.
         watch: how windows are judged.
         seed: of the thermostat.
@@ -162,12 +162,10 @@ class WindowMover:
         watch: Watch,
         seed: int,
         refiner: Callable[[], Refiner],
-        bond_lengths: np.ndarray | None = None,
     ) -> None:
         self.system, self.watch, self.timestep = system, watch, timestep
         self.offsets = operator.card.window.offsets(timestep)
         self.freedom = _freedom(system)
-        checker = Checker.of(system, system.positions)
         kicks = None
         if kelvin is not None and friction is not None:
             kicks = LangevinKicks.of(system, kelvin, friction, watch.relaxation)
@@ -179,11 +177,12 @@ class WindowMover:
             controller=Controller(
                 watch.policy, watch.tolerances, kelvin, target, system.degrees_of_freedom
             ),
-            checker=checker if bond_lengths is None else Checker(system, bond_lengths),
+            checker=Checker.of(system, system.positions, watch.tolerances.contact),
             refiner=refiner,
             thermostat=kicks,
             kelvin=target,
             check_every=watch.check_every,
+            keeps_energy=kicks is None,
         )
         self.random = np.random.default_rng([seed, 0])
         self.replica: Replica | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from egno_md.core.errors import PotentialError
+from egno_md.core.processes import die_with_parent
 from egno_md.core.state import Frame, Trajectory
 from egno_md.data.store import Store
 from egno_md.md.build import BuiltSystem, build_system
@@ -116,6 +117,7 @@ def _prepare(
     global _here
     import torch
 
+    die_with_parent()
     torch.set_num_threads(threads)
     built = build_system(spec, folder)
     surrogate = Surrogate(load_bundle(bundle), built.system.masses)
