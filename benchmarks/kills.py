@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
-import sys
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,6 @@ from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
-RUN = (
-    "import egno_md.workflows.propagate as p; p.WINDOWS_PER_FLUSH = 20;"
-    "from egno_md.cli import main; main()"
-)
-"""The command line, with more frequent writing than a run this short would see."""
 
 
 @dataclass
@@ -66,18 +63,18 @@ def verbs(root: Path) -> list[Verb]:
     """generate, train on it, propagate with that."""
     settings = {
         "generate": [
-            "ethanol", "--protocol", "nve-500k", "equilibration='20 fs'", "replicas=2",
-            "sampling.segments=12", "sampling.segment_length='20 fs'",
+            "ethanol", "--protocol", "nve-500k", "equilibration='10 fs'", "replicas=2",
+            "sampling.segments=10", "sampling.segment_length='12 fs'",
             "sampling.decorrelation='10 fs'",
         ],
         "train": [
             str(root / "unbroken-generate"), "network.layers=1", "network.hidden=8",
-            "network.vectors=3", "optimisation.max_time=null", "optimisation.max_steps=300",
+            "network.vectors=3", "optimisation.max_time=null", "optimisation.max_steps=80",
             "optimisation.validate_every=10",
         ],
         "propagate": [
             "ethanol", "--operator", str(root / "unbroken-train" / "bundle"),
-            "--start", str(root / "unbroken-generate"), "--replicas", "2", "--length", "960 fs",
+            "--start", str(root / "unbroken-generate"), "--replicas", "2", "--length", "400 fs",
             "--policy", "fallback", "tolerances.energy=20", "tolerances.bond='0.5 angstrom'",
             "reference_steps=10",
         ],
@@ -93,38 +90,46 @@ def verbs(root: Path) -> list[Verb]:
     return made
 
 
-def command(verb: Verb, out: Path, *more: str) -> list[str]:
-    """The process that runs a verb."""
-    return [sys.executable, "-c", RUN, *verb.arguments, "--out", str(out), "--quiet", *more]
+def work(arguments: list[str]) -> None:
+    """The command line, in a process of its own, writing more often than usual."""
+    from egno_md.cli import main
+    from egno_md.workflows import propagate
+
+    propagate.WINDOWS_PER_FLUSH = 10
+    main(arguments)
+
+
+def begin(verb: Verb, out: Path, *more: str) -> BaseProcess:
+    """Start a verb; forked, so that kills fall on its work, not on its imports."""
+    arguments = [*verb.arguments, "--out", str(out), "--quiet", *more]
+    process = get_context("fork").Process(target=work, args=(arguments,))
+    process.start()
+    return process
 
 
 def run_whole(verb: Verb, out: Path) -> None:
     """The unbroken run."""
     begun = time.perf_counter()
-    subprocess.run(command(verb, out), check=True, env=environment())
+    process = begin(verb, out)
+    process.join()
     verb.duration = time.perf_counter() - begun
+    if process.exitcode:
+        raise RuntimeError(f"{verb.name} ended with {process.exitcode}")
 
 
 def attack(verb: Verb, out: Path, delay: float, *, resume: bool) -> bool:
     """Run or resume, and kill after `delay` seconds; whether it was still alive then."""
-    process = subprocess.Popen(command(verb, out, *(["--resume"] if resume else [])),
-                               env=environment())  # fmt: skip
-    try:
-        process.wait(delay)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        verb.delays.append(round(delay, 3))
-        verb.phases.append(readable(out))
-        return True
-    if process.returncode:
-        raise RuntimeError(f"{verb.name} ended with {process.returncode}")
-    return False
-
-
-def environment() -> dict[str, str]:
-    """One thread."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = begin(verb, out, *(["--resume"] if resume else []))
+    process.join(delay)
+    if process.exitcode is not None:
+        if process.exitcode:
+            raise RuntimeError(f"{verb.name} ended with {process.exitcode}")
+        return False
+    process.kill()
+    process.join()
+    verb.delays.append(round(delay, 3))
+    verb.phases.append(readable(out))
+    return True
 
 
 def readable(out: Path) -> str:
@@ -231,12 +236,16 @@ def storm(root: Path, kills: int, seed: int) -> dict[str, Any]:
     """All of it; what happened."""
     warnings.simplefilter("ignore")
     root.mkdir(parents=True, exist_ok=True)
+    import egno_md.workflows.propagate
+    import egno_md.workflows.train  # noqa: F401  before the fork
+
     random = np.random.default_rng(seed)
     found = verbs(root)
     for number, verb in enumerate(found):
         run_whole(verb, root / f"unbroken-{verb.name}")
         share = kills // len(found) + (number < kills % len(found))
         fire(verb, root, share, random)
+        print(f"{verb.name}: {share} kills, {verb.completed} runs identical", flush=True)
     return {
         "kills": sum(len(v.delays) for v in found),
         "identical_to_unbroken": True,
