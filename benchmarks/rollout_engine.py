@@ -31,7 +31,7 @@ ENSEMBLE = {
     "aspirin": {"length": "25 ps", "replicas": 4},
 }
 REFERENCE = {
-    "ethanol": {"sampling.length": "50 ps", "replicas": 8},
+    "ethanol": {"sampling.length": "50 ps", "replicas": 4},
     "aspirin": {"sampling.length": "25 ps", "replicas": 2},
 }
 SPEED = {

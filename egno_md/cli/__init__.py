@@ -36,6 +36,7 @@ for _verb in (
     operators.evaluate,
     operators.card,
     rollouts.propagate,
+    rollouts.parareal,
     rollouts.compare,
     rollouts.report,
     rollouts.demo,

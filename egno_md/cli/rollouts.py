@@ -72,6 +72,65 @@ def propagate(
 
 
 @click.command()
+@click.argument("system")
+@click.option("--operator", help="Bundle from 'train', or the name of one shipped with SYSTEM.")
+@click.option("--protocol", default="nve-500k", show_default=True, help="File or shipped name.")
+@click.option("--length", help="How far, such as '1 ps'; replaces the protocol's.")
+@click.option("--slab", help="One parallel piece, such as '40 fs'; replaces the protocol's.")
+@click.option("--tolerance", help="From serial, such as '1e-4 nm'; replaces the protocol's.")
+@click.option("--start", type=click.Path(path_type=Path), help="Store to start from.")
+@click.option("--frame", type=int, help="Frame of --start; the last by default.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--verify", is_flag=True, help="Run it serially too and measure the deviation.")
+@changes
+@writes
+def parareal(
+    system: str,
+    operator: str | None,
+    protocol: str,
+    length: str | None,
+    slab: str | None,
+    tolerance: str | None,
+    start: Path | None,
+    frame: int | None,
+    workers: int,
+    verify: bool,
+    device: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """Run exact NVE dynamics of SYSTEM, many slabs at once, led by a surrogate."""
+    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.spec.parareal import PararealProtocol
+    from egno_md.workflows.parareal import run_parareal
+    from egno_md.workflows.tables import parareal_lines, parareal_rows
+
+    overrides = read_settings(settings)
+    given = {"length": length, "slab": slab, "tolerance": tolerance}
+    overrides |= {k: v for k, v in given.items() if v is not None}
+    path = find_protocol("parareal", protocol)
+    spec = read_spec(path, PararealProtocol, overrides)
+    done = run_parareal(
+        system,
+        operator,
+        spec,
+        out,
+        start=start,
+        frame=frame,
+        workers=workers,
+        verify=verify,
+        seed=seed,
+        mode=mode,
+        progress=console,
+    )
+    console.table("Modelled speed-up from measured seconds", *parareal_rows(done.result))
+    console.result({"out": str(out), **done.result}, *parareal_lines(done.result, out))
+
+
+@click.command()
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("rollouts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--topology", type=click.Path(path_type=Path), help="For files without atoms.")

@@ -42,6 +42,12 @@ class BuiltSystem:
     spec: SystemSpec
     folder: Path
 
+    def flexible(self) -> BuiltSystem:
+        """The same without constraints."""
+        if self.openmm_system.getNumConstraints() == 0:
+            return self
+        return build_system(self.spec, self.folder, flexible=True)
+
 
 def load_system(name: str) -> BuiltSystem:
     """Build a shipped system, or one from a folder.

@@ -18,6 +18,7 @@ from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
+from egno_md.md.given import GivenSystem
 from egno_md.md.integrators import langevin, velocity_verlet
 from egno_md.md.projection import ConstraintProjector
 from egno_md.md.python_force import OWN_DYNAMICS
@@ -51,7 +52,7 @@ class OpenMMEngine:
 
     def __init__(
         self,
-        built: BuiltSystem,
+        built: BuiltSystem | GivenSystem,
         *,
         timestep: float,
         kelvin: float,
@@ -310,7 +311,10 @@ def _with_barostat(
 
 
 def _new_context(
-    built: BuiltSystem, openmm_system: openmm.System, integrator: openmm.Integrator, platform: str
+    built: BuiltSystem | GivenSystem,
+    openmm_system: openmm.System,
+    integrator: openmm.Integrator,
+    platform: str,
 ) -> openmm.Context:
     name = choose_platform(platform, built)
     properties = {}
@@ -329,7 +333,7 @@ def _new_context(
         ) from None
 
 
-def choose_platform(platform: str, built: BuiltSystem, device: str = "auto") -> str:
+def choose_platform(platform: str, built: BuiltSystem | GivenSystem, device: str = "auto") -> str:
     """An OpenMM platform by name.
 
     Args:

@@ -11,8 +11,9 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame
 from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
-from egno_md.md.build import BuiltSystem, build_system
+from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVE, OpenMMEngine
+from egno_md.md.given import GivenSystem
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
 SAFE_TIMESTEP = 5e-4
@@ -41,12 +42,16 @@ class OpenMMRefiner:
     """
 
     def __init__(
-        self, built: BuiltSystem, spec: RefinementSpec, kelvin: float, platform: str, seed: int
+        self,
+        built: BuiltSystem | GivenSystem,
+        spec: RefinementSpec,
+        kelvin: float,
+        platform: str,
+        seed: int,
     ) -> None:
         self.spec = spec
-        flexible = build_system(built.spec, built.folder, flexible=True)
         self.engine = OpenMMEngine(
-            flexible,
+            built.flexible(),
             timestep=SAFE_TIMESTEP,
             kelvin=kelvin,
             friction=FRICTION,

@@ -11,7 +11,7 @@ from typing import Any
 
 from egno_md.core.errors import DataError
 
-VERBS = ("generate", "train", "evaluate", "propagate", "compare")
+VERBS = ("generate", "train", "evaluate", "propagate", "parareal", "compare")
 RUN = "run.json"
 
 
@@ -50,6 +50,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "train": ("summary.json", "metrics.csv", "loss.png", "bundle/card.json"),
     "evaluate": ("evaluation.json",),
     "propagate": ("summary.json", "events.jsonl"),
+    "parareal": ("parareal.json",),
     "compare": ("comparison.json",),
 }
 

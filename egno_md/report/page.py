@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from egno_md.report import sections
+from egno_md.report import parareal, sections
 from egno_md.report.blocks import Block, Fold, Section, Text, table
 from egno_md.report.folders import Folder, read_folders
 from egno_md.report.numbers import number, percent
@@ -39,6 +39,7 @@ def render_page(paths: Sequence[Path], title: str | None = None) -> str:
     parts = [
         summary(folders),
         sections.rollouts(folders),
+        parareal.parareal(folders),
         sections.observables(folders),
         sections.operator(folders),
         sections.reference(folders),
@@ -62,6 +63,7 @@ def summary(folders: Sequence[Folder]) -> Section:
     """Verdicts first: one sentence per result."""
     lines = [
         *(line for f in folders if f.verb == "propagate" for line in _rollout_verdict(f)),
+        *(line for f in folders if f.verb == "parareal" for line in parareal.verdict(f)),
         *(line for f in folders if f.verb == "compare" for line in _comparison_verdict(f)),
         *(line for f in folders if f.verb == "evaluate" for line in _operator_verdict(f)),
     ]

@@ -137,6 +137,13 @@ class State:
 
 def save_state(root: Path, state: State) -> None:
     """Replace the state file in one move."""
+    partial = root / (STATE + ".partial")
+    partial.write_bytes(pack_state(state))
+    os.replace(partial, root / STATE)
+
+
+def pack_state(state: State) -> bytes:
+    """The state as an npz file."""
     arrays: dict[str, np.ndarray] = {}
     records = []
     for index, replica in enumerate(state.replicas):
@@ -166,9 +173,7 @@ def save_state(root: Path, state: State) -> None:
     arrays["text"] = np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    partial = root / (STATE + ".partial")
-    partial.write_bytes(buffer.getvalue())
-    os.replace(partial, root / STATE)
+    return buffer.getvalue()
 
 
 def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | None:
@@ -181,14 +186,7 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            text = json.loads(bytes(arrays["text"]))
-            replicas = [
-                _replica(index, record, arrays, freedom or {})
-                for index, record in enumerate(text["replicas"])
-            ]
-        tally = Tally.from_json(text["tally"])
-        return State(text["windows"], replicas, tally, text["sizes"])
+        return unpack_state(path, freedom or {})
     except (
         OSError,
         EOFError,
@@ -201,6 +199,18 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
         raise DataError(
             f"{path}: damaged ({type(error).__name__}). Start again with --overwrite."
         ) from None
+
+
+def unpack_state(file: Path | io.BytesIO, freedom: dict[str, float]) -> State:
+    """Read what `pack_state` gave; any of numpy's exceptions where it is damaged."""
+    with np.load(file, allow_pickle=False) as arrays:
+        text = json.loads(bytes(arrays["text"]))
+        replicas = [
+            _replica(index, record, arrays, freedom)
+            for index, record in enumerate(text["replicas"])
+        ]
+    tally = Tally.from_json(text["tally"])
+    return State(text["windows"], replicas, tally, text["sizes"])
 
 
 def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -> Replica:

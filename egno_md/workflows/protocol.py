@@ -8,6 +8,7 @@ from egno_md.core.errors import SpecError
 from egno_md.spec.base import Spec
 from egno_md.spec.files import find_protocol, read_spec, suggest
 from egno_md.spec.generate import GenerateProtocol
+from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.spec.train import TrainProtocol
 
@@ -15,6 +16,7 @@ _MODELS: dict[str, type[Spec]] = {
     "generate": GenerateProtocol,
     "train": TrainProtocol,
     "propagate": PropagateProtocol,
+    "parareal": PararealProtocol,
 }
 Changes = dict[str, object] | None
 
@@ -27,11 +29,13 @@ def protocol(verb: Literal["train"], name: str, changes: Changes = None) -> Trai
 def protocol(
     verb: Literal["propagate"], name: str, changes: Changes = None
 ) -> PropagateProtocol: ...
+@overload
+def protocol(verb: Literal["parareal"], name: str, changes: Changes = None) -> PararealProtocol: ...
 def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
     """Read a protocol.
 
     Args:
-        verb: ``generate``, ``train`` or ``propagate``.
+        verb: ``generate``, ``train``, ``propagate`` or ``parareal``.
         name: a shipped name or a YAML file.
         changes: dotted keys and their values, such as ``{"sampling.length": "50 ps"}``.
 

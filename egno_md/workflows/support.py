@@ -25,6 +25,23 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "gpu" else "cpu")
 
 
+def check_free(system: System, what: str) -> None:
+    """Refuse a box or constraints where only `egno-md propagate` keeps them.
+
+    Raises:
+        SpecError: the system has either.
+    """
+    if system.box is not None:
+        has, remedy = "periodic boundaries", "a system without a box"
+    elif system.degrees_of_freedom < 3 * system.n_atoms - 3:
+        has, remedy = "constraints", "constraints: none"
+    else:
+        return
+    raise SpecError(
+        f"{system.name} has {has}, which {what} does not keep. Use 'egno-md propagate', or {remedy}."
+    )
+
+
 def check_edges(system: System, network: Egno | PublishedEgno) -> None:
     """Refuse a network that cannot treat a periodic box rightly.
 

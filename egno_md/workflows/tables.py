@@ -99,6 +99,37 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     return lines
 
 
+def parareal_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Speed-up by number of workers."""
+    rows = [[w, f"{gain:.2f}"] for w, gain in result["modelled_speed_up"].items()]
+    return ["workers", "speed-up"], rows
+
+
+def parareal_lines(result: dict[str, Any], out: Path) -> list[str]:
+    """A parareal run in a few sentences."""
+    cost = result["cost"]
+    lines = [
+        f"{result['length_ps']:g} ps in {result['slabs']} slabs of {result['slab_ps'] * 1e3:g} fs: "
+        f"{result['iterations']} iterations, {result['fine_calls']} exact and "
+        f"{result['coarse_calls']} surrogate slabs",
+        f"A slab takes {cost['fine_seconds']:.3g} s exactly, {cost['coarse_seconds']:.3g} s with "
+        f"the surrogate ({cost['coarse_over_fine']:.2f}); {result['workers']} workers took "
+        f"{result['seconds']:.3g} s, {result['measured_speed_up']:.2f}× serial",
+        f"Deviation from serial: {result['forecast_deviation_nm']:.2g} nm forecast, tolerance "
+        f"{result['tolerance_nm']:g} nm",
+    ]
+    if "verified" in result:
+        found = result["verified"]
+        lines.append(
+            f"Beside the serial run: {found['deviation_nm']:.2g} nm at most; the serial run beside "
+            f"itself with a warm potential: {found['warm_potential_deviation_nm']:.2g} nm"
+        )
+    if result["serial_from_slab"] is not None:
+        lines.append(f"It did not pay: serial from slab {result['serial_from_slab']} on")
+    lines.append(f"Frames and numbers: {out}")
+    return lines
+
+
 def comparison_table(comparisons: tuple[Comparison, ...]) -> tuple[list[str], list[list[str]]]:
     """Scalar observables of the reference and of every rollout, with verdicts."""
     columns = ["observable", "reference", "noise floor"]

@@ -52,6 +52,16 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "runs" / "report").is_dir()
 
 
+def test_the_openmm_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = next(b for b in blocks("python") if "SurrogateSimulation" in b)
+    names: dict = {}
+    exec(compile(example, "README", "exec"), names)
+    assert names["simulation"].statistics["steps"] == 160
+    names.clear()
+    assert (tmp_path / "ethanol.dcd").stat().st_size > 1000
+
+
 def test_every_command_in_the_readme_exists_with_its_options() -> None:
     commands = [
         line.strip()

@@ -1,0 +1,143 @@
+"""A system that comes as OpenMM objects, with no system.yaml behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import mdtraj
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from egno_md.core.errors import SpecError
+from egno_md.core.system import System
+from egno_md.md.build import CENTRE_OF_MASS
+from egno_md.md.python_force import CachedForce
+
+ENSEMBLE_FORCES = (
+    openmm.AndersenThermostat,
+    openmm.MonteCarloBarostat,
+    openmm.MonteCarloAnisotropicBarostat,
+    openmm.MonteCarloFlexibleBarostat,
+    openmm.MonteCarloMembraneBarostat,
+)
+
+THERMAL = (openmm.LangevinMiddleIntegrator, openmm.LangevinIntegrator)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenSystem:
+    """OpenMM objects with what an engine needs.
+
+    Attributes:
+        system: what it is, free of OpenMM.
+        openmm_system: forces and masses.
+        topology: OpenMM's own.
+        python_force: the function behind a `PythonForce`, where it is known.
+    """
+
+    system: System
+    openmm_system: openmm.System
+    topology: app.Topology
+    python_force: CachedForce | None = None
+
+    def at(self, positions: np.ndarray) -> GivenSystem:
+        """The same with a start structure, nm."""
+        return replace(self, system=replace(self.system, positions=positions))
+
+    def flexible(self) -> GivenSystem:
+        """Itself: a given system has no constraints."""
+        return self
+
+
+def give_system(
+    topology: app.Topology, openmm_system: openmm.System, python_force: CachedForce | None = None
+) -> GivenSystem:
+    """Describe a user's system.
+
+    Raises:
+        SpecError: something in it that windows do not keep, or no elements.
+    """
+    particles = openmm_system.getNumParticles()
+    if particles != topology.getNumAtoms():
+        raise SpecError(
+            f"the topology has {topology.getNumAtoms()} atoms, the System {particles} particles. "
+            "Make both from the same structure."
+        )
+    for force in openmm_system.getForces():
+        if isinstance(force, ENSEMBLE_FORCES):
+            raise SpecError(
+                f"the System holds a {type(force).__name__}, which windows do not keep. Remove "
+                "it; the temperature is the integrator's."
+            )
+    nameless = [a for a in topology.atoms() if a.element is None]
+    if nameless:
+        raise SpecError(f"atom {nameless[0]} of the topology has no element. Give it one.")
+    masses = np.array(
+        [openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(particles)]
+    )
+    if masses.min() <= 0:
+        raise SpecError(
+            f"particle {int(masses.argmin())} has no mass: windows move every atom. "
+            "Use a System without frozen atoms and virtual sites."
+        )
+    periodic = openmm_system.usesPeriodicBoundaryConditions()
+    box = np.array(
+        [
+            [x.value_in_unit(unit.nanometer) for x in v]
+            for v in openmm_system.getDefaultPeriodicBoxVectors()
+        ]
+    )
+    system = System(
+        name="the given system",
+        topology=mdtraj.Topology.from_openmm(topology),
+        masses=masses,
+        positions=np.zeros((particles, 3)),
+        degrees_of_freedom=3 * particles - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
+        box=box if periodic else None,
+    )
+    return GivenSystem(system, openmm_system, topology, python_force)
+
+
+@dataclass(frozen=True)
+class IntegratorSettings:
+    """What an OpenMM integrator says.
+
+    Attributes:
+        timestep: ps.
+        kelvin: temperature, None in NVE.
+        friction: 1/ps, None in NVE.
+        seed: of its random stream; 0 for any.
+        velocity_lag: ps that its velocities lie before its positions, where OpenMM
+            takes this into account in the kinetic energy.
+    """
+
+    timestep: float
+    kelvin: float | None
+    friction: float | None
+    seed: int
+    velocity_lag: float
+
+
+def read_integrator(integrator: openmm.Integrator) -> IntegratorSettings:
+    """The ensemble that an integrator stands for.
+
+    Raises:
+        SpecError: windows know no such ensemble.
+    """
+    timestep = integrator.getStepSize().value_in_unit(unit.picosecond)
+    if isinstance(integrator, THERMAL):
+        return IntegratorSettings(
+            timestep,
+            integrator.getTemperature().value_in_unit(unit.kelvin),
+            integrator.getFriction().value_in_unit(unit.picosecond**-1),
+            integrator.getRandomNumberSeed(),
+            0.0,
+        )
+    if isinstance(integrator, openmm.VerletIntegrator):
+        return IntegratorSettings(timestep, None, None, 0, 0.5 * timestep)
+    raise SpecError(
+        f"{type(integrator).__name__}: windows run at constant temperature "
+        "(LangevinMiddleIntegrator, LangevinIntegrator) or energy (VerletIntegrator). Use one of "
+        "these."
+    )
