@@ -40,10 +40,6 @@ ROLLOUTS = {
         "npt-300k",
         {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.2},
     ),
-    "4 fs checked ten times as tightly, NVT": (
-        "nvt-300k",
-        {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.02},
-    ),
 }
 
 
