@@ -28,6 +28,8 @@ class Check:
         inverted_centres: four-coordinate atoms that turned inside out.
         closest_contact: smallest distance of atoms far apart in bonds, nm;
             may be infinite beyond the checker's `contact`.
+        hottest_atom: largest kinetic energy of one atom, kJ/mol: in a large
+            system one may go wrong long before the total energy shows it.
         keeps_constraints: whether the projection onto them converged.
     """
 
@@ -39,6 +41,7 @@ class Check:
     is_finite: bool
     inverted_centres: int = 0
     closest_contact: float = float("inf")
+    hottest_atom: float = 0.0
     keeps_constraints: bool = True
 
 
@@ -81,6 +84,7 @@ class Checker:
             and np.isfinite(force)
             and (error is None or np.isfinite(error)),
             inverted_centres=self.integrity.inverted(start.positions, end.positions),
+            hottest_atom=self.hottest_atom(end.velocities),
             closest_contact=self.integrity.closest_contact(end.positions, self.contact, end.box),
         )
 
@@ -88,6 +92,11 @@ class Checker:
         """Kinetic plus potential, kJ/mol."""
         assert frame.potential_energy is not None
         return float(kinetic_energy(frame.velocities, self.system.masses)) + frame.potential_energy
+
+    def hottest_atom(self, velocities: np.ndarray) -> float:
+        """Largest kinetic energy of one atom, kJ/mol."""
+        squared = np.einsum("ax,ax->a", velocities, velocities)
+        return float((0.5 * self.system.masses * squared).max())
 
     def bond_deviation(self, frame: Frame) -> float:
         """Largest departure of a bond from its reference, nm."""

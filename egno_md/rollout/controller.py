@@ -95,6 +95,8 @@ class Controller:
             return "not finite"
         if check.bond_deviation > factor * limits.bond:
             return f"bond off by {check.bond_deviation * 10:.2f} Å"
+        if check.hottest_atom > factor * limits.atom * BOLTZMANN * self.reference_kelvin:
+            return f"an atom with a kinetic energy of {check.hottest_atom:.3g} kJ/mol"
         if check.inverted_centres:
             return f"{check.inverted_centres} centres inverted"
         if check.closest_contact * factor < limits.contact:

@@ -66,6 +66,8 @@ class Tolerances(Spec):
         force: largest force on any atom.
         bond: largest departure of a bond from its reference length.
         contact: smallest distance of atoms more than three bonds apart.
+        atom: largest kinetic energy of one atom, in k_B T; thermal motion
+            exceeds 30 once in 10¹² frames.
     """
 
     energy: Annotated[float, Field(gt=0)] = 0.2
@@ -73,6 +75,7 @@ class Tolerances(Spec):
     force: Force = 2.0e4
     bond: Length = 0.05
     contact: Length = 0.1
+    atom: Annotated[float, Field(gt=0)] = 30.0
 
 
 class Refinement(Spec):

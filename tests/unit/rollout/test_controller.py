@@ -43,6 +43,7 @@ BAD = {
     "bond": replace(GOOD, bond_deviation=0.06),
     "finite": replace(GOOD, is_finite=False),
     "chirality": replace(GOOD, inverted_centres=1),
+    "hot atom": replace(GOOD, hottest_atom=31 * BOLTZMANN * 300.0),
     "contact": replace(GOOD, closest_contact=0.09),
 }
 
