@@ -9,6 +9,7 @@ from egno_md.md.build import load_system
 from egno_md.spec.files import find_operator
 from egno_md.workflows.compare import run_compare as compare
 from egno_md.workflows.evaluate import run_evaluate as evaluate
+from egno_md.workflows.fit_potential import run_fit_potential as fit_potential
 from egno_md.workflows.generate import run_generate as generate
 from egno_md.workflows.load import run_load as load
 from egno_md.workflows.parareal import run_parareal as parareal
@@ -27,6 +28,7 @@ __all__ = [
     "compare",
     "evaluate",
     "find_operator",
+    "fit_potential",
     "generate",
     "load",
     "load_system",

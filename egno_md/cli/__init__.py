@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
 
-from egno_md.cli import data, operators, rollouts
+from egno_md.cli import data, operators, potentials, rollouts
 from egno_md.cli.group import Group
 
 
@@ -32,6 +32,7 @@ for _verb in (
     data.systems,
     data.generate,
     data.load,
+    potentials.fit_potential,
     operators.train,
     operators.evaluate,
     operators.card,

@@ -10,21 +10,31 @@ import torch
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM
+from egno_md.md.tensornet import DenseTensorNet, fits_all_pairs
+from egno_md.spec.fit_potential import TensorNet
+
+ALL_PAIRS_LIMIT = 64
+"""Atoms up to which every pair is an edge; a neighbour search pays beyond."""
 
 
 class TorchMDNetForce:
     """TorchMD-Net as a potential of a `PythonForce`.
 
     The model works in Å; `energy_unit` says what one unit of its energy is in
-    kJ/mol.
+    kJ/mol, and `energy_offset` (kJ/mol) is added to it in double precision.
     """
 
     def __init__(
-        self, model: torch.nn.Module, atomic_numbers: np.ndarray, energy_unit: float
+        self,
+        model: torch.nn.Module,
+        atomic_numbers: np.ndarray,
+        energy_unit: float,
+        energy_offset: float = 0.0,
     ) -> None:
-        self.model = model.eval()
+        self.model = model.eval().requires_grad_(False)
+        self.dtype = next(model.parameters()).dtype
         self.numbers = torch.as_tensor(np.asarray(atomic_numbers), dtype=torch.long)
-        self.energy_unit = energy_unit
+        self.energy_unit, self.energy_offset = energy_unit, energy_offset
         self.failures = 0
 
     def reset(self) -> None:
@@ -32,18 +42,71 @@ class TorchMDNetForce:
 
     def compute(self, positions: np.ndarray, walker: int = 0) -> tuple[float, np.ndarray]:  # noqa: ARG002
         """Energy and forces at ``(atoms, 3)`` positions in nm."""
-        angstrom = torch.as_tensor(
-            positions / NANOMETRE_PER_ANGSTROM, dtype=next(self.model.parameters()).dtype
-        )
-        energy, forces = self.model(self.numbers, angstrom)
+        angstrom = torch.as_tensor(positions / NANOMETRE_PER_ANGSTROM, dtype=self.dtype)
+        energy, forces = self.evaluate(angstrom)
         unit = self.energy_unit
         return (
-            float(energy.detach()) * unit,
+            float(energy.detach()) * unit + self.energy_offset,
             forces.detach().double().numpy() * (unit / NANOMETRE_PER_ANGSTROM),
         )
 
+    def evaluate(self, angstrom: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energy and forces in the model's own units, at positions in Å."""
+        if isinstance(self.model, DenseTensorNet):
+            angstrom.requires_grad_(True)
+            energy = self.model(angstrom[None])
+            (gradient,) = torch.autograd.grad(energy.sum(), angstrom)
+            return energy, -gradient
+        return self.model(self.numbers, angstrom)
 
-def save_model(folder: Path, model: torch.nn.Module, arguments: dict, energy_unit: float) -> None:
+
+def new_tensornet(
+    network: TensorNet, atomic_numbers: np.ndarray, scale: float
+) -> tuple[DenseTensorNet, dict]:
+    """A TensorNet with fresh weights, and TorchMD-Net's arguments for it.
+
+    Args:
+        network: its size.
+        atomic_numbers: of the molecule.
+        scale: multiplies its output.
+
+    Raises:
+        PotentialError: torchmd-net is not installed.
+    """
+    arguments = {
+        "model": "tensornet",
+        "embedding_dimension": network.channels,
+        "num_layers": network.layers,
+        "num_rbf": network.radial,
+        "rbf_type": "expnorm",
+        "trainable_rbf": False,
+        "activation": "silu",
+        "cutoff_lower": 0.0,
+        "cutoff_upper": network.cutoff / NANOMETRE_PER_ANGSTROM,
+        "max_z": int(max(atomic_numbers)) + 1,
+        "max_num_neighbors": max(len(atomic_numbers), 2),
+        "equivariance_invariance_group": "O(3)",
+        "prior_model": None,
+        "atom_filter": -1,
+        "derivative": True,
+        "output_model": "Scalar",
+        "reduce_op": "add",
+        "precision": 32,
+        "static_shapes": False,
+        "vector_cutoff": False,
+    }
+    model = _create(arguments)
+    model.std.fill_(scale)
+    return DenseTensorNet(model, atomic_numbers), arguments
+
+
+def save_model(
+    folder: Path,
+    model: torch.nn.Module,
+    arguments: dict,
+    energy_unit: float,
+    energy_offset: float = 0.0,
+) -> None:
     """Write weights (safetensors) and arguments (JSON), never a pickle.
 
     Args:
@@ -51,6 +114,8 @@ def save_model(folder: Path, model: torch.nn.Module, arguments: dict, energy_uni
         model: what `torchmdnet.models.model.create_model(arguments)` returned.
         arguments: TorchMD-Net's own, all of them JSON values.
         energy_unit: kJ/mol per unit of the model's energy.
+        energy_offset: kJ/mol, added to that: a total energy is too large for its
+            single precision.
     """
     from safetensors.torch import save_file
 
@@ -60,6 +125,7 @@ def save_model(folder: Path, model: torch.nn.Module, arguments: dict, energy_uni
     content = {
         "format": "torchmd-net",
         "energy_unit_kj_per_mol": energy_unit,
+        "energy_offset_kj_per_mol": energy_offset,
         "arguments": arguments,
     }
     (folder / "model.json").write_text(json.dumps(content, indent=1))
@@ -75,19 +141,28 @@ def load_force(folder: Path, atomic_numbers: np.ndarray) -> TorchMDNetForce:
     from safetensors.torch import load_file
 
     try:
-        from torchmdnet.models.model import create_model
-    except ImportError:
-        raise PotentialError(
-            "the potential needs torchmd-net. Run: pip install torchmd-net"
-        ) from None
-    try:
         content = json.loads((folder / "model.json").read_text())
-        model = create_model(content["arguments"])
+        arguments = content["arguments"]
+        model = _create(arguments)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         unit = float(content["energy_unit_kj_per_mol"])
+        offset = float(content.get("energy_offset_kj_per_mol", 0.0))
+        is_dense = fits_all_pairs(arguments) and len(atomic_numbers) <= ALL_PAIRS_LIMIT
+        if is_dense:
+            model = DenseTensorNet(model, atomic_numbers)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         detail = " ".join(str(error).split())[:160]
         raise PotentialError(
             f"{folder}: no TorchMD-Net model (model.json, model.safetensors): {detail}."
         ) from None
-    return TorchMDNetForce(model, atomic_numbers, unit)
+    return TorchMDNetForce(model, atomic_numbers, unit, offset)
+
+
+def _create(arguments: dict) -> torch.nn.Module:
+    try:
+        from torchmdnet.models.model import create_model
+    except ImportError:
+        raise PotentialError(
+            "the potential needs torchmd-net. Run: pip install torchmd-net"
+        ) from None
+    return create_model(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +102,8 @@ def fit(
         callbacks.append(EarlyStopping("val_f_mse", patience=optimisation.patience))
     callbacks.append(history)
     resume = folder / "checkpoints" / "last.ckpt"
-    with _quiet(), _interruptible():
-        trainer = _trainer(callbacks, optimisation.gradient_clip, device)
+    with quiet(), interruptible():
+        trainer = new_trainer(callbacks, optimisation.gradient_clip, device)
         trainer.fit(
             module,
             DataLoader(train, batch_size=None, sampler=batches),
@@ -129,10 +129,20 @@ class History(Callback):
         path: of the CSV; rows beyond a resumed step are dropped.
         budget: tells seconds and the share that is spent.
         progress: who listens.
+        columns: of the CSV.
+        in_words: what a row says of validation, for the progress line.
     """
 
-    def __init__(self, path: Path, budget: Budget, progress: Progress) -> None:
+    def __init__(
+        self,
+        path: Path,
+        budget: Budget,
+        progress: Progress,
+        columns: tuple[str, ...] = COLUMNS,
+        in_words: Callable[[dict[str, float]], str] | None = None,
+    ) -> None:
         self.path, self.budget, self.progress = path, budget, progress
+        self.columns, self.in_words = columns, in_words or _in_words
         self.losses: list[float] = []
         self.text = ""
 
@@ -140,7 +150,7 @@ class History(Callback):
         """Keep the rows up to the step training continues from."""
         rows = [r for r in read_metrics(self.path) if int(r["step"]) <= trainer.global_step]
         with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
 
@@ -165,15 +175,19 @@ class History(Callback):
             "seconds": round(self.budget.seconds, 2),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "loss": sum(self.losses) / len(self.losses),
-            **{c: metrics[c] for c in COLUMNS if c.startswith("val_")},
+            **{c: metrics[c] for c in self.columns if c.startswith("val_")},
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
         self.losses.clear()
-        self.text = (
-            f", validation F-MSE {row['val_f_mse']:.3g} A-MSE {row['val_a_mse']:.3g} Å², "
-            f"velocity error {row['val_velocity_error']:.1%}"
-        )
+        self.text = self.in_words(row)
+
+
+def _in_words(row: dict[str, float]) -> str:
+    return (
+        f", validation F-MSE {row['val_f_mse']:.3g} A-MSE {row['val_a_mse']:.3g} Å², "
+        f"velocity error {row['val_velocity_error']:.1%}"
+    )
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
@@ -184,7 +198,14 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _trainer(callbacks: list[Callback], gradient_clip: float | None, device: str) -> L.Trainer:
+def new_trainer(
+    callbacks: list[Callback],
+    gradient_clip: float | None,
+    device: str,
+    *,
+    inference_mode: bool = True,
+) -> L.Trainer:
+    """A silent trainer without logger; `inference_mode` off where validation needs gradients."""
     return L.Trainer(
         accelerator=device,
         devices=1,
@@ -195,11 +216,12 @@ def _trainer(callbacks: list[Callback], gradient_clip: float | None, device: str
         enable_model_summary=False,
         gradient_clip_val=gradient_clip,
         num_sanity_val_steps=0,
+        inference_mode=inference_mode,
     )
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Lightning turns Ctrl-C into an exit; it is an interrupt that --resume continues."""
     try:
         yield
@@ -208,7 +230,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's advice about loggers and workers off the user's screen."""
     loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

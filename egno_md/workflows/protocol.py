@@ -7,6 +7,7 @@ from typing import Literal, overload
 from egno_md.core.errors import SpecError
 from egno_md.spec.base import Spec
 from egno_md.spec.files import find_protocol, read_spec, suggest
+from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.propagate import PropagateProtocol
@@ -17,6 +18,7 @@ _MODELS: dict[str, type[Spec]] = {
     "train": TrainProtocol,
     "propagate": PropagateProtocol,
     "parareal": PararealProtocol,
+    "fit-potential": FitPotentialProtocol,
 }
 Changes = dict[str, object] | None
 
@@ -31,11 +33,15 @@ def protocol(
 ) -> PropagateProtocol: ...
 @overload
 def protocol(verb: Literal["parareal"], name: str, changes: Changes = None) -> PararealProtocol: ...
+@overload
+def protocol(
+    verb: Literal["fit-potential"], name: str, changes: Changes = None
+) -> FitPotentialProtocol: ...
 def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
     """Read a protocol.
 
     Args:
-        verb: ``generate``, ``train``, ``propagate`` or ``parareal``.
+        verb: ``generate``, ``train``, ``propagate``, ``parareal`` or ``fit-potential``.
         name: a shipped name or a YAML file.
         changes: dotted keys and their values, such as ``{"sampling.length": "50 ps"}``.
 

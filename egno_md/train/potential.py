@@ -1,0 +1,244 @@
+"""Fitting a potential to energies and forces with Lightning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from egno_md.core.errors import TrainingError
+from egno_md.core.progress import Progress
+from egno_md.spec.fit_potential import FitPotentialProtocol
+from egno_md.spec.train import Optimisation
+from egno_md.train.fit import FitResult, History, interruptible, new_trainer, quiet
+from egno_md.train.module import Budget, MovingAverage
+from egno_md.train.sampling import FixedBatches, RandomBatches
+
+VALIDATION_FRAMES = 512
+FRAMES_PER_BATCH = 64
+COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_force_mae", "val_energy_mae")
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrames(Dataset[Batch]):
+    """Frames with energies and forces, in the potential's own units.
+
+    Attributes:
+        positions: ``(frames, atoms, 3)``, Å.
+        energies: ``(frames,)``, kcal/mol, without their constant.
+        forces: ``(frames, atoms, 3)``, kcal/mol/Å.
+    """
+
+    positions: Tensor
+    energies: Tensor
+    forces: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: np.ndarray) -> Batch:
+        chosen = torch.as_tensor(index)
+        return self.positions[chosen], self.energies[chosen], self.forces[chosen]
+
+
+@dataclass(frozen=True)
+class PotentialErrors:
+    """Errors of a potential.
+
+    Attributes:
+        frames: how many were measured.
+        force_mae: kcal/mol/Å, over components.
+        force_rmse: kcal/mol/Å, over components.
+        energy_mae: kcal/mol.
+        energy_rmse: kcal/mol.
+    """
+
+    frames: int
+    force_mae: float
+    force_rmse: float
+    energy_mae: float
+    energy_rmse: float
+
+
+def energies_and_forces(
+    energy: nn.Module, positions: Tensor, create_graph: bool = False
+) -> tuple[Tensor, Tensor]:
+    """What `energy` gives at `positions`, and the forces it implies."""
+    with torch.enable_grad():
+        positions = positions.detach().requires_grad_(True)
+        energies = energy(positions)
+        (gradient,) = torch.autograd.grad(energies.sum(), positions, create_graph=create_graph)
+    return energies, -gradient
+
+
+class PotentialModule(L.LightningModule):
+    """Trains a module that gives energies at positions.
+
+    Args:
+        energy: ``(batch, atoms, 3)`` Å to ``(batch,)`` kcal/mol.
+        optimisation: how.
+        scales: standard deviations of the energies and of the force components.
+        energy_weight: of the energy term in the loss.
+    """
+
+    def __init__(
+        self,
+        energy: nn.Module,
+        optimisation: Optimisation,
+        scales: tuple[float, float],
+        energy_weight: float,
+    ) -> None:
+        super().__init__()
+        self.energy, self.optimisation = energy, optimisation
+        self.scales, self.energy_weight = scales, energy_weight
+        self.fraction = 0.0
+        self._sums = torch.zeros(3)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Mean squared errors of forces and energies, each over its variance."""
+        positions, energies, forces = batch
+        found, pulls = energies_and_forces(self.energy, positions, create_graph=True)
+        of_forces = (pulls - forces).square().mean() / self.scales[1] ** 2
+        of_energies = (found - energies).square().mean() / self.scales[0] ** 2
+        loss = of_forces + self.energy_weight * of_energies
+        self.log("loss", loss, batch_size=len(positions))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the errors of the last validation."""
+        self._sums = torch.zeros(3)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Collect the errors of one batch."""
+        positions, energies, forces = batch
+        found, pulls = energies_and_forces(self.energy, positions)
+        force = (pulls - forces).abs().mean((1, 2)).sum()
+        energy = (found.detach() - energies).abs().sum()
+        self._sums += torch.stack([force, energy, force.new_tensor(len(positions))]).cpu()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean absolute errors."""
+        force, energy, frames = self._sums.tolist()
+        if not math.isfinite(force + energy):
+            raise TrainingError(
+                f"validation error became NaN at step {self.global_step}. "
+                "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
+            )
+        self.log_dict({"val_force_mae": force / frames, "val_energy_mae": energy / frames})
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; the cosine follows the budget, in steps or time."""
+        return torch.optim.AdamW(
+            self.parameters(),
+            lr=self.optimisation.learning_rate,
+            weight_decay=self.optimisation.weight_decay,
+        )
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Set the learning rate from how much of the budget is spent."""
+        if self.optimisation.schedule == "cosine":
+            factor = 0.5 * (1 + math.cos(math.pi * min(self.fraction, 1.0)))
+            for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+                group["lr"] = self.optimisation.learning_rate * max(factor, 1e-3)
+
+
+def fit_potential(
+    energy: nn.Module,
+    train: LabelledFrames,
+    validation: LabelledFrames,
+    protocol: FitPotentialProtocol,
+    folder: Path,
+    *,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> FitResult:
+    """Train in place; the module ends with the best validated weights.
+
+    Args:
+        energy: freshly built, its weights drawn.
+        train: frames to learn from.
+        validation: frames that choose the weights.
+        protocol: how.
+        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        seed: of the batches.
+        device: ``cpu`` or ``gpu``, known to be there.
+        progress: who listens.
+
+    Raises:
+        TrainingError: the error became NaN.
+    """
+    optimisation = protocol.optimisation
+    scales = (float(train.energies.std()) or 1.0, float(train.forces.std()) or 1.0)
+    module = PotentialModule(energy, optimisation, scales, protocol.energy_weight)
+    batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
+    held_out = FixedBatches(len(validation), FRAMES_PER_BATCH, VALIDATION_FRAMES)
+    checkpoints = folder / "checkpoints"
+    best = ModelCheckpoint(
+        checkpoints, filename="best", monitor="val_force_mae", enable_version_counter=False
+    )
+    last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False)
+    budget = Budget(optimisation)
+    callbacks: list[Callback] = [budget, best, last]
+    if optimisation.weight_average is not None:
+        callbacks.append(MovingAverage(optimisation.weight_average))
+    if optimisation.patience is not None:
+        callbacks.append(EarlyStopping("val_force_mae", patience=optimisation.patience))
+    callbacks.append(History(folder / "metrics.csv", budget, progress, COLUMNS, _in_words))
+    resume = checkpoints / "last.ckpt"
+    with quiet(), interruptible():
+        trainer = new_trainer(callbacks, optimisation.gradient_clip, device, inference_mode=False)
+        trainer.fit(
+            module,
+            DataLoader(train, batch_size=None, sampler=batches),
+            DataLoader(validation, batch_size=None, sampler=held_out),
+            ckpt_path=str(resume) if resume.is_file() else None,
+            weights_only=True,
+        )
+    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    state = {
+        k.removeprefix("energy."): v
+        for k, v in saved["state_dict"].items()
+        if k.startswith("energy.")
+    }
+    energy.cpu().load_state_dict(state)
+    energy.eval()
+    spent = budget.fraction(trainer.global_step) >= 1
+    stopped = "the budget is spent" if spent else "no gain in validation"
+    return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+
+
+def measure_potential(energy: nn.Module, frames: LabelledFrames) -> PotentialErrors:
+    """Errors of energies and forces on `frames`."""
+    force, energies = [], []
+    for start in range(0, len(frames), FRAMES_PER_BATCH):
+        index = np.arange(start, min(start + FRAMES_PER_BATCH, len(frames)))
+        positions, expected, pulls = frames[index]
+        found, computed = energies_and_forces(energy, positions)
+        force.append((computed - pulls).double().flatten())
+        energies.append((found.detach() - expected).double())
+    of_forces, of_energies = torch.cat(force), torch.cat(energies)
+    return PotentialErrors(
+        frames=len(frames),
+        force_mae=float(of_forces.abs().mean()),
+        force_rmse=float(of_forces.square().mean().sqrt()),
+        energy_mae=float(of_energies.abs().mean()),
+        energy_rmse=float(of_energies.square().mean().sqrt()),
+    )
+
+
+def _in_words(row: dict[str, float]) -> str:
+    return (
+        f", validation: forces {row['val_force_mae']:.3g} kcal/mol/Å, "
+        f"energies {row['val_energy_mae']:.3g} kcal/mol"
+    )
