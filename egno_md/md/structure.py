@@ -18,4 +18,4 @@ def write_structure(path: Path, topology: mdtraj.Topology, positions: np.ndarray
         positions: ``(atoms, 3)``, nm.
     """
     with path.open("w", encoding="utf-8") as file:
-        app.PDBFile.writeFile(topology.to_openmm(), positions * unit.nanometer, file, keepIds=True)
+        app.PDBFile.writeFile(topology.to_openmm(), positions * unit.nanometer, file)
