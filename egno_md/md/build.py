@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from egno_md.core.system import System, atomic_numbers, bond_indices
 from egno_md.md.forcefield import build_forcefield
 from egno_md.md.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
-from egno_md.spec.system import ForceFieldPotential, SystemSpec, TorchMDNetPotential, XtbPotential
+from egno_md.spec.system import (
+    ForceFieldPotential,
+    OpenMMMLPotential,
+    OpenMMXmlPotential,
+    SystemSpec,
+    TorchMDNetPotential,
+    XtbPotential,
+)
 
 CENTRE_OF_MASS = 3
 """Degrees of freedom of the centre of mass, which is kept at rest."""
@@ -66,14 +74,17 @@ def load_system(name: str) -> BuiltSystem:
 
 def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> BuiltSystem:
     """Build from a spec; `flexible` leaves out every constraint."""
-    topology, positions = _read_structure(folder / spec.structure)
+    spec = with_checksum(spec, folder)
+    topology, positions = read_structure(folder / spec.structure)
     md_topology = mdtraj.Topology.from_openmm(topology)
     numbers = atomic_numbers(md_topology)
     constraints = "none" if flexible else spec.constraints
     if flexible and isinstance(spec.potential, ForceFieldPotential):
         rigidless = spec.potential.model_copy(update={"rigid_water": False})
         spec = spec.model_copy(update={"potential": rigidless})
-    openmm_system, python_force = _build_potential(spec, folder, topology, numbers, constraints)
+    openmm_system, python_force = _build_potential(
+        spec, folder, topology, numbers, constraints, flexible
+    )
     masses = np.array(
         [
             openmm_system.getParticleMass(i).value_in_unit(unit.dalton)
@@ -98,12 +109,27 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
 
 
 def _build_potential(
-    spec: SystemSpec, folder: Path, topology: app.Topology, numbers: np.ndarray, constraints: str
+    spec: SystemSpec,
+    folder: Path,
+    topology: app.Topology,
+    numbers: np.ndarray,
+    constraints: str,
+    flexible: bool,
 ) -> tuple[openmm.System, CachedForce | None]:
     match spec.potential:
         case ForceFieldPotential() as potential:
             mass = spec.hydrogen_mass
             return build_forcefield(topology, potential, constraints, mass, folder), None
+        case OpenMMXmlPotential() as potential:
+            _refuse_constraints(spec)
+            from egno_md.md.openmm_xml import load_openmm_xml
+
+            return load_openmm_xml(folder / potential.file, topology, flexible=flexible), None
+        case OpenMMMLPotential() as potential:
+            _refuse_constraints(spec)
+            from egno_md.md.openmm_ml import build_openmm_ml
+
+            return build_openmm_ml(topology, potential, folder), None
         case XtbPotential() as potential:
             from egno_md.md.xtb import XtbForce, check_parameters
 
@@ -113,11 +139,7 @@ def _build_potential(
             from egno_md.md.torchmdnet import load_force
 
             found = load_force(folder / potential.model, numbers)
-    if constraints != "none" or spec.hydrogen_mass is not None:
-        raise PotentialError(
-            f"system {spec.name}: constraints and hydrogen_mass need a force field, "
-            f"not {spec.potential.kind}. Remove them."
-        )
+    _refuse_constraints(spec)
     if topology.getPeriodicBoxVectors() is not None:
         raise PotentialError(
             f"system {spec.name}: {spec.potential.kind} has no periodic boundaries here. "
@@ -137,6 +159,38 @@ def _constrained_pairs(system: openmm.System) -> np.ndarray:
     return np.array([pair[:2] for pair in found], dtype=np.int64).reshape(-1, 2)
 
 
+def _refuse_constraints(spec: SystemSpec) -> None:
+    if spec.constraints != "none" or spec.hydrogen_mass is not None:
+        raise PotentialError(
+            f"system {spec.name}: constraints and hydrogen_mass need a force field, "
+            f"not {spec.potential.kind}. Remove them."
+        )
+
+
+def with_checksum(spec: SystemSpec, folder: Path) -> SystemSpec:
+    """The spec with the checksum of the file its potential is in, for provenance.
+
+    Raises:
+        PotentialError: the YAML gives another checksum than the file has.
+    """
+    match spec.potential:
+        case TorchMDNetPotential() as potential:
+            files = [folder / potential.model / n for n in ("model.json", "model.safetensors")]
+        case OpenMMXmlPotential() as potential:
+            files = [folder / potential.file]
+        case _:
+            return spec
+    if not all(f.is_file() for f in files):
+        return spec  # its reader says what is missing
+    found = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    if potential.sha256 not in (None, found):
+        raise PotentialError(
+            f"{files[0]}: its checksum is {found}, {spec.name} asks for {potential.sha256}. "
+            "Restore the file, or remove sha256."
+        )
+    return spec.model_copy(update={"potential": potential.model_copy(update={"sha256": found})})
+
+
 def _describe(spec: SystemSpec) -> str:
     match spec.potential:
         case XtbPotential() as p:
@@ -145,10 +199,19 @@ def _describe(spec: SystemSpec) -> str:
             names = " + ".join(Path(f).stem for f in p.files)
             return names + (" + OBC2" if p.implicit_solvent == "obc2" else "")
         case TorchMDNetPotential() as p:
-            return f"TorchMD-Net {p.model}"
+            return f"TorchMD-Net {p.model} {(p.sha256 or '')[:8]}"
+        case OpenMMXmlPotential() as p:
+            return f"{Path(p.file).stem} {(p.sha256 or '')[:8]}"
+        case OpenMMMLPotential() as p:
+            return p.name
 
 
-def _read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
+def read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
+    """Topology and positions (nm) of a PDB or mmCIF file.
+
+    Raises:
+        DataError: missing, damaged, or with atoms of unknown element.
+    """
     readers = {".pdb": app.PDBFile, ".cif": app.PDBxFile}
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: holds no atoms: the file is empty.")

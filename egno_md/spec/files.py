@@ -45,7 +45,12 @@ def find_protocol(verb: str, name: str) -> Path:
 
 
 def find_system(name: str) -> Path:
-    """The `system.yaml` of a folder, of a file, or of a shipped system.
+    """The YAML of a system.
+
+    Args:
+        name: a YAML file, a folder with a `system.yaml`, or a shipped name. A
+            folder or a shipped name may be followed by another potential of the
+            same atoms: ``ethanol/mmff94`` is `mmff94.yaml` in the folder of ethanol.
 
     Raises:
         SpecError: none exists; the message lists the shipped names.
@@ -53,15 +58,23 @@ def find_system(name: str) -> Path:
     path = Path(name)
     if path.is_file() and path.suffix in {".yaml", ".yml"}:
         return path
-    if (path / "system.yaml").is_file():
-        return path / "system.yaml"
-    shipped_path = shipped("systems") / name / "system.yaml"
-    if len(path.parts) == 1 and shipped_path.is_file():
-        return shipped_path
-    names = sorted(p.parent.name for p in shipped("systems").glob("*/system.yaml"))
+    shipped_path = shipped("systems") / name
+    for folder in (path, shipped_path) if len(path.parts) <= 2 and not path.root else (path,):
+        for found in (folder / "system.yaml", folder.parent / f"{folder.name}.yaml"):
+            if found.is_file() and (found.parent / "system.yaml").is_file():
+                return found
+    names = shipped_systems()
     raise SpecError(
         f"no folder '{name}' with a system.yaml, and no shipped system of that name."
         f"{suggest(name, names)} Shipped: {', '.join(names)}."
+    )
+
+
+def shipped_systems() -> list[str]:
+    """Names of the shipped systems, each followed by its further potentials."""
+    files = shipped("systems").glob("*/*.yaml")
+    return sorted(
+        p.parent.name if p.name == "system.yaml" else f"{p.parent.name}/{p.stem}" for p in files
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -46,10 +46,39 @@ class TorchMDNetPotential(Spec):
 
     kind: Literal["torchmd-net"]
     model: str
+    sha256: str | None = None
+
+
+class OpenMMXmlPotential(Spec):
+    """A serialised `openmm.System` of native forces, such as a shipped mmff94.xml."""
+
+    kind: Literal["openmm-xml"]
+    file: str
+    sha256: str | None = None
+
+
+class OpenMMMLPotential(Spec):
+    """A pretrained potential by its name in OpenMM-ML (MACE, ANI, AIMNet2, NequIP, ASE and others).
+
+    Attributes:
+        name: as `openmmml.MLPotential` knows it, such as mace-off23-small.
+        arguments: of `MLPotential` itself, such as modelPath.
+        options: of its `createSystem`.
+    """
+
+    kind: Literal["openmm-ml"]
+    name: str
+    arguments: Annotated[dict[str, Any], Field(default_factory=dict)]
+    options: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
 Potential = Annotated[
-    XtbPotential | ForceFieldPotential | TorchMDNetPotential, Field(discriminator="kind")
+    XtbPotential
+    | ForceFieldPotential
+    | TorchMDNetPotential
+    | OpenMMXmlPotential
+    | OpenMMMLPotential,
+    Field(discriminator="kind"),
 ]
 
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from egno_md.md.build import load_system
-from egno_md.spec.files import shipped
-from egno_md.spec.system import ForceFieldPotential, XtbPotential
+from egno_md.spec.files import shipped_systems
+
+NEEDS = {
+    "xtb": "tblite",
+    "forcefield": "openmm",
+    "openmm-xml": "openmm",
+    "openmm-ml": "openmmml",
+    "torchmd-net": "torchmd-net",
+}
+"""What each kind of potential runs on."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +31,14 @@ class SystemRow:
 def list_systems() -> list[SystemRow]:
     """Every shipped system, built to be sure that it can be."""
     rows = []
-    for path in sorted(shipped("systems").glob("*/system.yaml")):
-        built = load_system(path.parent.name)
-        match built.spec.potential:
-            case XtbPotential():
-                needs = "tblite"
-            case ForceFieldPotential():
-                needs = "openmm"
-            case _:
-                needs = "torchmd-net"
+    for name in shipped_systems():
+        built = load_system(name)
         rows.append(
             SystemRow(
-                built.spec.name,
+                name,
                 built.system.n_atoms,
                 built.system.potential,
-                needs,
+                NEEDS[built.spec.potential.kind],
                 built.spec.description,
             )
         )

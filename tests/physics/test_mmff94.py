@@ -1,0 +1,105 @@
+"""Shipped MMFF94 files against RDKit's own MMFF94."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openmm
+import pytest
+from openmm import unit
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
+from egno_md.md.build import BuiltSystem, load_system, read_structure
+from egno_md.spec.files import shipped
+
+MOLECULES = sorted(p.parent.name for p in shipped("systems").glob("*/mmff94.yaml"))
+RELATIVE = 2e-5
+"""RDKit and Halgren round the factor of bends, 143.9325 (π/180)², to 0.043844."""
+
+ABSOLUTE = 1e-3
+"""kcal/mol: what that rounding leaves where energies cancel."""
+
+
+def openmm_values(built: BuiltSystem, positions: np.ndarray) -> tuple[float, np.ndarray]:
+    context = openmm.Context(
+        built.openmm_system,
+        openmm.VerletIntegrator(0.001),
+        openmm.Platform.getPlatformByName("Reference"),
+    )
+    context.setPositions(positions)
+    state = context.getState(energy=True, forces=True)
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    return energy, np.array(state.getForces(asNumpy=True)._value)
+
+
+def distorted(positions: np.ndarray, seed: int) -> np.ndarray:
+    """Atoms moved by 0.1 Å: every term is off its minimum."""
+    return positions + 0.01 * np.random.default_rng(seed).standard_normal(positions.shape)
+
+
+def test_mmff94_is_shipped_for_every_molecule_of_quantum_chemistry() -> None:
+    xtb = {p.parent.name for p in shipped("systems").glob("*/system.yaml")} - {"ala2"}
+    assert set(MOLECULES) == xtb
+    for name in MOLECULES:
+        assert (shipped("systems") / name / "mmff94.xml").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("name", MOLECULES)
+def test_energies_and_forces_are_rdkits(name: str) -> None:
+    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
+    from rdkit.Chem import rdForceFieldHelpers
+
+    from egno_md.md.mmff94 import rdkit_molecule
+
+    built = load_system(f"{name}/mmff94")
+    start = built.system.positions
+    molecule = rdkit_molecule(built.topology, start)
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, properties, nonBondedThresh=1e3)
+    for seed in range(3):
+        positions = distorted(start, seed)
+        coordinates = (positions / NANOMETRE_PER_ANGSTROM).ravel().tolist()
+        energy, forces = openmm_values(built, positions)
+        expected = field.CalcEnergy(coordinates)
+        assert energy / KJ_PER_KCAL == pytest.approx(expected, rel=RELATIVE, abs=ABSOLUTE)
+        gradient = -np.array(field.CalcGrad(coordinates)).reshape(-1, 3)
+        ours = forces * NANOMETRE_PER_ANGSTROM / KJ_PER_KCAL
+        assert np.abs(ours - gradient).max() < 1e-4 * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize("name", MOLECULES)
+def test_forces_are_the_slope_of_the_energy(name: str) -> None:
+    built = load_system(f"{name}/mmff94")
+    positions = distorted(built.system.positions, 5)
+    direction = np.random.default_rng(6).standard_normal(positions.shape)
+    step = 1e-5
+    ahead, behind = (
+        openmm_values(built, positions + sign * step * direction)[0] for sign in (1, -1)
+    )
+    slope = -(openmm_values(built, positions)[1] * direction).sum()
+    assert (ahead - behind) / (2 * step) == pytest.approx(slope, rel=1e-5)
+
+
+def test_shipped_files_are_what_the_tool_writes() -> None:
+    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
+    from egno_md.md.mmff94 import mmff94_system
+
+    built = load_system("uracil/mmff94")
+    topology, positions = read_structure(built.folder / built.spec.structure)
+    again = BuiltSystem(
+        built.system, mmff94_system(topology, positions), topology, None, built.spec, built.folder
+    )
+    assert openmm_values(again, positions)[0] == pytest.approx(
+        openmm_values(built, positions)[0], abs=1e-6
+    )
+
+
+def test_bonds_without_valid_orders_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
+    from egno_md.md.mmff94 import mmff94_system
+
+    built = load_system("benzene")
+    with pytest.raises(PotentialError, match="bond orders"):
+        mmff94_system(built.topology, built.system.positions, charge=7)
