@@ -160,6 +160,9 @@ def load_force(folder: Path, atomic_numbers: np.ndarray) -> TorchMDNetForce:
 
 def _create(arguments: dict) -> torch.nn.Module:
     try:
+        import warp
+
+        warp.config.quiet = True  # it would greet on stdout, where results go
         from torchmdnet.models.model import create_model
     except ImportError:
         raise PotentialError(

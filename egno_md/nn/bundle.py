@@ -110,3 +110,17 @@ def check_belongs(card: OperatorCard, system: System) -> None:
             f"bonds or masses of {system.name} differ from those the operator ({card.system}) was "
             "trained on. Use the same system.yaml for both."
         )
+
+
+def check_potential(card: OperatorCard, system: System) -> None:
+    """Refuse an operator trained on another potential than the one that will judge it.
+
+    Raises:
+        BundleMismatch: both are known and differ.
+    """
+    if card.potential and system.potential and card.potential != system.potential:
+        raise BundleMismatch(
+            f"the operator learned {card.system} from {card.potential}, and {system.name} is moved "
+            f"by {system.potential} here. Train one on data of {system.potential}, or propagate "
+            f"the system with {card.potential}."
+        )

@@ -51,6 +51,7 @@ class OperatorCard(BaseModel):
         scales: normalisation.
         mode: `dynamics` evolves a state in true time.
         kelvin: temperature of the training data, where known.
+        potential: that moved the training data; empty where unknown.
         training: data, seeds, budget, errors, versions.
     """
 
@@ -69,6 +70,7 @@ class OperatorCard(BaseModel):
     periodic: bool = False
     scales: Scales
     kelvin: float | None = None
+    potential: str = ""
     training: dict[str, Any] = {}
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, load_bundle
+from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -102,6 +102,7 @@ def run_propagate(
     operator = load_bundle(bundle)
     card = operator.card
     check_belongs(card, built.system)
+    check_potential(card, built.system)
     if protocol.pressure is not None and built.system.box is None:
         raise SpecError(
             f"pressure: {built.system.name} has no periodic box, so it has no volume. "

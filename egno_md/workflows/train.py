@@ -189,4 +189,5 @@ def _card(
         periodic=system.box is not None,
         scales=scales,
         kelvin=None if kelvin is None else parse_quantity(kelvin, "temperature"),
+        potential=system.potential,
     )
