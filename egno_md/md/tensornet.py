@@ -58,7 +58,7 @@ class DenseTensorNet(nn.Module):
         """Energies in the model's unit, without its constant, at positions in Å."""
         net, out = self.model.representation_model, self.model.output_model
         shape = positions.shape[:2]
-        pair = positions[:, self.first] - positions[:, self.second]
+        pair = positions.index_select(1, self.first) - positions.index_select(1, self.second)
         distance = pair.square().sum(-1).sqrt()
         unit = pair / distance[..., None]
         distance = torch.cat([distance, distance.new_zeros(shape[0], 1)], dim=1)
