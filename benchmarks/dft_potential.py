@@ -30,8 +30,8 @@ from egno_md.md.torchmdnet import TorchMDNetForce, load_force
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FIT_TIME, TRAIN_TIME = "25 min", "10 min"
-SEGMENTS = 60
-DRIFT_PS, DRIFT_TIMESTEP = 5.0, 0.0005
+SEGMENTS = 32
+DRIFT_PS, DRIFT_TIMESTEP = 3.0, 0.0005
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
     trained = em.train(data.root, protocol, root / "operator", device="cpu", **again)
     evaluation = em.evaluate(trained.bundle, data.root, root / "evaluation", **again)
     results["operator"] = {"training": trained.summary, "test split": short(evaluation)}
-    protocol = em.protocol("propagate", "nvt-500k", {"length": "10 ps", "replicas": 4})
+    protocol = em.protocol("propagate", "nvt-500k", {"length": "8 ps", "replicas": 2})
     rollout = em.propagate(system, trained.bundle, protocol, root / "rollout", seed=6, **again)
     results["rollout"] = rollout.summary
     results["provenance"] = {

@@ -160,12 +160,22 @@ def load_force(folder: Path, atomic_numbers: np.ndarray) -> TorchMDNetForce:
 
 def _create(arguments: dict) -> torch.nn.Module:
     try:
-        import warp
-
-        warp.config.quiet = True  # it would greet on stdout, where results go
+        _hush_warp()
         from torchmdnet.models.model import create_model
     except ImportError:
         raise PotentialError(
             "the potential needs torchmd-net. Run: pip install torchmd-net"
         ) from None
     return create_model(arguments)
+
+
+def _hush_warp() -> None:
+    """TorchMD-Net's kernels would greet on stdout, where results go."""
+    try:
+        import warp
+    except ImportError:  # TorchMD-Net before 3 has none
+        return
+    if hasattr(warp, "LOG_ERROR"):
+        warp.config.log_level = warp.LOG_ERROR
+    else:
+        warp.config.quiet = True
