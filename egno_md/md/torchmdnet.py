@@ -10,7 +10,7 @@ import torch
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM
-from egno_md.md.tensornet import DenseTensorNet, fits_all_pairs
+from egno_md.md.tensornet import DenseTensorNet, compiled, fits_all_pairs
 from egno_md.spec.fit_potential import TensorNet
 
 ALL_PAIRS_LIMIT = 64
@@ -36,6 +36,7 @@ class TorchMDNetForce:
         self.numbers = torch.as_tensor(np.asarray(atomic_numbers), dtype=torch.long)
         self.energy_unit, self.energy_offset = energy_unit, energy_offset
         self.failures = 0
+        self._compiled = None
 
     def reset(self) -> None:
         """Nothing is remembered between evaluations."""
@@ -52,12 +53,15 @@ class TorchMDNetForce:
 
     def evaluate(self, angstrom: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Energy and forces in the model's own units, at positions in Å."""
-        if isinstance(self.model, DenseTensorNet):
-            angstrom.requires_grad_(True)
-            energy = self.model(angstrom[None])
-            (gradient,) = torch.autograd.grad(energy.sum(), angstrom)
-            return energy, -gradient
-        return self.model(self.numbers, angstrom)
+        if not isinstance(self.model, DenseTensorNet):
+            return self.model(self.numbers, angstrom)
+        if self._compiled is None:
+            self._compiled = compiled(self.model)
+        with torch.inference_mode():
+            return self._compiled(angstrom)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_compiled": None}
 
 
 def new_tensornet(
