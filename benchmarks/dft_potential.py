@@ -45,18 +45,17 @@ def main() -> None:
         arguments.frames, protocol, root / "potential", system="ethanol", **again
     )
     system = str(fitted.system)
-    first = root / "first.json"
-    results = (
-        json.loads(first.read_text())
-        if first.is_file()
-        else {
-            "data": {"file": arguments.frames.name, "sha256": file_sum(arguments.frames)},
-            "fit": {k: v for k, v in fitted.summary.items() if k != "milliseconds_per_force"},
-            "force call": force_call(fitted.system, arguments.frames),
-            "drift": {f"{kelvin:g} K": drift(system, kelvin) for kelvin in (300.0, 500.0)},
-        }
-    )
-    write_json(first, results)
+    results = {
+        "data": {"file": arguments.frames.name, "sha256": file_sum(arguments.frames)},
+        "fit": {k: v for k, v in fitted.summary.items() if k != "milliseconds_per_force"},
+        "force call": force_call(fitted.system, arguments.frames),
+        "drift": {},
+    }
+    for kelvin in (300, 500):
+        done = root / f"drift-{kelvin}.json"
+        if not done.is_file():
+            write_json(done, drift(system, kelvin))
+        results["drift"][f"{kelvin} K"] = json.loads(done.read_text())
     changes = {
         "sampling.segments": SEGMENTS,
         "sampling.timestep": None,
