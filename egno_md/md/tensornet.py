@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ class DenseTensorNet(nn.Module):
 
     def forward(self, positions: Float[Tensor, "batch atoms 3"]) -> Float[Tensor, " batch"]:
         """Energies in the model's unit, without its constant, at positions in Å."""
-        net, out = self.model.representation_model, self.model.output_model
+        net: Any = self.model.representation_model
+        out: Any = self.model.output_model
         shape = positions.shape[:2]
         pair = positions.index_select(1, self.first) - positions.index_select(1, self.second)
         distance = pair.square().sum(-1).sqrt()
@@ -75,7 +77,7 @@ class DenseTensorNet(nn.Module):
         return energies * self.model.std
 
     def _embed(
-        self, layer: nn.Module, radial: Tensor, cut: Tensor, unit: Tensor, shape: torch.Size
+        self, layer: Any, radial: Tensor, cut: Tensor, unit: Tensor, shape: torch.Size
     ) -> Tensor:
         """The first features, ``(9, batch · atoms, channels)``."""
         projections = (layer.distance_proj1, layer.distance_proj2, layer.distance_proj3)
@@ -99,7 +101,7 @@ class DenseTensorNet(nn.Module):
         return self._mix(messages, layer.linears_tensor) * gates
 
     def _interact(
-        self, layer: nn.Module, features: Tensor, radial: Tensor, cut: Tensor, shape: torch.Size
+        self, layer: Any, features: Tensor, radial: Tensor, cut: Tensor, shape: torch.Size
     ) -> Tensor:
         edge = radial
         for linear in layer.linears_scalar:
@@ -128,7 +130,7 @@ class DenseTensorNet(nn.Module):
         itself[..., 0] = math.sqrt(3)
         return torch.cat([each, itself], dim=1).index_select(1, self.index) * self.signs
 
-    def _mix(self, features: Tensor, linears: nn.ModuleList) -> Tensor:
+    def _mix(self, features: Tensor, linears: Any) -> Tensor:
         """One linear map of the channels per part, without bias."""
         weights = torch.stack([linear.weight.T for linear in linears])
         return torch.bmm(features, weights.index_select(0, self.parts))

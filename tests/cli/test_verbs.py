@@ -102,13 +102,9 @@ def test_systems_lists_atoms_and_potentials() -> None:
     for word in ("ethanol", "aspirin", "ala2", "GFN2-xTB", "OBC2"):
         assert word in output
     rows = json.loads(egno("systems", "--json").output)["systems"]
-    assert {r["name"]: r["atoms"] for r in rows} == {
-        "ethanol": 9,
-        "aspirin": 21,
-        "ala2": 22,
-        "waterbox": 648,
-        "waterbox-rigid": 648,
-    }
+    atoms = {r["name"]: r["atoms"] for r in rows}
+    known = {"ethanol": 9, "ethanol/mmff94": 9, "aspirin": 21, "ala2": 22, "waterbox": 648}
+    assert atoms.items() >= known.items()
 
 
 def test_generated_frames_open_in_mdtraj(runs: Path) -> None:
