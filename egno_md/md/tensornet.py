@@ -32,6 +32,8 @@ class DenseTensorNet(nn.Module):
         atomic_numbers: ``(atoms,)``.
     """
 
+    basis: Tensor
+
     def __init__(self, model: nn.Module, atomic_numbers: np.ndarray) -> None:
         super().__init__()
         self.model = model

@@ -182,7 +182,9 @@ def fit_potential(
     scales = (float(train.energies.std()) or 1.0, float(train.forces.std()) or 1.0)
     module = PotentialModule(energy, optimisation, scales, protocol.energy_weight)
     batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
-    held_out = FixedBatches(len(validation), FRAMES_PER_BATCH, VALIDATION_FRAMES)
+    kept = min(len(validation), VALIDATION_FRAMES)
+    chosen = np.linspace(0, len(validation) - 1, kept).astype(int)
+    held_out = FixedBatches(chosen, FRAMES_PER_BATCH)
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(
         checkpoints, filename="best", monitor="val_force_mae", enable_version_counter=False
