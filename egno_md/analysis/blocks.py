@@ -108,10 +108,11 @@ class BlockSums:
             if count == 0 and len(values) - at >= self.length:  # whole stretches at once
                 whole = (len(values) - at) // self.length
                 whole = min(whole, self._most(8 * values[0].size))
-                part = values[at : at + whole * self.length]
-                sums = part.reshape(whole, self.length, *values.shape[1:]).sum(axis=1)
-                self._append([self.length] * whole, list(sums))
-                at += whole * self.length
+                length = self.length  # appending may double it
+                part = values[at : at + whole * length]
+                sums = part.reshape(whole, length, *values.shape[1:]).sum(axis=1)
+                at += whole * length
+                self._append([length] * whole, list(sums))
                 continue
             self._open = (count + step, held + values[at : at + step].sum(axis=0))
             at += step

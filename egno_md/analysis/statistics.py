@@ -228,12 +228,14 @@ def resampled(
     """Averages ``(resamples, ..., features)`` of circular block bootstrap samples."""
     draws = max(round(block_count(blocks, length)), 1)
     starts = len(blocks)
-    weights = generator.multinomial(draws, np.full(starts, 1 / starts), size=resamples)
+    drawn = generator.integers(starts, size=(resamples, draws))
+    drawn += starts * np.arange(resamples)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=resamples * starts).reshape(resamples, starts)
     flat = blocks.sums.reshape(starts, -1)
     counted = np.column_stack([blocks.counts, flat])
     windows = np.concatenate([_circular(part, length) for part in blocks.split(counted)])
-    drawn = weights.astype(np.float64) @ windows
-    averages = drawn[:, 1:] / drawn[:, :1]
+    totals = weights.astype(np.float64) @ windows
+    averages = totals[:, 1:] / totals[:, :1]
     return averages.reshape(resamples, *blocks.sums.shape[1:])
 
 
