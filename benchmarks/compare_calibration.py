@@ -68,32 +68,41 @@ COMMON = {"timestep": "1 fs", "store_forces": False, "equilibration": "20 ps"}
 SAMPLING = {"sampling.frame_spacing": "200 fs"}
 
 
+PARTS = ("splits", "heated", "coverage", "short", "speed", "memory")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--structure", type=Path, help="PDB whose atoms make the large file.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="What to run.")
     given = parser.parse_args()
-    began = time.perf_counter()
+    for part in given.parts:
+        began = time.perf_counter()
+        found = run_part(part, given.data, given.structure)
+        results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+        results["system"] = "ala2, amber14 with OBC2, 5/ps Langevin, 1 fs, frames of 0.2 ps"
+        results["provenance"] = {k: v for k, v in provenance().items() if k != "command"}
+        results[part] = {**found, "seconds": round(time.perf_counter() - began, 1)}
+        RESULTS.parent.mkdir(exist_ok=True)
+        write_json(RESULTS, results)
+        print(part, json.dumps(found, indent=1), flush=True)
+
+
+def run_part(part: str, data: Path, structure: Path | None) -> dict:
+    if part in ("coverage", "short"):
+        return {"coverage": coverage, "short": short}[part]()
+    if part in ("speed", "memory"):
+        with tempfile.TemporaryDirectory() as folder:
+            if part == "speed":
+                return speed(Path(folder))
+            return memory(Path(folder), structure) if structure else {"skipped": "no --structure"}
     cold = [s for name, seed, ns in (("a", 11, 2), ("b", 13, 4)) for s in segments(
-        dynamics(given.data, f"ala2-300k-{name}", seed, "300 K", ns))]  # fmt: skip
-    hot = segments(dynamics(given.data, "ala2-400k", 12, "400 K", 1))
+        dynamics(data, f"ala2-300k-{name}", seed, "300 K", ns))]  # fmt: skip
     system = load_system("ala2").system
-    results = {
-        "system": "ala2, amber14 with OBC2, 5/ps Langevin, 1 fs, frames of 0.2 ps",
-        "splits": splits(system, cold),
-        "heated": heated(system, cold, hot),
-        "coverage": coverage(),
-        "short": short(),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        results["speed"] = speed(Path(folder))
-        if given.structure:
-            results["memory"] = memory(Path(folder), given.structure)
-    results["seconds"] = round(time.perf_counter() - began, 1)
-    results["provenance"] = provenance()
-    RESULTS.parent.mkdir(exist_ok=True)
-    write_json(RESULTS, results)
-    print(json.dumps(results, indent=1))
+    if part == "splits":
+        return splits(system, cold)
+    return heated(system, cold, segments(dynamics(data, "ala2-400k", 12, "400 K", 1)))
 
 
 def dynamics(data: Path, name: str, seed: int, kelvin: str, nanoseconds: int) -> Store:
@@ -158,7 +167,7 @@ def ar1(generator, frames: int, phi: float) -> np.ndarray:
     return lfilter([1.0], [1.0, -phi], noise)[warm:]
 
 
-def coverage(trials: int = 1000) -> list[dict]:
+def coverage(trials: int = 400) -> dict:
     """AR(1) series of unit variance and mean zero."""
     rows = []
     for name, statistic, truth in (("mean", MEAN, 0.0), ("standard deviation", WIDTH, 1.0)):
@@ -182,10 +191,10 @@ def coverage(trials: int = 1000) -> list[dict]:
                              "frames": frames, "judged_share": judged / trials,
                              "covered": hits / max(judged, 1)})  # fmt: skip
                 print(rows[-1], flush=True)
-    return rows
+    return {"trials": trials, "rows": rows}
 
 
-def short(trials: int = 500) -> dict:
+def short(trials: int = 200) -> dict:
     """Rollouts of three correlation times."""
     rows = {}
     for phi in (0.9, 0.99):

@@ -52,9 +52,12 @@ def catalogue() -> tuple[Entry, ...]:
     """Every observable, in the order of tables."""
     text = files("egno_md.analysis").joinpath("catalogue.yaml").read_text(encoding="utf-8")
     return tuple(
-        Entry(**{k: v if isinstance(v, str) else f"{v:g}" for k, v in item.items()})
-        for item in yaml.safe_load(text)
+        Entry(**{**item, "negligible": _text(item["negligible"])}) for item in yaml.safe_load(text)
     )
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 @cache

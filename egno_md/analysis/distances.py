@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist
 
 from egno_md.analysis.context import Context
@@ -44,7 +44,7 @@ def distance_counts(
 
 def _counts(positions: Float[Array, "atoms 3"]) -> Float[Array, " bins"]:
     if len(positions) > LARGE:
-        i, j = cKDTree(positions).query_pairs(RANGE / 10, output_type="ndarray").T
+        i, j = KDTree(positions).query_pairs(RANGE / 10, output_type="ndarray").T
         nanometres = np.linalg.norm(positions[i] - positions[j], axis=1)
     else:
         nanometres = pdist(positions)
@@ -65,13 +65,11 @@ def probes(context: Context) -> list[Probe]:
     return [measure]
 
 
-def findings(context: Context, bench: Bench) -> Findings:
+def findings(_: Context, bench: Bench) -> Findings:
     """h(r)."""
     blocks = bench.sums("distances")
     if not all(b.mean.sum() for b in blocks):
         return not_available("no two atoms lie within 10 Å.", "h(r)")
     centres = (EDGES[1:] + EDGES[:-1]) / 2
     slow = np.stack([centres, centres**2], axis=1)
-    return Findings(
-        distributions=(compare_histograms("h(r)", EDGES, blocks, slow, HR_MAE, bench),)
-    )
+    return Findings(distributions=(compare_histograms("h(r)", EDGES, blocks, slow, HR_MAE, bench),))

@@ -9,7 +9,7 @@ from egno_md.analysis.catalogue import entry
 from egno_md.analysis.context import Context
 from egno_md.analysis.findings import Bench, Findings, not_available
 from egno_md.analysis.observable import Efficiency
-from egno_md.analysis.statistics import effective_samples, inefficiency
+from egno_md.analysis.statistics import ENOUGH_SAMPLES, effective_samples, inefficiency
 
 Array = np.ndarray
 
@@ -34,7 +34,8 @@ def efficiency(context: Context, bench: Bench) -> tuple[Efficiency | None, Findi
     slowest = min(found, key=lambda n: found[n][0])
     samples = found[slowest]
     rates = [None if s is None else n / s for n, s in zip(samples, seconds, strict=True)]
-    ratio = None if None in rates else rates[1] / rates[0]  # type: ignore[operator]
+    is_known = None not in rates and min(samples) >= ENOUGH_SAMPLES
+    ratio = rates[1] / rates[0] if is_known else None  # type: ignore[operator]
     known = entry(NAME)
     return Efficiency(
         slowest=slowest,

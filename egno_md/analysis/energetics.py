@@ -67,9 +67,7 @@ def probes(context: Context) -> list[Probe]:
         Probe({"total": "series"}, total, "velocities", width=width),
         Probe(
             {"squared force": "series"},
-            lambda p: {
-                "squared force": (np.asarray(p.forces, np.float64) ** 2).sum(-1).mean(-1)
-            },
+            lambda p: {"squared force": (np.asarray(p.forces, np.float64) ** 2).sum(-1).mean(-1)},
             "forces",
             width=width,
         ),

@@ -110,7 +110,7 @@ class Bench:
         chains = [[features(np.asarray(c, np.float64)) for c in r.series[quantity]]
                   for r in self.records]  # fmt: skip
         sides = [series_estimate(c, statistic, self.generator) for c in chains]
-        found = difference(*sides, self.extents([sum(map(len, c)) for c in chains]))
+        found = difference(sides[0], sides[1], self.extents([sum(map(len, c)) for c in chains]))
         first, second = series_halves(chains[0])
         floor = _between(first, second, statistic)
         return observable(name, sides[0], sides[1], found, floor)
@@ -124,7 +124,7 @@ class Bench:
     ) -> Profile:
         """An observable per member, from sums ``(stretches, members, features)``."""
         sides = [estimate(b, statistic, self.generator) for b in blocks]
-        found = difference(*sides, self.extents([len(b) for b in blocks]))
+        found = difference(sides[0], sides[1], self.extents([len(b) for b in blocks]))
         return profile(name, labels, sides[0], sides[1], found, floor(blocks[0], statistic))
 
     def sums(self, quantity: str) -> tuple[Blocks, Blocks]:
@@ -182,7 +182,9 @@ def profile(
 ) -> Profile:
     """A difference per member, with its name and all that the catalogue says."""
     known = entry(name)
-    p_values = [float(p) if e else None for p, e in zip(found.p_value, found.is_enough, strict=True)]
+    p_values = [
+        float(p) if e else None for p, e in zip(found.p_value, found.is_enough, strict=True)
+    ]
     judged = [p for p in p_values if p is not None]
     enough = len(judged) >= LARGEST_SHARE_MISSING * len(labels) and bool(judged)
     thresholds = np.array([known.threshold(v) for v in a.value])

@@ -116,7 +116,9 @@ def _torsions(context: Context, bench: Bench) -> Findings:
         if place < len(context.followed) and context.followed[place] == t:
             known = (float(samples[0][place]), float(samples[1][place]))
         both = (blocks[0], blocks[1])
-        one = compare_histograms(f"Torsion {label}", EDGES, both, slow, JENSEN_SHANNON, bench, known)
+        one = compare_histograms(
+            f"Torsion {label}", EDGES, both, slow, JENSEN_SHANNON, bench, known
+        )
         distributions.append(one)
         if known is not None:
             name = f"Free energy along {label}"

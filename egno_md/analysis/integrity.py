@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from egno_md.analysis.catalogue import entry
 from egno_md.analysis.findings import Bench, Findings, not_available
@@ -75,14 +75,13 @@ def clash_count(
     numbers = system.atomic_numbers[heavy]
     radii = np.array([RADII.get(int(z), OTHER_RADIUS) for z in numbers])
     x = np.asarray(positions, np.float64)[heavy]
-    pairs = cKDTree(x).query_pairs(2 * radii.max() - CLASH_OVERLAP, output_type="ndarray")
+    pairs = KDTree(x).query_pairs(2 * radii.max() - CLASH_OVERLAP, output_type="ndarray")
     i, j = pairs.T
     distance = np.linalg.norm(x[i] - x[j], axis=-1)
     polar = np.isin(numbers, (7, 8))
     close = (distance <= radii[i] + radii[j] - CLASH_OVERLAP) & ~(polar[i] & polar[j])
     return sum(
-        int(heavy[b]) not in near[int(heavy[a])]
-        for a, b in zip(i[close], j[close], strict=True)
+        int(heavy[b]) not in near[int(heavy[a])] for a, b in zip(i[close], j[close], strict=True)
     )
 
 
@@ -131,7 +130,7 @@ def _may_clash(context: Context) -> bool:
     return any(b not in context.bonds_apart[a] for a in heavy for b in heavy)
 
 
-def findings(context: Context, bench: Bench) -> Findings:
+def findings(_: Context, bench: Bench) -> Findings:
     """What went wrong, and how often."""
     reasons = {
         "Inverted centres": ("inverted", "no atom has four different neighbours."),

@@ -102,9 +102,7 @@ def angle_values(
     system: System, indices: Array, positions: Float[Array, "frames atoms 3"]
 ) -> Float[Array, "frames angles"]:
     """Degrees."""
-    return np.degrees(
-        mdtraj.compute_angles(as_mdtraj(system, positions), indices, periodic=False)
-    )
+    return np.degrees(mdtraj.compute_angles(as_mdtraj(system, positions), indices, periodic=False))
 
 
 def torsion_values(

@@ -218,7 +218,7 @@ class Efficiency:
         unit: of the rates.
         reference: of the reference's run, None where its wall time is not known.
         rollout: of the rollout's.
-        ratio: rollout over reference, where both are known.
+        ratio: rollout over reference, where both are known and hold enough samples.
         reference_seconds: wall time.
         rollout_seconds: wall time.
         reference_samples: effective number of independent frames.

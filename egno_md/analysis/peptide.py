@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import mdtraj
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from egno_md.analysis.findings import Bench, Findings, not_available, with_square
 from egno_md.analysis.internal import as_mdtraj
@@ -120,7 +120,7 @@ def native_pairs(system: System, start: Float[Array, "atoms 3"], separation: int
     """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart."""
     heavy = np.flatnonzero(system.atomic_numbers > 1)
     residue = np.array([a.residue.index for a in system.topology.atoms])[heavy]
-    pairs = cKDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")
+    pairs = KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")
     apart = np.abs(residue[pairs[:, 0]] - residue[pairs[:, 1]]) >= separation
     return heavy[pairs[apart]]
 
@@ -194,7 +194,7 @@ class _Dssp:
         return {"helix": shares[:, 0], "strand": shares[:, 1]}
 
 
-def findings(context: Context, bench: Bench) -> Findings:
+def findings(_: Context, bench: Bench) -> Findings:
     """Extent, contacts and secondary structure."""
     names = {
         "End-to-end distance": ("ends", False),
@@ -211,7 +211,7 @@ def findings(context: Context, bench: Bench) -> Findings:
     found = Findings()
     for name, (quantity, is_width) in names.items():
         if quantity not in measured:
-            found += not_available(_reason(name, context), name)
+            found += not_available(_reason(name), name)
         elif is_width:
             found += Findings((bench.scalar(name, quantity, WIDTH, with_square),))
         else:
@@ -219,7 +219,7 @@ def findings(context: Context, bench: Bench) -> Findings:
     return found
 
 
-def _reason(name: str, context: Context) -> str:
+def _reason(name: str) -> str:
     if name == "Native contacts":
         return "the first frame has no heavy atoms within 0.45 nm four residues apart."
     return "the peptide has fewer than five residues."

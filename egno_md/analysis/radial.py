@@ -51,8 +51,8 @@ class RadialPairs:
         shells = 4 / 3 * np.pi * np.diff(self.edges**3)
         volumes = np.abs(np.linalg.det(np.asarray(part.box, np.float64)))
         found = []
-        for frame, volume in zip(whole, volumes, strict=True):
-            r = mdtraj.compute_distances(frame, self.pairs, periodic=True)[0]
+        for number, volume in enumerate(volumes):
+            r = mdtraj.compute_distances(whole[number], self.pairs, periodic=True)[0]
             counts = np.histogram(r, bins=self.edges)[0]
             found.append(counts * volume / (shells * len(self.pairs)))
         return np.array(found)
@@ -96,9 +96,7 @@ def probes(context: Context) -> list[Probe]:
             return {kind.name: kind.measure(part, context.system)}
 
         most = max(int(MOST_DISTANCES / len(kind.pairs)), FEWEST_FRAMES)
-        found.append(
-            Probe({kind.name: "blocks"}, measure, needs="box", most=most, width=BINS)
-        )
+        found.append(Probe({kind.name: "blocks"}, measure, needs="box", most=most, width=BINS))
     return found
 
 

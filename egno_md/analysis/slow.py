@@ -200,9 +200,7 @@ def _timescales(
 
         samples = float(effective_samples(slow, inefficiency(slow)).min())
         series = blocks.split(blocks.each[:, :size])
-        sides.append(
-            estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples)
-        )
+        sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
         if floor is None:
             halves = blocks.halves()
             floor = np.zeros(sides[0].value.shape)

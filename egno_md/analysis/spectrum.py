@@ -64,7 +64,7 @@ def power(velocities: Float[Array, "frames atoms 3"], masses: Array, spacing: fl
     """Mass-weighted power spectrum of one segment on the common grid, ``(bins,)``."""
     n = len(velocities)
     weighted = velocities * np.sqrt(masses)[:, None]
-    padded = next_fast_len(PADDING * n, real=True)
+    padded = int(next_fast_len(PADDING * n, real=True) or PADDING * n)
     spectrum = np.abs(np.fft.rfft(weighted * hann(n, sym=False)[:, None, None], padded, axis=0))
     wavenumbers = np.fft.rfftfreq(padded, spacing) * WAVENUMBER
     centres = (EDGES[1:] + EDGES[:-1]) / 2
@@ -166,7 +166,7 @@ def matched_peaks(reference: Array, rollout: Array) -> tuple[Array, Array]:
     """Bins of peaks of both spectra that belong together, one to one."""
     a, b = peak_bins(reference), peak_bins(rollout)
     apart = STEP * np.abs(a[:, None] - b[None, :])
-    i, j = linear_sum_assignment(np.minimum(apart, 10 * APART))
+    i, j = linear_sum_assignment(np.minimum(apart, 2 * APART))
     near = apart[i, j] <= APART
     return a[i[near]], b[j[near]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +26,6 @@ Array = np.ndarray
 CLUSTERS = 30
 CLUSTER_FRAMES = 5000
 FRAMES_PER_CLUSTER = 20
-SEED = 0
-"""Of k-means: the states belong to the reference, not to the bootstrap."""
 TIMESCALES = 2
 MOST_STATES = 4
 STRETCHES = 64
@@ -72,7 +71,7 @@ def find_states(projected: Sequence[Array], lag: int) -> States | str:
     clusters = min(CLUSTERS, len(sample) // FRAMES_PER_CLUSTER)
     if clusters < 4:
         return "the reference has too few frames for a Markov state model."
-    model = KMeans(clusters, fixed_seed=SEED, max_iter=100, n_jobs=1).fit(sample).fetch_model()
+    model: Any = KMeans(clusters, fixed_seed=True, max_iter=100, n_jobs=1).fit_fetch(sample)
     found = States(np.asarray(model.cluster_centers), np.empty((0, 0)))
     markov, kept = markov_model(count_matrix(found.assign(projected), lag, clusters))
     if markov is None or len(kept) < 4:
@@ -165,9 +164,7 @@ def _timescales(
             )
 
         slow = blocks.split(blocks.each @ np.repeat(states.memberships, clusters, axis=0))
-        sides.append(
-            estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k])
-        )
+        sides.append(estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k]))
         halves = blocks.halves()
         if k == 0 and halves is not None:
             low = value(halves[1].mean) - value(halves[0].mean)
@@ -199,14 +196,10 @@ def _labels(states: int) -> tuple[str, ...]:
     return tuple(f"state {k + 1}" for k in range(states))
 
 
-def _occupancies(
-    states: States, assigned: list, samples: list[float], bench: Bench
-) -> Findings:
+def _occupancies(states: States, assigned: list, samples: list[float], bench: Bench) -> Findings:
     macro = np.eye(states.memberships.shape[1])[states.memberships.argmax(axis=1)]
     blocks = [from_series([macro[c][..., None] for c in side]) for side in assigned]
-    return _profile(
-        "State occupancies", _labels(macro.shape[1]), blocks, assigned, samples, bench
-    )
+    return _profile("State occupancies", _labels(macro.shape[1]), blocks, assigned, samples, bench)
 
 
 def _fluxes(states: States, assigned: list, samples: list[float], bench: Bench) -> Findings:

@@ -207,7 +207,9 @@ def estimate(
 
 def block_lengths(g: Array, stretches: int) -> Array:
     """Stretches in a block: 3 g or a fortieth of all, rounded up to a power of √2."""
-    least = np.maximum(BLOCK_INEFFICIENCIES * np.where(g > 1.0, g, 1.0 / 3), stretches / MOST_BLOCKS)
+    least = np.maximum(
+        BLOCK_INEFFICIENCIES * np.where(g > 1.0, g, 1.0 / 3), stretches / MOST_BLOCKS
+    )
     rounded = np.ceil(2.0 ** (np.ceil(2 * np.log2(np.maximum(least, 1.0))) / 2))
     return np.minimum(rounded, stretches).astype(int)
 

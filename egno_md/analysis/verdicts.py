@@ -106,17 +106,15 @@ def shared_samples(a: Array, b: Array, extents: tuple[Extent, Extent]) -> Array:
     return np.minimum(own, limit)
 
 
-def needed(
-    found: Difference, threshold: Array, member: int | None = None
-) -> tuple[float, float] | None:
+def needed(found: Difference, threshold: Array) -> tuple[float, float] | None:
     """Picoseconds of both sides that would do; None where there are enough, or no times.
 
     Errors fall as the root of the length.
 
     Args:
         found: the difference.
-        threshold: the difference that should be told.
-        member: which one; the one in most need if None.
+        threshold: ``(members,)`` the difference that should be told. The member in most
+            need counts, of those without a verdict where there are any.
     """
     times = [e.picoseconds for e in found.extents]
     if None in times:
@@ -124,9 +122,11 @@ def needed(
     short = ENOUGH_SAMPLES / np.maximum(found.samples, 1e-3)
     with np.errstate(divide="ignore", invalid="ignore"):
         wide = np.where(threshold > 0, (found.reach / threshold) ** 2, 1.0)
-    factor = np.where(found.is_enough, np.nan_to_num(wide, nan=1.0), np.maximum(short, 1.0))
-    worst = int(np.argmax(factor.max(axis=0))) if member is None else member
-    factors = np.maximum(factor[:, worst], 1.0)
+    without = ~found.is_enough
+    factor = np.where(without, short, np.nan_to_num(wide, nan=1.0))
+    if without.any():
+        factor = factor[:, without]
+    factors = np.maximum(factor[:, int(np.argmax(factor.max(axis=0)))], 1.0)
     if factors.max() <= 1.0:
         return None
     return float(times[0] * factors[0]), float(times[1] * factors[1])  # type: ignore[operator]

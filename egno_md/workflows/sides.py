@@ -185,9 +185,7 @@ def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:
         yield trajectory.slice(start, start + frames)
 
 
-def _thinned(
-    parts: Iterator[Trajectory], atoms: Array | None, stride: int
-) -> Iterator[Trajectory]:
+def _thinned(parts: Iterator[Trajectory], atoms: Array | None, stride: int) -> Iterator[Trajectory]:
     """Every `stride`-th frame of the chosen atoms; energies, which are of all, are left out."""
     passed = 0
     for part in parts:

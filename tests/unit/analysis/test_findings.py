@@ -86,7 +86,9 @@ def test_the_exact_law_is_physical_validations(toy, sample_of):
         temperature_conversion=1.0, pressure_str="bar", pressure_conversion=1.0, time_str="ps",
         time_conversion=1.0,
     )  # fmt: skip
-    system = pv.data.SystemData(natoms=5, nconstraints=0, ndof_reduction_tra=3, ndof_reduction_rot=0)
+    system = pv.data.SystemData(
+        natoms=5, nconstraints=0, ndof_reduction_tra=3, ndof_reduction_rot=0
+    )
     system.mass = toy.masses
     data = pv.data.SimulationData(
         units=units,

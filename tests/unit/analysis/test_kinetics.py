@@ -48,6 +48,16 @@ def test_shifted_peaks_are_matched_one_to_one_and_strangers_are_not(system):
     np.testing.assert_allclose(shift, (12.0, -20.0), atol=3.0)
 
 
+def test_a_stranger_among_the_peaks_does_not_shift_the_others():
+    bins = np.arange(1000)
+
+    def peaks(*centres):
+        return sum(np.exp(-(((bins - c) / 5.0) ** 2)) for c in centres)
+
+    one, two = spectrum.matched_peaks(peaks(230, 272, 305), peaks(209, 230, 272))
+    assert one.tolist() == two.tolist() == [230, 272]
+
+
 def test_the_velocity_autocorrelation_of_a_spring_is_a_cosine(system):
     blocks = collected(system, oscillating(system, (1000.0, 1000.0, 1000.0)))
     quarter = spectrum.WAVENUMBER / 1000.0 / 4

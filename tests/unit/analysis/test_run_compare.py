@@ -73,7 +73,9 @@ def test_files_mdtraj_reads_are_compared_without_velocities(store, system, sampl
         store("md", 0), [tmp_path / "rollout.dcd"], tmp_path / "out", topology=tmp_path / "top.pdb"
     ).comparisons[0]
     assert found.label == "rollout"
-    assert {"Temperature", "Potential energy", "Force, root mean square"} <= {u.name for u in found.unavailable}
+    assert {"Temperature", "Potential energy", "Force, root mean square"} <= {
+        u.name for u in found.unavailable
+    }
     assert found.distributions[0].verdict != NOT_ENOUGH_DATA
 
 
