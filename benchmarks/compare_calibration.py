@@ -167,7 +167,7 @@ def ar1(generator, frames: int, phi: float) -> np.ndarray:
     return lfilter([1.0], [1.0, -phi], noise)[warm:]
 
 
-def coverage(trials: int = 400) -> dict:
+def coverage(trials: int = 200) -> dict:
     """AR(1) series of unit variance and mean zero."""
     rows = []
     for name, statistic, truth in (("mean", MEAN, 0.0), ("standard deviation", WIDTH, 1.0)):

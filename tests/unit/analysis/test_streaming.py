@@ -64,6 +64,7 @@ def test_a_spacing_gives_times_to_files_without(tmp_path, toy):
 
 
 def test_parts_give_the_numbers_of_the_whole(toy, sample_of):
+    """Up to the correction of widths, whose count of samples depends on the stretches."""
     whole = sample_of(0, frames=500)
 
     class Parts:
@@ -74,7 +75,7 @@ def test_parts_give_the_numbers_of_the_whole(toy, sample_of):
     one = Reference(Side(toy, [whole])).compare(other)
     two = Reference(Side(toy, [Parts()])).compare(other)
     for a, b in zip(one.judged, two.judged, strict=True):
-        np.testing.assert_allclose(b.reference, a.reference, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(b.reference, a.reference, rtol=2e-3, atol=1e-7)
 
 
 def test_a_selection_and_a_stride_choose_what_is_compared(tmp_path, toy):
