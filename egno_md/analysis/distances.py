@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist
 
-from egno_md.analysis.histograms import Measure
-from egno_md.analysis.statistics import inefficiency
-from egno_md.core.state import Trajectory
+from egno_md.analysis.context import Context
+from egno_md.analysis.findings import Bench, Findings, not_available
+from egno_md.analysis.histograms import Measure, compare_histograms
+from egno_md.analysis.record import Probe
 
 Array = np.ndarray
 
@@ -19,45 +19,57 @@ RANGE = 10.0
 """Å."""
 MOST_DISTANCES = 5e7
 """Distances evaluated per side; longer trajectories are thinned evenly."""
+FEWEST_FRAMES = 200
+"""Frames measured all the same, of large systems."""
+LARGE = 300
+"""Atoms from which distances beyond the range are not evaluated."""
 
 EDGES = np.linspace(0.0, RANGE, BINS + 1)
 
 
-def _integrated_difference(p: Array, q: Array) -> Array:
+def integrated_difference(p: Array, q: Array) -> Array:
     """Mean |Δh| over the bins times 10 Å, with h = probability / bin width."""
     return np.abs(p - q).mean(axis=-1) / (RANGE / BINS) * RANGE
 
 
-HR_MAE = Measure(
-    "MAE × 10 Å",
-    _integrated_difference,
-    "Mean over 500 bins from 0 to 10 Å of |h_reference(r) - h_rollout(r)|, with h normalised to "
-    "unit area in Å⁻¹, times 10 Å: the integral ∫|Δh| dr of Fu et al. 2023 (TMLR), between 0 "
-    "and 2.",
-)
+HR_MAE = Measure("MAE × 10 Å", integrated_difference)
 
 
-def distance_counts(chains: Sequence[Trajectory]) -> list[Float[Array, "frames bins"]]:
-    """Histogram of all pair distances below 10 Å, per frame.
-
-    Frames are thinned evenly where there would be more than 5e7 distances.
-    """
-    atoms = chains[0].positions.shape[1]
-    pairs = atoms * (atoms - 1) // 2
-    stride = max(int(np.ceil(sum(len(c) for c in chains) * pairs / MOST_DISTANCES)), 1)
-    return [np.stack([_counts(x) for x in c.positions[::stride]]) for c in chains]
-
-
-def distance_inefficiency(counts: Sequence[Float[Array, "frames bins"]]) -> float:
-    """Frames per independent frame, from the mean and mean square of all distances."""
-    centres = (EDGES[1:] + EDGES[:-1]) / 2
-    inside = [np.maximum(c.sum(axis=1), 1.0) for c in counts]
-    return max(
-        inefficiency([c @ centres**power / n for c, n in zip(counts, inside, strict=True)])
-        for power in (1, 2)
-    )
+def distance_counts(
+    positions: Float[Array, "frames atoms 3"],
+) -> Float[Array, "frames bins"]:
+    """Histogram of all pair distances below 10 Å, per frame, from nm."""
+    return np.stack([_counts(x) for x in np.asarray(positions, np.float64)])
 
 
 def _counts(positions: Float[Array, "atoms 3"]) -> Float[Array, " bins"]:
-    bins = (pdist(np.asarray(positions, dtype=np.float64)) * (10.0 * BINS / RANGE)).astype(int)
-    return np.bincount(bins[bins < BINS], minlength=BINS).astype(np.float32)
+    if len(positions) > LARGE:
+        i, j = KDTree(positions).query_pairs(RANGE / 10, output_type="ndarray").T
+        nanometres = np.linalg.norm(positions[i] - positions[j], axis=1)
+    else:
+        nanometres = pdist(positions)
+    bins = (nanometres * (10.0 * BINS / RANGE)).astype(int)
+    return np.bincount(bins[bins < BINS], minlength=BINS).astype(np.float64)
+
+
+def probes(context: Context) -> list[Probe]:
+    """h(r)."""
+    pairs = context.system.n_atoms * (context.system.n_atoms - 1) // 2
+    most = max(int(MOST_DISTANCES / max(pairs, 1)), FEWEST_FRAMES)
+    measure = Probe(
+        {"distances": "blocks"},
+        lambda p: {"distances": distance_counts(p.positions)},
+        most=most,
+        width=BINS,
+    )
+    return [measure]
+
+
+def findings(_: Context, bench: Bench) -> Findings:
+    """h(r)."""
+    blocks = bench.sums("distances")
+    if not all(b.mean.sum() for b in blocks):
+        return not_available("no two atoms lie within 10 Å.", "h(r)")
+    centres = (EDGES[1:] + EDGES[:-1]) / 2
+    slow = np.stack([centres, centres**2], axis=1)
+    return Findings(distributions=(compare_histograms("h(r)", EDGES, blocks, slow, HR_MAE, bench),))

@@ -2,127 +2,189 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from egno_md.analysis import thermal
-from egno_md.analysis.findings import Findings, not_available, observable, scalar, series
-from egno_md.analysis.sides import Pair
-from egno_md.analysis.statistics import Chains, judge
+from egno_md.analysis.blocks import from_series
+from egno_md.analysis.context import Context
+from egno_md.analysis.exact import exact_findings
+from egno_md.analysis.findings import (
+    Bench,
+    Findings,
+    not_available,
+    observable,
+    with_square,
+)
+from egno_md.analysis.record import Probe, Record
+from egno_md.analysis.statistics import (
+    BLOCK_INEFFICIENCIES,
+    MEAN,
+    MOST_BLOCKS,
+    RESAMPLES,
+    ROOT_MEAN,
+    WIDTH,
+    Estimate,
+    effective_samples,
+    inefficiency,
+)
+from egno_md.analysis.verdicts import difference
+from egno_md.core.state import Trajectory
+
+Array = np.ndarray
 
 PS_PER_NS = 1e3
 FEWEST_FRAMES = 4
 """Frames in a chain, two per half, that a slope and its noise floor need."""
 
 
-def temperature_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """Temperature, its width, and the temperature of each element."""
-    if reason := pair.missing("velocities"):
-        return not_available(reason, "Temperature", "Temperature per element")
-    kelvin = pair.both(lambda s: thermal.temperatures(s.system, s.chains))
-    definition = "2K/(f k_B) without centre-of-mass motion, f the system's degrees of freedom"
-    overall = Findings(
-        observables=(
-            scalar("Temperature", "K", "mean", kelvin, f"{definition}; mean.", generator),
-            scalar(
-                "Temperature, width",
-                "K",
-                "width",
-                kelvin,
-                f"{definition}; standard deviation.",
-                generator,
-            ),
+def probes(context: Context) -> list[Probe]:
+    """Temperatures, energies, forces."""
+    system = context.system
+    elements = list(dict.fromkeys(system.elements))
+
+    def kelvin(part: Trajectory) -> Mapping[str, Array]:
+        found = {"temperature": thermal.temperatures(system, part)}
+        for e, values in thermal.element_temperatures(system, part).items():
+            found[f"temperature of {e}"] = values
+        return found
+
+    def total(part: Trajectory) -> Mapping[str, Array]:
+        if part.potential_energy is None:
+            return {"total": np.full(len(part), np.nan)}
+        return {"total": thermal.total_energies(system, part)}
+
+    names = ("temperature", *(f"temperature of {e}" for e in elements))
+    width = 24 * system.n_atoms
+    return [
+        Probe(dict.fromkeys(names, "series"), kelvin, "velocities", width=width),
+        Probe(
+            {"potential": "series"},
+            lambda p: {"potential": np.asarray(p.potential_energy, np.float64)},
+            "potential_energy",
         ),
-        series=(series("Temperature", "K", pair, kelvin),),
+        Probe({"total": "series"}, total, "velocities", width=width),
+        Probe(
+            {"squared force": "series"},
+            lambda p: {"squared force": (np.asarray(p.forces, np.float64) ** 2).sum(-1).mean(-1)},
+            "forces",
+            width=width,
+        ),
+    ]
+
+
+def findings(context: Context, bench: Bench) -> Findings:
+    """Temperatures, energies, forces."""
+    return _temperatures(context, bench) + _energies(bench) + _forces(bench)
+
+
+def _temperatures(context: Context, bench: Bench) -> Findings:
+    if reason := bench.pair.missing("velocities"):
+        return not_available(reason, "Temperature", "Temperature of *", "Exact temperature *")
+    found = Findings(
+        observables=(
+            bench.scalar("Temperature", "temperature", MEAN),
+            bench.scalar("Temperature, width", "temperature", WIDTH, with_square),
+        ),
+        series=(bench.trace("Temperature", "K", "temperature"),),
     )
-    if thermal.has_constraints(pair.reference.system) or thermal.has_constraints(
-        pair.rollout.system
-    ):
-        return overall + not_available(
-            "constraints take degrees of freedom from pairs of atoms, not from elements.",
-            "Temperature per element",
-        )
-    reference, rollout = pair.both(lambda s: thermal.element_temperatures(s.system, s.chains))
-    return overall + Findings(
-        observables=tuple(
-            scalar(
-                f"Temperature of {element}",
-                "K",
-                "mean",
-                (reference[element], rollout[element]),
-                f"2K/(f k_B) of the {element} atoms without centre-of-mass motion, with "
-                "f = 3(N - M/M_total) for N atoms of total mass M.",
-                generator,
+    sides = (bench.pair.reference.side.system, bench.pair.rollout.side.system)
+    if any(thermal.has_constraints(s) for s in sides):
+        reason = "constraints take degrees of freedom from pairs of atoms, not from elements."
+        found += not_available(reason, "Temperature of *")
+        elements: list[str] = []
+    else:
+        elements = list(dict.fromkeys(context.system.elements))
+        found += Findings(
+            tuple(
+                bench.scalar(f"Temperature of {e}", f"temperature of {e}", MEAN) for e in elements
             )
-            for element in reference
         )
-    )
+    return found + exact_findings(bench, elements)
 
 
-def energy_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """Potential and total energy, their widths, and the drift of the total."""
-    if reason := pair.missing("potential_energy"):
+def _energies(bench: Bench) -> Findings:
+    if reason := bench.pair.missing("potential_energy"):
         return not_available(reason, "Potential energy", "Total energy")
-    potential = pair.both(
-        lambda s: [np.asarray(c.potential_energy, dtype=np.float64) for c in s.chains]
-    )
-    found = _energy("Potential energy", pair, potential, generator)
-    if reason := pair.missing("velocities"):
+    found = _energy("Potential energy", "potential", bench)
+    if reason := bench.pair.missing("velocities"):
         return found + not_available(reason, "Total energy")
-    total = pair.both(lambda s: thermal.total_energies(s.system, s.chains))
-    return found + _energy("Total energy", pair, total, generator) + _drift(pair, total, generator)
+    return found + _energy("Total energy", "total", bench) + _drift(bench)
 
 
-def force_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """The root-mean-square force."""
-    if reason := pair.missing("forces"):
-        return not_available(reason, "Force")
-    squared = pair.both(
-        lambda s: [(np.asarray(c.forces, np.float64) ** 2).sum(-1).mean(-1) for c in s.chains]
-    )
+def _energy(name: str, quantity: str, bench: Bench) -> Findings:
     return Findings(
         observables=(
-            scalar(
-                "Force, root mean square",
-                "kJ/mol/nm",
-                "root mean",
-                squared,
-                "Root-mean-square force on an atom, over atoms and frames.",
-                generator,
-            ),
-        )
-    )
-
-
-def _energy(
-    name: str, pair: Pair, values: tuple[Chains, Chains], generator: np.random.Generator
-) -> Findings:
-    spelled = name.lower()
-    mean, width = f"Mean {spelled} over frames.", f"Standard deviation of the {spelled}."
-    return Findings(
-        observables=(
-            scalar(name, "kJ/mol", "mean", values, mean, generator),
-            scalar(f"{name}, width", "kJ/mol", "width", values, width, generator),
+            bench.scalar(name, quantity, MEAN),
+            bench.scalar(f"{name}, width", quantity, WIDTH, with_square),
         ),
-        series=(series(name, "kJ/mol", pair, values),),
+        series=(bench.trace(name, "kJ/mol", quantity),),
     )
 
 
-def _drift(pair: Pair, total: tuple[Chains, Chains], generator: np.random.Generator) -> Findings:
+def _forces(bench: Bench) -> Findings:
+    if reason := bench.pair.missing("forces"):
+        return not_available(reason, "Force, root mean square")
+    return Findings((bench.scalar("Force, root mean square", "squared force", ROOT_MEAN),))
+
+
+def _drift(bench: Bench) -> Findings:
     name = "Total energy drift"
-    shortest = min(len(c) for side in total for c in side)
-    if shortest < FEWEST_FRAMES:
+    if reason := bench.pair.no_kinetics():
+        return not_available(reason, name)
+    if min(len(c) for r in bench.records for c in r.series["total"]) < FEWEST_FRAMES:
         return not_available(f"a chain has fewer than {FEWEST_FRAMES} frames.", name)
-    times = pair.both(lambda s: [c.times / PS_PER_NS for c in s.chains])
-    reference, rollout = (thermal.drift(x, t, generator) for x, t in zip(total, times, strict=True))
-    found = judge(reference, rollout, _drift_between_halves(total[0], times[0]))
-    definition = (
-        "Least-squares slope of the total energy over time, one for all chains; its error from a "
-        "wild block bootstrap. Under a thermostat this is not conservation, only stationarity."
+    times = [_times(r) for r in bench.records]
+    sides = [drift(r.series["total"], t, bench.generator)
+             for r, t in zip(bench.records, times, strict=True)]  # fmt: skip
+    points = [sum(map(len, t)) for t in times]
+    found = difference(sides[0], sides[1], bench.extents(points))
+    floor = _drift_between_halves(bench.reference.series["total"], times[0])
+    return Findings((observable(name, sides[0], sides[1], found, floor),))
+
+
+def _times(record: Record) -> list[Array]:
+    """Ns of each frame within its chain."""
+    spacing = record.survey.spacing
+    assert spacing is not None
+    return [spacing / PS_PER_NS * np.arange(len(c)) for c in record.series["total"]]
+
+
+def drift(chains: list[Array], times: list[Array], generator: np.random.Generator) -> Estimate:
+    """Least-squares slope of a series over time, one slope for all chains.
+
+    Each chain has its own offset. The standard error comes from a wild block
+    bootstrap (Shao 2010, J. Am. Stat. Assoc. 105, 218): blocks of the
+    residuals are given random signs.
+
+    Args:
+        chains: each ``(frames,)``.
+        times: of the frames.
+        generator: draws the signs.
+
+    Returns:
+        Slope in units of the series per unit of the times.
+    """
+    centred = [(t - t.mean(), x - x.mean()) for t, x in zip(times, chains, strict=True)]
+    spread = max(sum(float(t @ t) for t, _ in centred), np.finfo(float).tiny)
+    slope = sum(float(t @ x) for t, x in centred) / spread
+    residuals = [x - slope * t for t, x in centred]
+    g = float(inefficiency(residuals))
+    frames = sum(map(len, residuals))
+    limit = max(int(frames / max(BLOCK_INEFFICIENCIES * g, frames / MOST_BLOCKS)), 1)
+    pieces = from_series([t * r for (t, _), r in zip(centred, residuals, strict=True)], limit).sums
+    signs = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(pieces)))
+    error = float(np.std(signs @ pieces / spread))
+    return Estimate(
+        np.array([slope]),
+        np.array([error if len(pieces) > 1 else np.nan]),
+        np.array([float(len(pieces))]),
+        np.array([float(effective_samples(residuals, g))]),
     )
-    return Findings(observables=(observable(name, "kJ/mol/ns", found, definition),))
 
 
-def _drift_between_halves(chains: Chains, times: Chains) -> float:
+def _drift_between_halves(chains: list[Array], times: list[Array]) -> float:
     """Slope in the second half of each chain less that in its first, frame-weighted mean."""
     changes = []
     for x, t in zip(chains, times, strict=True):

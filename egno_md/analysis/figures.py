@@ -16,6 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
+from egno_md.analysis.figures_kinetics import free_energy_figure, spectrum_figure
+from egno_md.analysis.figures_overview import verdict_figure
 from egno_md.analysis.observable import Comparison, Distribution, Observable, Profile
 from egno_md.analysis.style import LINES, MARKERS, RC, REFERENCE, colour, new_figure, pad, save
 
@@ -50,12 +52,15 @@ def draw_figures(comparisons: Comparisons, folder: Path) -> tuple[DrawnFigure, .
         folder: where the .svg and .png files go; it must exist.
     """
     drawings: tuple[tuple[str, str, Callable[[Comparisons], Figure | None]], ...] = (
+        ("verdicts", "All verdicts", verdict_figure),
         ("distances", "Interatomic distances", _distances),
         ("torsions", "Torsion distributions", _torsions),
         ("temperature", "Temperature", _temperature),
         ("energy", "Energy over time", _energy),
         ("rmsf", f"Fluctuation of each atom; {WHISKERS}", _rmsf),
         ("bonds", f"Bond lengths; {WHISKERS}", lambda c: _deviations(c, "Bond length", 1e3, "pm")),
+        ("spectrum", "Vibrational spectrum and velocity autocorrelation", spectrum_figure),
+        ("free_energy", "Free energy along the slowest components", free_energy_figure),
         ("angles", f"Angles; {WHISKERS}", lambda c: _deviations(c, "Angle", 1.0, "°")),
     )
     drawn = []
@@ -64,13 +69,44 @@ def draw_figures(comparisons: Comparisons, folder: Path) -> tuple[DrawnFigure, .
             figure = draw(comparisons)
         if figure is not None:
             save(figure, folder, name)
-            drawn.append(DrawnFigure(name, title, _alt(title, comparisons)))
+            drawn.append(DrawnFigure(name, title, _alt(name, title, comparisons)))
     return tuple(drawn)
 
 
-def _alt(title: str, comparisons: Comparisons) -> str:
+ALT_NUMBERS = {
+    "distances": "h(r)",
+    "temperature": "Temperature",
+    "energy": "Potential energy",
+    "rmsf": "RMSF",
+    "bonds": "Bond length, width",
+    "angles": "Angle, width",
+    "spectrum": "Vibrational spectrum",
+    "free_energy": "Free energy along TICA 1",
+}
+"""The observable whose verdict a figure's description tells."""
+
+
+def _alt(name: str, title: str, comparisons: Comparisons) -> str:
     rollouts = " and ".join(c.label for c in comparisons)
-    return f"{title.split(';')[0]} of the reference and of {rollouts}, {comparisons[0].system}."
+    head = f"{title.split(';')[0]} of the reference and of {rollouts}, {comparisons[0].system}."
+    if name == "verdicts":
+        counts = [f"{c.label}: " + ", ".join(f"{n} {v}" for v, n in c.verdicts.items())
+                  for c in comparisons]  # fmt: skip
+        return f"{head} {'; '.join(counts)}."
+    told = []
+    for c in comparisons:
+        found = next((j for j in c.judged if j.name == ALT_NUMBERS.get(name)), None)
+        if found is not None:
+            told.append(f"{c.label}, {found.name}: {found.verdict}{_size(found)}")
+    return f"{head} {'; '.join(told)}." if told else head
+
+
+def _size(found: Observable | Profile | Distribution) -> str:
+    if isinstance(found, Profile):
+        return ""
+    if isinstance(found, Distribution):
+        return f", distance {found.distance:.3g}"
+    return f", {found.rollout:.4g} against {found.reference:.4g} {found.unit}".rstrip()
 
 
 def _named(items: Sequence, name: str) -> Any:

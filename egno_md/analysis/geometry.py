@@ -1,153 +1,135 @@
-"""Observables of the positions."""
+"""Bonds, angles and torsions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from egno_md.analysis import distances, internal, structure
-from egno_md.analysis.findings import Findings, not_available, profile, scalar
-from egno_md.analysis.histograms import compare_histograms
-from egno_md.analysis.observable import Profile
-from egno_md.analysis.sides import Pair
+from egno_md.analysis import internal
+from egno_md.analysis.blocks import Blocks
+from egno_md.analysis.context import Context
+from egno_md.analysis.findings import Bench, Findings, not_available
+from egno_md.analysis.histograms import FREE_ENERGY, JENSEN_SHANNON, compare_histograms
+from egno_md.analysis.record import Probe, Record
+from egno_md.analysis.statistics import MEAN, WIDTH, effective_samples, inefficiency
+from egno_md.core.state import Trajectory
+
+Array = np.ndarray
+
+TORSION_BINS = 36
+EDGES = np.linspace(-180.0, 180.0, TORSION_BINS + 1)
 
 
-def structure_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """RMSD, RMSF and radius of gyration."""
-    system = pair.reference.system
-    mean = structure.mean_structure(system, pair.reference.chains)
-    rmsd = pair.both(lambda s: structure.deviations(system, s.chains, mean))
-    squared = pair.both(lambda s: structure.squared_fluctuations(system, s.chains, mean))
-    heavy = structure.heavy_atoms(system)
-    of_heavy = [[c[:, heavy].mean(axis=1) for c in side] for side in squared]
-    radii = pair.both(lambda s: structure.radii_of_gyration(s.system, s.chains))
-    gyration = "Mass-weighted root-mean-square distance from the centre of mass"
-    return Findings(
-        observables=(
-            scalar(
-                "RMSD to mean structure",
-                "nm",
-                "mean",
-                rmsd,
-                "Heavy-atom root-mean-square deviation from the reference's mean structure after "
-                "superposition on it; mean over frames.",
-                generator,
-            ),
-            scalar(
-                "RMSF of heavy atoms",
-                "nm",
-                "root mean",
-                (of_heavy[0], of_heavy[1]),
-                "Root-mean-square fluctuation about each side's own mean positions after "
-                "superposition, over heavy atoms and frames.",
-                generator,
-            ),
-            scalar(
-                "Radius of gyration",
-                "nm",
-                "mean",
-                radii,
-                f"{gyration}; mean over frames.",
-                generator,
-            ),
-            scalar(
-                "Radius of gyration, width",
-                "nm",
-                "width",
-                radii,
-                f"{gyration}; standard deviation over frames.",
-                generator,
-            ),
-        ),
-        profiles=(
-            profile(
-                "RMSF",
-                "nm",
-                "root mean",
-                squared,
-                internal.labels(system, np.arange(system.n_atoms)[:, None]),
-                "Root-mean-square fluctuation of each atom about its mean position after "
-                "superposition of the heavy atoms.",
-                generator,
-            ),
-        ),
-    )
-
-
-def internal_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """Bond lengths and angles, each with mean and width."""
-    system = pair.reference.system
-    if not len(system.bonds):
-        reason = "the topology has no bonds. Give a topology file with CONECT records."
-        return not_available(reason, "Bond lengths", "Angles")
-    bonds = pair.both(lambda s: internal.bond_lengths(system, s.chains))
-    names = internal.labels(system, system.bonds)
-    profiles = _mean_and_width("Bond length", "nm", bonds, names, generator)
-    indices = internal.angle_indices(system)
-    if not len(indices):
-        return Findings(profiles=profiles) + not_available("no two bonds meet.", "Angles")
-    angles = pair.both(lambda s: internal.angle_values(system, indices, s.chains))
-    names = internal.labels(system, indices)
-    return Findings(
-        profiles=profiles + _mean_and_width("Angle", "degree", angles, names, generator)
-    )
-
-
-def torsion_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """The distribution of every torsion about a rotatable heavy-atom bond."""
-    system = pair.reference.system
-    indices = internal.torsion_indices(system)
-    if not len(indices):
-        return not_available("no rotatable bond between heavy atoms.", "Torsions")
-    values = pair.both(lambda s: internal.torsion_values(system, indices, s.chains))
-    edges = np.linspace(-180.0, 180.0, internal.TORSION_BINS + 1)
+def probes(context: Context) -> list[Probe]:
+    """Bond lengths, angles, torsions."""
+    system = context.system
     found = []
-    for t, name in enumerate(internal.labels(system, indices)):
-        reference, rollout = ([c[:, t] for c in side] for side in values)
+    if len(system.bonds):
+
+        def bonds(part: Trajectory) -> Mapping[str, Array]:
+            lengths = internal.bond_lengths(system, part.positions).astype(np.float64)
+            return {
+                "bonds": moments(lengths),
+                "bond deviation": np.abs(lengths - context.equilibrium).max(axis=1),
+            }
+
+        keep = {"bonds": "blocks", "bond deviation": "series"}
+        found.append(Probe(keep, bonds, width=8 * len(system.bonds)))  # type: ignore[arg-type]
+    if len(context.angles):
         found.append(
-            compare_histograms(
-                f"Torsion {name}",
-                "degree",
-                edges,
-                (internal.torsion_counts(reference), internal.torsion_counts(rollout)),
-                (internal.torsion_inefficiency(reference), internal.torsion_inefficiency(rollout)),
-                internal.JENSEN_SHANNON,
-                generator,
-                members=len(indices),
+            Probe(
+                {"angles": "blocks"},
+                lambda p: {
+                    "angles": moments(internal.angle_values(system, context.angles, p.positions))
+                },
+                width=8 * len(context.angles),
             )
         )
-    return Findings(distributions=tuple(found))
+    if len(context.torsions):
+
+        def torsions(part: Trajectory) -> Mapping[str, Array]:
+            radians = internal.torsion_values(system, context.torsions, part.positions)
+            return {"torsions": torsion_counts(radians), "followed": radians[:, context.followed]}
+
+        keep = {"torsions": "blocks", "followed": "series"}
+        width = 2 * TORSION_BINS * len(context.torsions)
+        found.append(Probe(keep, torsions, width=width))  # type: ignore[arg-type]
+    return found
 
 
-def distance_findings(pair: Pair, generator: np.random.Generator) -> Findings:
-    """h(r)."""
-    counts = pair.both(lambda s: distances.distance_counts(s.chains))
-    if not all(sum(c.sum() for c in side) for side in counts):
-        return not_available("no two atoms lie within 10 Å.", "h(r)")
-    found = compare_histograms(
-        "h(r)",
-        "Å",
-        distances.EDGES,
-        counts,
-        (distances.distance_inefficiency(counts[0]), distances.distance_inefficiency(counts[1])),
-        distances.HR_MAE,
-        generator,
-    )
-    return Findings(distributions=(found,))
+def moments(values: Array) -> Array:
+    """``(frames, members, 2)``: values and their squares."""
+    x = np.asarray(values, np.float64)
+    return np.stack([x, x**2], axis=-1)
 
 
-def _mean_and_width(
-    name: str, unit: str, values: tuple, labels: tuple[str, ...], generator: np.random.Generator
-) -> tuple[Profile, Profile]:
-    each = f"over frames of each {name.lower()}."
+def torsion_counts(radians: Array) -> Array:
+    """One-hot histograms ``(frames, torsions, bins)``."""
+    bins = np.floor((radians / np.pi + 1.0) / 2 * TORSION_BINS).astype(int) % TORSION_BINS
+    return np.eye(TORSION_BINS, dtype=np.float32)[bins]
+
+
+def findings(context: Context, bench: Bench) -> Findings:
+    """Means and widths of bonds and angles, distributions and free energies of torsions."""
+    system = context.system
+    if not len(system.bonds):
+        reason = "the topology has no bonds. Give a topology file with CONECT records."
+        return not_available(
+            reason, "Bond length, mean", "Angle, mean", "Torsion *", "Free energy along *"
+        )
+    found = Findings(profiles=_mean_and_width(context, bench, "Bond length", "bonds"))
+    if len(context.angles):
+        found += Findings(profiles=_mean_and_width(context, bench, "Angle", "angles"))
+    else:
+        found += not_available("no two bonds meet.", "Angle, mean")
+    if not len(context.torsions):
+        reason = "no rotatable bond between heavy atoms."
+        return found + not_available(reason, "Torsion *", "Free energy along *")
+    return found + _torsions(context, bench)
+
+
+def _mean_and_width(context: Context, bench: Bench, name: str, quantity: str) -> tuple:
+    indices = context.system.bonds if quantity == "bonds" else context.angles
+    labels = internal.labels(context.system, indices)
+    reference, rollout = bench.sums(quantity)
+    first = (_first(reference), _first(rollout))
     return (
-        profile(f"{name}, mean", unit, "mean", values, labels, f"Mean {each}", generator),
-        profile(
-            f"{name}, width",
-            unit,
-            "width",
-            values,
-            labels,
-            f"Standard deviation {each}",
-            generator,
-        ),
+        bench.profile(f"{name}, mean", labels, MEAN, first),
+        bench.profile(f"{name}, width", labels, WIDTH, (reference, rollout)),
     )
+
+
+def _first(blocks: Blocks) -> Blocks:
+    return Blocks(blocks.counts, blocks.sums[..., :1], blocks.chain)
+
+
+def _torsions(context: Context, bench: Bench) -> Findings:
+    centres = np.radians((EDGES[1:] + EDGES[:-1]) / 2)
+    slow = np.stack([np.cos(centres), np.sin(centres)], axis=1)
+    samples = [_followed_samples(r) for r in bench.records]
+    distributions, energies = [], []
+    for t, label in enumerate(internal.labels(context.system, context.torsions)):
+        blocks = [Blocks(b.counts, b.sums[:, t], b.chain) for b in bench.sums("torsions")]
+        place = np.searchsorted(context.followed, t)
+        known = None
+        if place < len(context.followed) and context.followed[place] == t:
+            known = (float(samples[0][place]), float(samples[1][place]))
+        both = (blocks[0], blocks[1])
+        one = compare_histograms(
+            f"Torsion {label}", EDGES, both, slow, JENSEN_SHANNON, bench, known
+        )
+        distributions.append(one)
+        if known is not None:
+            name = f"Free energy along {label}"
+            energies.append(compare_histograms(name, EDGES, both, slow, FREE_ENERGY, bench, known))
+    return Findings(distributions=(*distributions, *energies))
+
+
+def _followed_samples(record: Record) -> Array:
+    """Effective frames of each followed torsion, from its sine and cosine."""
+    chains = [
+        np.stack([np.cos(c), np.sin(c)], axis=-1).astype(np.float64)
+        for c in record.series["followed"]
+    ]
+    return effective_samples(chains, inefficiency(chains)).min(axis=-1)

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from itertools import combinations
 
 import mdtraj
 import numpy as np
-from scipy.special import rel_entr
+from jaxtyping import Float
 
-from egno_md.analysis.histograms import Measure
-from egno_md.analysis.statistics import inefficiency
-from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 
 Array = np.ndarray
 
-TORSION_BINS = 36
 SMALL_MOLECULE = 30
 """Atoms up to which torsions ending in hydrogen are followed too."""
 LARGEST_RING = 8
 """Bonds in rings up to this size do not rotate."""
-
-
-def jensen_shannon(p: Array, q: Array) -> Array:
-    """Jensen–Shannon distance, base 2, of probabilities ``(..., bins)``.
-
-    As scipy.spatial.distance.jensenshannon, which gives NaN where rounding
-    makes the divergence of two equal histograms negative.
-    """
-    middle = (p + q) / 2
-    nats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=-1) / 2
-    return np.sqrt(np.maximum(nats / np.log(2.0), 0.0))
-
-
-JENSEN_SHANNON = Measure(
-    "Jensen–Shannon distance",
-    jensen_shannon,
-    "Root of the Jensen–Shannon divergence in bits of two histograms with 36 bins of 10°: "
-    "0 where equal, 1 where disjoint (Lin 1991, IEEE Trans. Inf. Theory 37, 145).",
-)
-
-
-def as_mdtraj(trajectory: Trajectory, topology: mdtraj.Topology) -> mdtraj.Trajectory:
-    """Positions and topology as MDTraj wants them."""
-    positions = np.asarray(trajectory.positions, dtype=np.float32)
-    return mdtraj.Trajectory(positions, topology, time=trajectory.times)
 
 
 def neighbours(system: System) -> dict[int, list[int]]:
@@ -103,43 +73,43 @@ def _in_ring(bonded: dict[int, list[int]], j: int, k: int) -> bool:
     return False
 
 
-def bond_lengths(system: System, chains: Sequence[Trajectory]) -> list[Array]:
-    """``(frames, bonds)`` per chain, nm."""
-    return [
-        mdtraj.compute_distances(as_mdtraj(c, system.topology), system.bonds, periodic=False)
-        for c in chains
-    ]
+def bonds_apart(system: System, most: int) -> dict[int, dict[int, int]]:
+    """Atoms up to `most` bonds from each atom, with how many bonds; itself at zero."""
+    bonded = neighbours(system)
+    found = {}
+    for atom in range(system.n_atoms):
+        apart, edge = {atom: 0}, [atom]
+        for distance in range(1, most + 1):
+            edge = [n for a in edge for n in bonded[a] if n not in apart]
+            apart.update(dict.fromkeys(edge, distance))
+        found[atom] = apart
+    return found
 
 
-def angle_values(system: System, indices: Array, chains: Sequence[Trajectory]) -> list[Array]:
-    """``(frames, angles)`` per chain, degrees."""
-    return [
-        np.degrees(mdtraj.compute_angles(as_mdtraj(c, system.topology), indices, periodic=False))
-        for c in chains
-    ]
+def as_mdtraj(system: System, positions: Float[Array, "frames atoms 3"]) -> mdtraj.Trajectory:
+    """Positions and topology as MDTraj wants them."""
+    return mdtraj.Trajectory(np.asarray(positions, dtype=np.float32), system.topology)
 
 
-def torsion_values(system: System, indices: Array, chains: Sequence[Trajectory]) -> list[Array]:
-    """``(frames, torsions)`` per chain, degrees in [-180, 180]."""
-    return [
-        np.degrees(mdtraj.compute_dihedrals(as_mdtraj(c, system.topology), indices, periodic=False))
-        for c in chains
-    ]
+def bond_lengths(
+    system: System, positions: Float[Array, "frames atoms 3"]
+) -> Float[Array, "frames bonds"]:
+    """Nm."""
+    return mdtraj.compute_distances(as_mdtraj(system, positions), system.bonds, periodic=False)
 
 
-def torsion_counts(chains: Sequence[Array]) -> list[Array]:
-    """One-hot histogram per frame, ``(frames, bins)`` per chain, from degrees."""
-    each = np.eye(TORSION_BINS, dtype=np.float32)
-    return [
-        each[np.floor((c + 180.0) / 360.0 * TORSION_BINS).astype(int) % TORSION_BINS]
-        for c in chains
-    ]
+def angle_values(
+    system: System, indices: Array, positions: Float[Array, "frames atoms 3"]
+) -> Float[Array, "frames angles"]:
+    """Degrees."""
+    return np.degrees(mdtraj.compute_angles(as_mdtraj(system, positions), indices, periodic=False))
 
 
-def torsion_inefficiency(chains: Sequence[Array]) -> float:
-    """Frames per independent frame of an angle, from its sine and cosine."""
-    radians = [np.radians(c) for c in chains]
-    return max(inefficiency([f(r) for r in radians]) for f in (np.sin, np.cos))
+def torsion_values(
+    system: System, indices: Array, positions: Float[Array, "frames atoms 3"]
+) -> Float[Array, "frames torsions"]:
+    """Radians in [-π, π]."""
+    return mdtraj.compute_dihedrals(as_mdtraj(system, positions), indices, periodic=False)
 
 
 def labels(system: System, indices: Array) -> tuple[str, ...]:

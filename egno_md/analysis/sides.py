@@ -1,21 +1,24 @@
-"""The two sides of a comparison."""
+"""The two sides of a comparison, and a first look at each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
-from egno_md.analysis.observable import Sampling
+from egno_md.analysis.observable import Mode, Sampling
 from egno_md.core.errors import DataError
-from egno_md.core.state import Trajectory
+from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System
 
 Array = np.ndarray
-T = TypeVar("T")
+
+FIELDS = ("velocities", "potential_energy", "forces")
+SAMPLE_FRAMES = 1000
+SAMPLE_BYTES = 2**25
+"""The mean structure comes from so many evenly chosen frames, or so much memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,64 +27,176 @@ class Side:
 
     Attributes:
         system: topology, masses and degrees of freedom.
-        chains: its contiguous stretches.
+        chains: its contiguous stretches: trajectories, or whatever gives their
+            consecutive parts anew each time that it is iterated over.
+        has_times: whether the frames' times mean anything.
+        mode: sampler, where following frames are no dynamics.
+        kelvin: of the thermostat, where it is known.
+        seconds: wall time of the run, where it is known.
     """
 
     system: System
-    chains: Sequence[Trajectory]
+    chains: Sequence[Trajectory | Iterable[Trajectory]]
+    has_times: bool = True
+    mode: Mode = "dynamics"
+    kelvin: float | None = None
+    seconds: float | None = None
 
-    @cached_property
+    def parts(self) -> Iterator[Iterator[Trajectory]]:
+        """Every chain, as consecutive parts."""
+        for chain in self.chains:
+            yield iter([chain] if isinstance(chain, Trajectory) else chain)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a first pass over a side found.
+
+    Attributes:
+        side: the side.
+        lengths: frames of each chain.
+        spans: ps from the first to the last frame of each chain.
+        spacing: ps between frames; None where they are not even, or differ.
+        lacking: fields that some frame does not hold.
+        sample: evenly chosen frames, nm.
+    """
+
+    side: Side
+    lengths: tuple[int, ...]
+    spans: tuple[float, ...]
+    spacing: float | None
+    lacking: frozenset[str]
+    sample: Float[Array, "frames atoms 3"]
+
+    @property
+    def frames(self) -> int:
+        """Over all chains."""
+        return sum(self.lengths)
+
+    @property
+    def has_box(self) -> bool:
+        """Whether every frame has a periodic box."""
+        return "box" not in self.lacking
+
+    @property
     def sampling(self) -> Sampling:
         """How much there is of it."""
-        return Sampling(
-            frames=sum(len(c) for c in self.chains),
-            chains=len(self.chains),
-            picoseconds=float(sum(c.times[-1] - c.times[0] for c in self.chains if len(c))),
-        )
+        return Sampling(self.frames, len(self.lengths), float(sum(self.spans)))
 
-    def lacks(self, field: str) -> bool:
-        """Whether some frame does not hold a field, such as its energy.
 
-        Frames of a rollout that was not checked have no energy.
-        """
-        values = [getattr(c, field) for c in self.chains]
-        return any(v is None or not np.isfinite(v).all() for v in values)
+@dataclass
+class _Found:
+    frames: int = 0
+    lengths: list[int] = field(default_factory=list)
+    spans: list[float] = field(default_factory=list)
+    gaps: list[float | None] = field(default_factory=list)
+    lacking: set[str] = field(default_factory=set)
+    sample: list[Array] = field(default_factory=list)
+    stride: int = 1
 
-    def check(self, name: str) -> None:
-        """Refuse a side without frames or with positions that are not finite.
 
-        Raises:
-            DataError: it cannot be analysed.
-        """
-        if not self.sampling.frames or not all(len(c) for c in self.chains):
+def survey(side: Side, name: str, watch: Callable[[int], None] | None = None) -> Survey:
+    """Look at every frame once.
+
+    Args:
+        side: to look at.
+        name: how errors call it.
+        watch: told how many frames are behind us.
+
+    Raises:
+        DataError: a chain without frames, or positions that are not finite.
+    """
+    found = _Found()
+    most = int(np.clip(SAMPLE_BYTES // (12 * side.system.n_atoms), 8, SAMPLE_FRAMES))
+    for parts in side.parts():
+        times: list[Array] = []
+        for part in parts:
+            _look(part, name, found, most)
+            times.append(np.asarray(part.times, np.float64))
+            if watch is not None:
+                watch(found.frames)
+        if not times or not sum(map(len, times)):
             raise DataError(f"{name} holds no frames. Compare a run that has written some.")
-        for chain in self.chains:
-            bad = np.flatnonzero(~np.isfinite(chain.positions).all(axis=(1, 2)))
-            if len(bad):
-                raise DataError(
-                    f"{name}: positions at {chain.times[bad[0]]:g} ps are not finite. "
-                    "Cut the trajectory before that time."
-                )
+        _close(np.concatenate(times), found)
+    if not found.lengths:
+        raise DataError(f"{name} holds no frames. Compare a run that has written some.")
+    gaps = {g for g in found.gaps if g is not None}
+    even = side.has_times and None not in found.gaps and len(gaps) == 1
+    return Survey(
+        side,
+        tuple(found.lengths),
+        tuple(found.spans),
+        gaps.pop() if even else None,
+        frozenset(found.lacking),
+        np.array(found.sample),
+    )
+
+
+def _look(part: Trajectory, name: str, found: _Found, most: int) -> None:
+    bad = np.flatnonzero(~np.isfinite(part.positions).all(axis=(1, 2)))
+    if len(bad):
+        raise DataError(
+            f"{name}: positions at {part.times[bad[0]]:g} ps are not finite. "
+            "Cut the trajectory before that time."
+        )
+    for field_name in FIELDS:
+        values = getattr(part, field_name)
+        if values is None or not np.isfinite(values).all():
+            found.lacking.add(field_name)
+    if part.box is None:
+        found.lacking.add("box")
+    first = -found.frames % found.stride
+    found.sample.extend(np.array(x) for x in part.positions[first :: found.stride])
+    found.frames += len(part)
+    while len(found.sample) > 2 * most:
+        found.sample = found.sample[::2]
+        found.stride *= 2
+
+
+def _close(times: Array, found: _Found) -> None:
+    found.lengths.append(len(times))
+    found.spans.append(float(times[-1] - times[0]))
+    if len(times) > 1:
+        spacing = float(f"{found.spans[-1] / (len(times) - 1):.6g}")
+        found.gaps.append(spacing if is_evenly_spaced(times) and spacing > 0 else None)
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
     """A reference and a rollout of the same atoms."""
 
-    reference: Side
-    rollout: Side
+    reference: Survey
+    rollout: Survey
 
-    def both(self, compute: Callable[[Side], T]) -> tuple[T, T]:
-        """Compute the same of both sides."""
-        return compute(self.reference), compute(self.rollout)
+    @property
+    def system(self) -> System:
+        """Of the reference."""
+        return self.reference.side.system
 
-    def missing(self, field: str) -> str | None:
+    def missing(self, field_name: str) -> str | None:
         """Why a field cannot be compared; None where both sides have it."""
-        without = [n for n in ("reference", "rollout") if getattr(self, n).lacks(field)]
+        without = [n for n in ("reference", "rollout") if field_name in getattr(self, n).lacking]
         if not without:
             return None
-        spelled = field.replace("_", " ").replace("energy", "energies")
+        spelled = field_name.replace("_", " ").replace("energy", "energies")
         return f"no {spelled} in the {' and the '.join(without)}."
+
+    def no_kinetics(self) -> str | None:
+        """Why kinetics cannot be compared; None where they can."""
+        for name in ("reference", "rollout"):
+            side: Survey = getattr(self, name)
+            if side.side.mode == "sampler":
+                return (
+                    f"the {name} is a sampler: its frames sample an ensemble, and the time between "
+                    "them is not physical time."
+                )
+        for name in ("reference", "rollout"):
+            side = getattr(self, name)
+            if not side.side.has_times:
+                return f"the times of the {name}'s frames are not known. Give '--spacing'."
+            if side.spacing is None:
+                return f"the frames of the {name} are not evenly spaced in time."
+        return None
 
 
 def check_same_atoms(a: System, b: System, a_name: str, b_name: str) -> None:
@@ -90,7 +205,7 @@ def check_same_atoms(a: System, b: System, a_name: str, b_name: str) -> None:
     Raises:
         DataError: names the first atom that differs.
     """
-    remedy = "Compare trajectories of the same atoms in the same order."
+    remedy = "Compare trajectories of the same atoms in the same order, or choose with '--select'."
     for i, (left, right) in enumerate(zip(a.elements, b.elements, strict=False)):
         if left != right:
             raise DataError(f"atom {i} is {left} in {a_name} and {right} in {b_name}. {remedy}")

@@ -1,9 +1,9 @@
-"""Differences of time averages, and how sure they are.
+"""Time averages, how sure they are, and how they differ.
 
 Frames of a trajectory are correlated, so that they are resampled in blocks a
-few correlation times long (Künsch 1989, Ann. Stat. 17, 1217; Carlstein 1986,
-Ann. Stat. 14, 1171), where the correlation time is the integrated one with
-Sokal's automatic window (Madras and Sokal 1988, J. Stat. Phys. 50, 109).
+few correlation times long: the circular block bootstrap (Politis and Romano
+1992, in Exploring the Limits of Bootstrap, 263), with blocks of at least six
+integrated correlation times (Madras and Sokal 1988, J. Stat. Phys. 50, 109).
 
 A series is a list with one array per chain. Chains are taken to be independent
 of each other, which holds only as far as their starts are decorrelated.
@@ -11,77 +11,83 @@ of each other, which holds only as far as their starts are decorrelated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 from scipy.fft import next_fast_len
 
-from egno_md.analysis.observable import (
-    DIFFERENT,
-    INDISTINGUISHABLE,
-    NOT_ENOUGH_DATA,
-    Verdict,
-)
+from egno_md.analysis.blocks import Blocks, from_series
 
 Array = np.ndarray
 Chains = Sequence[Array]
-Statistic = Literal["mean", "width", "root mean"]
 
-RESAMPLES = 500
+RESAMPLES = 400
 CONFIDENCE = 0.95
 SOKAL_WINDOW = 5.0
 BLOCK_INEFFICIENCIES = 3.0
-"""Shortest block in statistical inefficiencies: the blocks' variance is then about
-a sixth too small, which Student's quantile at the number of blocks makes up for."""
-MOST_BLOCKS = 32
+"""Shortest block in statistical inefficiencies (of twice the correlation time)."""
+MOST_BLOCKS = 40
 """Longer series are cut into longer, not more, blocks: slow modes that carry little
 of an observable's variance, but all of its error, then show between the blocks."""
 BIAS_ROUNDS = 5
-ENOUGH_SAMPLES = 10.0
+ENOUGH_SAMPLES = 15.0
 """Independent samples on each side below which no verdict is given."""
 RESOLUTION = 1e-6
 """Relative difference below which stored single-precision values are equal."""
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """A statistic of one side.
+@dataclass(frozen=True)
+class Statistic:
+    """A function of time averages.
 
     Attributes:
-        value: the statistic.
-        resampled: ``(resamples,)`` the statistic of each bootstrap sample.
-        blocks: how many were resampled.
-        samples: effective number of independent frames.
+        value: takes averages ``(..., features)`` to ``(...)``.
+        influence: takes the averages over all frames and those over stretches
+            ``(stretches, ..., features)`` to series ``(stretches, ..., series)`` whose
+            slowest decorrelates as the value's error does.
+        is_width: whether the value falls short by √(1 - 1/n) with n independent
+            samples, as a standard deviation about a sample's own mean does.
     """
 
-    value: float
-    resampled: Array
-    blocks: int
-    samples: float
-
-    @property
-    def error(self) -> float:
-        """Bootstrap standard error."""
-        return float(np.std(self.resampled))
+    value: Callable[[Array], Array]
+    influence: Callable[[Array, Array], Array]
+    is_width: bool = False
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Rollout minus reference, with everything a verdict needs."""
+def _variance(mean: Array) -> Array:
+    return np.maximum(mean[..., -1] - (mean[..., :-1] ** 2).sum(axis=-1), 0.0)
 
-    reference: float
-    rollout: float
-    interval: tuple[float, float] | None
-    noise_floor: float
-    verdict: Verdict
 
-    @property
-    def value(self) -> float:
-        """Rollout minus reference."""
-        return self.rollout - self.reference
+def _deviation(mean: Array, each: Array) -> Array:
+    squared = each[..., -1] - 2 * (each[..., :-1] * mean[..., :-1]).sum(axis=-1)
+    return np.concatenate([squared[..., None], each[..., :-1]], axis=-1)
+
+
+MEAN = Statistic(lambda m: m[..., 0], lambda _, each: each)
+"""Of one feature, x."""
+ROOT_MEAN = Statistic(lambda m: np.sqrt(np.maximum(m[..., 0], 0)), lambda _, each: each)
+"""√⟨x⟩ of one feature."""
+WIDTH = Statistic(lambda m: np.sqrt(_variance(m)), _deviation, is_width=True)
+"""√(⟨|x|²⟩ - |⟨x⟩|²) of the features x (one or more) and |x|²."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A statistic of one side, for one or more members.
+
+    Attributes:
+        value: ``(members,)``.
+        error: ``(members,)`` bootstrap standard error; NaN where there is one block.
+        blocks: ``(members,)`` independent blocks that it rests on.
+        samples: ``(members,)`` effective number of independent frames.
+    """
+
+    value: Array
+    error: Array
+    blocks: Array
+    samples: Array
 
 
 def autocorrelation(chains: Chains) -> Array:
@@ -91,26 +97,30 @@ def autocorrelation(chains: Chains) -> Array:
     different basins count as correlated all along.
 
     Args:
-        chains: each ``(frames,)``.
+        chains: each ``(frames,)`` or ``(frames, members)``.
 
     Returns:
-        ``(longest chain,)``, one at lag zero; all zero after it where nothing moves.
+        ``(longest chain, ...)``, one at lag zero; all zero after it where nothing moves.
     """
-    mean = np.concatenate(chains).mean()
+    frames = sum(len(c) for c in chains)
+    mean = sum(c.sum(axis=0, dtype=np.float64) for c in chains) / frames
     longest = max(len(c) for c in chains)
-    summed, counts = np.zeros(longest), np.zeros(longest)
+    shape = (longest, *chains[0].shape[1:])
+    summed, counts = np.zeros(shape), np.zeros(longest)
     for chain in chains:
         n = len(chain)
-        padded = np.fft.rfft(chain - mean, next_fast_len(2 * n))
-        summed[:n] += np.fft.irfft(np.abs(padded) ** 2, next_fast_len(2 * n))[:n]
+        padded = np.fft.rfft(chain - mean, next_fast_len(2 * n), axis=0)
+        summed[:n] += np.fft.irfft(np.abs(padded) ** 2, next_fast_len(2 * n), axis=0)[:n]
         counts[:n] += np.arange(n, 0, -1)
-    covariance = summed / counts
-    if covariance[0] <= (RESOLUTION * max(abs(mean), RESOLUTION)) ** 2:
-        return np.eye(1, longest)[0]
-    return covariance / covariance[0]
+    covariance = summed / counts.reshape(-1, *[1] * (len(shape) - 1))
+    still = covariance[0] <= (RESOLUTION * np.maximum(np.abs(mean), RESOLUTION)) ** 2
+    rho = covariance / np.where(still, 1.0, covariance[0])
+    rho[:, still] = 0.0
+    rho[0] = 1.0
+    return rho
 
 
-def inefficiency(chains: Chains) -> float:
+def inefficiency(chains: Chains) -> Array:
     """Statistical inefficiency g = 1 + 2 Σ ρ(t): frames per independent frame.
 
     The sum ends at the first lag beyond 5 τ, τ = g/2 (Sokal's window), or with
@@ -119,146 +129,175 @@ def inefficiency(chains: Chains) -> float:
     Taking deviations from the sample's own mean lowers every correlation by
     about g/N; it is put back before summing, in a few rounds, without which
     short series would look better sampled than they are.
+
+    Args:
+        chains: each ``(frames,)`` or ``(frames, members)``.
+
+    Returns:
+        A scalar or ``(members,)``, at least one.
     """
     rho = autocorrelation(chains)
     frames = sum(len(c) for c in chains)
     g = _windowed_sum(rho)
     for _ in range(BIAS_ROUNDS):
-        if g == 1.0:
-            break
-        lost = g / frames
-        g = _windowed_sum((rho + lost) / (1.0 + lost))
+        lost = np.where(g == 1.0, 0.0, g / frames)
+        g = np.where(g == 1.0, 1.0, _windowed_sum((rho + lost) / (1.0 + lost)))
     return g
 
 
-def _windowed_sum(rho: Array) -> float:
-    cumulated = 2.0 * np.cumsum(rho) - 1.0
-    beyond = np.arange(len(rho)) >= SOKAL_WINDOW * np.maximum(cumulated, 1.0) / 2
-    last = int(np.argmax(beyond)) if beyond.any() else len(rho) - 1
-    return float(max(cumulated[last], 1.0))
+def _windowed_sum(rho: Array) -> Array:
+    cumulated = 2.0 * np.cumsum(rho, axis=0) - 1.0
+    lags = np.arange(len(rho)).reshape(-1, *[1] * (rho.ndim - 1))
+    beyond = lags >= SOKAL_WINDOW * np.maximum(cumulated, 1.0) / 2
+    last = np.where(beyond.any(axis=0), beyond.argmax(axis=0), len(rho) - 1)
+    found = np.take_along_axis(cumulated, last[None], axis=0)[0]
+    return np.maximum(found, 1.0)
 
 
-def effective_samples(chains: Chains, g: float) -> float:
+def effective_samples(chains: Chains, g: Array | float) -> Array:
     """Independent frames; a chain shorter than g counts as one frame."""
-    return sum(len(c) / min(g, len(c)) for c in chains)
+    return sum((len(c) / np.minimum(g, len(c)) for c in chains), np.zeros(np.shape(g)))
 
 
-def cut(chains: Chains, g: float) -> list[Array]:
-    """Contiguous blocks of at least 3 g frames, about 32 at most; a short chain is one."""
-    frames = sum(len(c) for c in chains)
-    length = max(int(np.ceil(max(BLOCK_INEFFICIENCIES * g, frames / MOST_BLOCKS))), 1)
-    blocks: list[Array] = []
-    for chain in chains:
-        blocks += np.array_split(chain, max(len(chain) // length, 1))
-    return blocks
-
-
-def draw_weights(
-    draws: int, blocks: int, generator: np.random.Generator, resamples: int = RESAMPLES
-) -> Array:
-    """``(resamples, blocks)``: how often each block comes up in `draws` with replacement."""
-    return generator.multinomial(draws, np.full(blocks, 1 / blocks), size=resamples)
-
-
-def estimate(chains: Chains, statistic: Statistic, generator: np.random.Generator) -> Estimate:
-    """A statistic of a series and its block-bootstrap distribution.
-
-    Args:
-        chains: each ``(frames,)``.
-        statistic: mean, standard deviation ("width"), or root of the mean.
-        generator: draws the blocks.
-    """
-    chains = [np.asarray(c, dtype=np.float64) for c in chains]
-    shift = 0.0 if statistic == "root mean" else float(np.concatenate(chains).mean())
-    centred = [c - shift for c in chains]
-    # A width decorrelates like the squared deviation, twice as fast as the series.
-    g = inefficiency([c**2 for c in centred] if statistic == "width" else centred)
-    blocks = cut(centred, g)
-    sums = np.array([(len(b), b.sum(), (b**2).sum()) for b in blocks])
-    drawn = draw_weights(len(blocks), len(blocks), generator) @ sums
-    value = _from_sums(sums.sum(0), statistic, shift)
-    resampled = _from_sums(drawn, statistic, shift)
-    return Estimate(float(value), resampled, len(blocks), effective_samples(chains, g))
-
-
-def _from_sums(sums: Array, statistic: Statistic, shift: float) -> Array:
-    mean = sums[..., 1] / sums[..., 0]
-    if statistic == "mean":
-        return mean + shift
-    if statistic == "root mean":
-        return np.sqrt(np.maximum(mean, 0.0))
-    return np.sqrt(np.maximum(sums[..., 2] / sums[..., 0] - mean**2, 0.0))
-
-
-def halves(chains: Chains) -> tuple[list[Array], list[Array]]:
-    """The first and the second half of a series, split between chains where possible."""
-    if len(chains) > 1:
-        ends = np.cumsum([len(c) for c in chains])
-        at = int(np.argmin(np.abs(ends[:-1] - ends[-1] / 2))) + 1
-        return list(chains[:at]), list(chains[at:])
-    middle = len(chains[0]) // 2
-    return [chains[0][:middle]], [chains[0][middle:]]
-
-
-def difference(
-    reference: Chains,
-    rollout: Chains,
+def estimate(
+    blocks: Blocks,
     statistic: Statistic,
     generator: np.random.Generator,
-    members: int = 1,
-) -> Difference:
-    """Compare one statistic of two series.
+    samples: Array | None = None,
+) -> Estimate:
+    """A statistic of averages and its block-bootstrap error.
+
+    Standard errors are corrected for the number of blocks n, by √(n/(n-1)), and
+    for what correlation between neighbouring blocks takes away, by
+    1/√(1 - g/2ℓ) with blocks of ℓ frames (both exact to leading order in 1/n
+    and g/ℓ for a mean).
 
     Args:
-        reference: chains, each ``(frames,)``.
-        rollout: likewise; its frames may lie another time apart.
-        statistic: see `estimate`.
+        blocks: sums ``(stretches, members, features)``.
+        statistic: of their averages.
         generator: draws the blocks.
-        members: how many such comparisons are made at once; the verdict, not
-            the interval, is corrected for them (Bonferroni).
+        samples: ``(members,)`` effective numbers of frames where they are known
+            from the series itself; else at most one per stretch.
+
+    Returns:
+        The estimate; a width's value is corrected for its bias, as the division by
+        N - 1 does for independent frames.
     """
-    a = estimate(reference, statistic, generator)
-    b = estimate(rollout, statistic, generator)
-    first, second = (_value(half, statistic) for half in halves(reference))
-    return judge(a, b, second - first, members)
+    influence = blocks.split(statistic.influence(blocks.mean, blocks.each))
+    g = inefficiency(influence).max(axis=-1)
+    if samples is None:
+        samples = effective_samples(influence, g)
+    lengths = block_lengths(g, len(blocks))
+    value = statistic.value(blocks.mean)
+    error, count = np.full(value.shape, np.nan), np.ones(value.shape)
+    for length in np.unique(lengths):
+        chosen = np.flatnonzero(lengths == length)
+        part = Blocks(blocks.counts, blocks.sums[:, chosen], blocks.chain)
+        drawn = resampled(part, int(length), generator)
+        n = block_count(blocks, int(length))
+        count[chosen] = n
+        if n > 1:
+            spread = statistic.value(drawn).std(axis=0)
+            error[chosen] = spread * _correction(n, g[chosen] / length, blocks, int(length))
+    if statistic.is_width:
+        n = np.maximum(samples, 2.0)
+        value, error = value * np.sqrt(n / (n - 1)), error * np.sqrt(n / (n - 1))
+    return Estimate(value, error, count, samples)
 
 
-def _value(chains: Chains, statistic: Statistic) -> float:
-    values = np.concatenate(chains).astype(np.float64)
-    if statistic == "width":
-        return float(values.std())
-    return float(values.mean() if statistic == "mean" else np.sqrt(values.mean()))
+def block_lengths(g: Array, stretches: int) -> Array:
+    """Stretches in a block: 3 g or a fortieth of all, rounded up to a power of √2."""
+    least = np.maximum(
+        BLOCK_INEFFICIENCIES * np.where(g > 1.0, g, 1.0 / 3), stretches / MOST_BLOCKS
+    )
+    rounded = np.ceil(2.0 ** (np.ceil(2 * np.log2(np.maximum(least, 1.0))) / 2))
+    return np.minimum(rounded, stretches).astype(int)
 
 
-def judge(a: Estimate, b: Estimate, noise_floor: float, members: int = 1) -> Difference:
-    """Say whether two estimates differ.
+def block_count(blocks: Blocks, length: int) -> float:
+    """How many blocks of this length the side holds; a shorter chain is one."""
+    return float(np.sum(blocks.sizes / np.minimum(length, blocks.sizes)))
 
-    The interval is Δ ± t·√(s_a² + s_b²), with bootstrap standard errors s and
-    Student's quantile at Welch's degrees of freedom, counted in blocks (Welch
-    1947, Biometrika 34, 28). "Different" means that the interval (widened for
-    `members`) leaves out zero *and* the difference exceeds the noise floor:
-    slow modes that the autocorrelation misses show up in the latter.
-    "Not enough data" means fewer than ten independent frames on either side.
+
+def _correction(n: float, g_per_length: Array, blocks: Blocks, length: int) -> Array:
+    cut = np.where(length < blocks.sizes.max(), g_per_length / 2, 0.0)
+    return np.sqrt(n / (n - 1) / (1.0 - np.minimum(cut, 0.5)))
+
+
+def resampled(
+    blocks: Blocks, length: int, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> Array:
+    """Averages ``(resamples, ..., features)`` of circular block bootstrap samples."""
+    draws = max(round(block_count(blocks, length)), 1)
+    starts = len(blocks)
+    drawn = generator.integers(starts, size=(resamples, draws))
+    drawn += starts * np.arange(resamples)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=resamples * starts).reshape(resamples, starts)
+    flat = blocks.sums.reshape(starts, -1)
+    counted = np.column_stack([blocks.counts, flat])
+    windows = np.concatenate([_circular(part, length) for part in blocks.split(counted)])
+    totals = weights.astype(np.float64) @ windows
+    averages = totals[:, 1:] / totals[:, :1]
+    return averages.reshape(resamples, *blocks.sums.shape[1:])
+
+
+def _circular(values: Array, length: int) -> Array:
+    """Sums over `length` rows from each row on, round the end."""
+    length = min(length, len(values))
+    if length == len(values):
+        return np.broadcast_to(values.sum(axis=0), values.shape)
+    passed = np.cumsum(np.concatenate([values, values[: length - 1]]), axis=0)
+    passed = np.concatenate([np.zeros((1, values.shape[1])), passed])
+    return passed[length:] - passed[:-length]
+
+
+def estimate_together(
+    blocks: Blocks,
+    value: Callable[[Array], Array],
+    slow: Sequence[Array],
+    generator: np.random.Generator,
+    resamples: int = RESAMPLES,
+    samples: float | None = None,
+) -> Estimate:
+    """Several numbers of the same averages, such as eigenvalues, with bootstrap errors.
+
+    Args:
+        blocks: sums ``(stretches, features)``.
+        value: takes averages ``(..., features)`` to ``(..., numbers)``.
+        slow: chains of ``(stretches, series)`` whose slowest tells how long blocks are.
+        generator: draws the blocks.
+        resamples: how many bootstrap samples.
+        samples: effective number of frames where it is known from elsewhere.
     """
-    delta = b.value - a.value
-    resolved = min(a.blocks, b.blocks) >= 2
-    interval = None
-    verdict: Verdict = NOT_ENOUGH_DATA
-    if resolved:
-        error = float(np.hypot(a.error, b.error))
-        freedom = _welch(a, b)
-        reach = float(error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
-        interval = (delta - reach, delta + reach)
-        if min(a.samples, b.samples) >= ENOUGH_SAMPLES:
-            wide = error * stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * members), freedom)
-            equal = RESOLUTION * max(abs(a.value), abs(b.value))
-            is_different = abs(delta) > max(wide, abs(noise_floor), equal)
-            verdict = DIFFERENT if is_different else INDISTINGUISHABLE
-    return Difference(a.value, b.value, interval, noise_floor, verdict)
+    g = float(inefficiency(slow).max())
+    length = int(block_lengths(np.array([g]), len(blocks))[0])
+    n = block_count(blocks, length)
+    found = value(blocks.mean)
+    error = np.full(found.shape, np.nan)
+    if n > 1:
+        drawn = value(resampled(blocks, length, generator, resamples))
+        correction = _correction(n, np.array([g / length]), blocks, length)
+        error = drawn.std(axis=0) * correction
+    own = float(effective_samples(slow, g)) if samples is None else samples
+    return Estimate(found, error, np.full(found.shape, n), np.full(found.shape, own))
 
 
-def _welch(a: Estimate, b: Estimate) -> float:
-    total = a.error**2 + b.error**2
-    if total == 0:
-        return float(a.blocks + b.blocks - 2)
-    return total**2 / (a.error**4 / (a.blocks - 1) + b.error**4 / (b.blocks - 1))
+def joined(estimates: Sequence[Estimate]) -> Estimate:
+    """Members of several estimates as those of one."""
+    columns = ("value", "error", "blocks", "samples")
+    return Estimate(*(np.concatenate([getattr(e, c) for e in estimates]) for c in columns))
+
+
+def student_reach(error: Array, freedom: Array) -> Array:
+    """Half the width of the 95% interval."""
+    return error * stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(freedom, 1.0))
+
+
+def series_estimate(
+    chains: Chains, statistic: Statistic, generator: np.random.Generator
+) -> Estimate:
+    """The same for features held frame by frame, chains of ``(frames, members, features)``."""
+    blocks = from_series(chains)
+    influence = [statistic.influence(blocks.mean, c) for c in chains]
+    samples = effective_samples(influence, inefficiency(influence).max(axis=-1))
+    return estimate(blocks, statistic, generator, samples)

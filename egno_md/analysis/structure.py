@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from egno_md.analysis import internal
+from egno_md.analysis.findings import Bench, Findings, floor, observable, with_square
+from egno_md.analysis.record import Probe
+from egno_md.analysis.statistics import MEAN, WIDTH, Statistic, estimate
+from egno_md.analysis.verdicts import difference
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
+
+if TYPE_CHECKING:
+    from egno_md.analysis.context import Context
 
 Array = np.ndarray
 
@@ -22,8 +31,10 @@ def heavy_atoms(system: System) -> Array:
     return heavy if len(heavy) >= 3 else np.arange(system.n_atoms)
 
 
-def mean_structure(system: System, chains: Sequence[Trajectory]) -> Float[Array, "atoms 3"]:
-    """Mean over all frames after superposition of the heavy atoms on that mean.
+def mean_structure(
+    system: System, sample: Float[Array, "frames atoms 3"]
+) -> Float[Array, "atoms 3"]:
+    """Mean over frames after superposition of the heavy atoms on that mean.
 
     Generalised Procrustes analysis: superpose on the first frame, average,
     and repeat with the average as the target.
@@ -31,16 +42,16 @@ def mean_structure(system: System, chains: Sequence[Trajectory]) -> Float[Array,
     Returns:
         nm, centred at the heavy atoms' centroid as the first frame has it.
     """
-    target = np.asarray(chains[0].positions[0], dtype=np.float64)
+    target = np.asarray(sample[0], dtype=np.float64)
     for _ in range(MEAN_ITERATIONS):
-        target = np.concatenate(superposed(system, chains, target)).mean(axis=0)
+        target = superposed(system, sample, target).mean(axis=0)
     return target
 
 
 def superposed(
-    system: System, chains: Sequence[Trajectory], target: Float[Array, "atoms 3"]
-) -> list[Float[Array, "frames atoms 3"]]:
-    """Positions of each chain with the heavy atoms superposed on `target`, nm.
+    system: System, positions: Float[Array, "frames atoms 3"], target: Float[Array, "atoms 3"]
+) -> Float[Array, "frames atoms 3"]:
+    """Positions with the heavy atoms superposed on `target`, nm.
 
     The rotation that minimises their RMSD (Kabsch 1976, Acta Cryst. A32, 922),
     in double precision: MDTraj's single-precision quaternion iteration gives
@@ -48,49 +59,85 @@ def superposed(
     """
     align = heavy_atoms(system)
     centre = target[align].mean(axis=0)
-    moved = []
-    for chain in chains:
-        x = np.asarray(chain.positions, dtype=np.float64)
-        x = x - x[:, align].mean(axis=1, keepdims=True)
-        u, _, vt = np.linalg.svd(np.swapaxes(x[:, align], 1, 2) @ (target[align] - centre))
-        u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation, never a reflection
-        moved.append(x @ (u @ vt) + centre)
-    return moved
-
-
-def deviations(
-    system: System, chains: Sequence[Trajectory], target: Float[Array, "atoms 3"]
-) -> list[Float[Array, " frames"]]:
-    """Heavy-atom RMSD of each frame to `target` after superposition, nm."""
-    heavy = heavy_atoms(system)
-    return [
-        np.sqrt(((x[:, heavy] - target[heavy]) ** 2).sum(-1).mean(-1))
-        for x in superposed(system, chains, target)
-    ]
-
-
-def squared_fluctuations(
-    system: System, chains: Sequence[Trajectory], target: Float[Array, "atoms 3"]
-) -> list[Float[Array, "frames atoms"]]:
-    """Squared distance of each atom from its own mean position, nm².
-
-    Frames are superposed on `target`; the mean is that of these chains, so
-    that the root of the time average is the RMSF (`mdtraj.rmsf` measures from
-    a given frame instead).
-    """
-    aligned = superposed(system, chains, target)
-    mean = np.concatenate(aligned).mean(axis=0)
-    return [((x - mean) ** 2).sum(-1) for x in aligned]
+    x = np.asarray(positions, dtype=np.float64)
+    x = x - x[:, align].mean(axis=1, keepdims=True)
+    u, _, vt = np.linalg.svd(np.swapaxes(x[:, align], 1, 2) @ (target[align] - centre))
+    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation, never a reflection
+    return x @ (u @ vt) + centre
 
 
 def radii_of_gyration(
-    system: System, chains: Sequence[Trajectory]
-) -> list[Float[Array, " frames"]]:
+    system: System, positions: Float[Array, "frames atoms 3"]
+) -> Float[Array, " frames"]:
     """√(Σ m |x - x_com|² / Σ m), nm."""
     share = system.masses / system.masses.sum()
-    radii = []
-    for chain in chains:
-        x = np.asarray(chain.positions, dtype=np.float64)
-        x = x - np.einsum("a,fax->fx", share, x)[:, None]
-        radii.append(np.sqrt(np.einsum("a,fax,fax->f", share, x, x)))
-    return radii
+    x = np.asarray(positions, dtype=np.float64)
+    x = x - np.einsum("a,fax->fx", share, x)[:, None]
+    return np.sqrt(np.einsum("a,fax,fax->f", share, x, x))
+
+
+def fluctuation_features(
+    system: System, positions: Float[Array, "frames atoms 3"], target: Float[Array, "atoms 3"]
+) -> Float[Array, "frames atoms 4"]:
+    """Displacement of each atom from `target` after superposition, and its square.
+
+    The RMSF about the mean position is the `WIDTH` of these.
+    """
+    moved = superposed(system, positions, target) - target
+    return np.concatenate([moved, (moved**2).sum(-1, keepdims=True)], axis=-1)
+
+
+def probes(context: Context) -> list[Probe]:
+    """RMSD, fluctuations and radius of gyration."""
+    system, target = context.system, context.target
+    heavy = heavy_atoms(system)
+
+    def measure(part: Trajectory) -> Mapping[str, Array]:
+        features = fluctuation_features(system, part.positions, target)
+        return {
+            "rmsd": np.sqrt(features[:, heavy, 3].mean(axis=-1)),
+            "displacements": features,
+            "gyration": radii_of_gyration(system, part.positions),
+        }
+
+    keep = {"rmsd": "series", "displacements": "blocks", "gyration": "series"}
+    return [Probe(keep, measure, width=16 * system.n_atoms)]  # type: ignore[arg-type]
+
+
+def findings(context: Context, bench: Bench) -> Findings:
+    """RMSD, RMSF and radius of gyration."""
+    system = context.system
+    displacements = bench.sums("displacements")
+    labels = internal.labels(system, np.arange(system.n_atoms)[:, None])
+    return Findings(
+        observables=(
+            bench.scalar("RMSD to mean structure", "rmsd", MEAN),
+            _heavy_fluctuation(system, bench),
+            bench.scalar("Radius of gyration", "gyration", MEAN),
+            bench.scalar("Radius of gyration, width", "gyration", WIDTH, with_square),
+        ),
+        profiles=(bench.profile("RMSF", labels, WIDTH, displacements),),
+    )
+
+
+def _heavy_fluctuation(system: System, bench: Bench):
+    """√ of the mean over heavy atoms of the squared fluctuation."""
+    heavy = heavy_atoms(system)
+
+    def squared(mean: Array) -> Array:
+        x = mean.reshape(*mean.shape[:-1], -1, 4)
+        return np.maximum(x[..., 3] - (x[..., :3] ** 2).sum(-1), 0.0).mean(-1)
+
+    def influence(mean: Array, each: Array) -> Array:
+        m, x = (v.reshape(*v.shape[:-1], -1, 4) for v in (mean, each))
+        return (x[..., 3] - 2 * (x[..., :3] * m[..., :3]).sum(-1)).mean(-1)[..., None]
+
+    statistic = Statistic(lambda m: np.sqrt(squared(m)), influence, is_width=True)
+    blocks = []
+    for b in bench.sums("displacements"):
+        chosen = b.sums[:, heavy].reshape(len(b), 1, -1)
+        blocks.append(type(b)(b.counts, chosen, b.chain))
+    sides = [estimate(b, statistic, bench.generator) for b in blocks]
+    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    low = float(floor(blocks[0], statistic)[0])
+    return observable("RMSF of heavy atoms", sides[0], sides[1], found, low)

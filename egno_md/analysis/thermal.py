@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 
-from egno_md.analysis.statistics import (
-    RESAMPLES,
-    Estimate,
-    cut,
-    effective_samples,
-    inefficiency,
-)
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import kinetic_energy, temperature
@@ -49,74 +40,56 @@ def element_degrees_of_freedom(system: System) -> dict[str, float]:
     }
 
 
+def element_widths(system: System) -> dict[str, float]:
+    """Exact width of each element's kinetic temperature over its mean.
+
+    The centre of mass at rest couples the atoms: of the 3N velocity components of
+    an element, weighted by √m, 3(N - 1) have the variance kT and three the variance
+    kT (1 - M_e/M). A sum of squares with variances λ has the relative width
+    √(2 Σλ²)/Σλ.
+    """
+    total = float(system.masses.sum())
+    elements = np.array(system.elements)
+    found = {}
+    for e in dict.fromkeys(system.elements):
+        chosen = elements == e
+        rest = 1.0 - float(system.masses[chosen].sum()) / total
+        count = float(chosen.sum()) - 1.0
+        found[e] = float(np.sqrt(2 * 3 * (count + rest**2)) / max(3 * (count + rest), 1e-12))
+    return found
+
+
 def has_constraints(system: System) -> bool:
     """Whether the system has fewer degrees of freedom than 3N - 3."""
     return system.degrees_of_freedom < 3 * system.n_atoms - 3
 
 
-def temperatures(system: System, chains: Sequence[Trajectory]) -> list[Float[Array, " frames"]]:
+def temperatures(system: System, trajectory: Trajectory) -> Float[Array, " frames"]:
     """Kinetic temperature of each frame without centre-of-mass motion, K."""
-    freedom = min(system.degrees_of_freedom, 3 * system.n_atoms - 3)
-    return [
-        np.asarray(
-            temperature(kinetic_energy(peculiar_velocities(system, c), system.masses), freedom)
-        )
-        for c in chains
-    ]
+    kinetic = kinetic_energy(peculiar_velocities(system, trajectory), system.masses)
+    return np.asarray(temperature(kinetic, degrees_of_freedom(system)))
+
+
+def degrees_of_freedom(system: System) -> int:
+    """Of what moves about the centre of mass."""
+    return min(system.degrees_of_freedom, 3 * system.n_atoms - 3)
 
 
 def element_temperatures(
-    system: System, chains: Sequence[Trajectory]
-) -> dict[str, list[Float[Array, " frames"]]]:
+    system: System, trajectory: Trajectory
+) -> dict[str, Float[Array, " frames"]]:
     """Kinetic temperature of each element's atoms, K (see `element_degrees_of_freedom`)."""
     elements = np.array(system.elements)
-    relative = [peculiar_velocities(system, c) for c in chains]
-    return {
-        e: [
-            np.asarray(
-                temperature(
-                    kinetic_energy(v[:, elements == e], system.masses[elements == e]), freedom
-                )
-            )
-            for v in relative
-        ]
-        for e, freedom in element_degrees_of_freedom(system).items()
-    }
+    v = peculiar_velocities(system, trajectory)
+    found = {}
+    for e, freedom in element_degrees_of_freedom(system).items():
+        chosen = elements == e
+        kinetic = kinetic_energy(v[:, chosen], system.masses[chosen])
+        found[e] = np.asarray(temperature(kinetic, freedom))
+    return found
 
 
-def total_energies(system: System, chains: Sequence[Trajectory]) -> list[Float[Array, " frames"]]:
+def total_energies(system: System, trajectory: Trajectory) -> Float[Array, " frames"]:
     """Potential plus kinetic energy relative to the centre of mass, kJ/mol."""
-    return [
-        np.asarray(c.potential_energy, dtype=np.float64)
-        + kinetic_energy(peculiar_velocities(system, c), system.masses)
-        for c in chains
-    ]
-
-
-def drift(
-    chains: Sequence[Array], times: Sequence[Array], generator: np.random.Generator
-) -> Estimate:
-    """Least-squares slope of a series over time, one slope for all chains.
-
-    Each chain has its own offset. The standard error comes from a wild block
-    bootstrap (Shao 2010, J. Am. Stat. Assoc. 105, 218): blocks of the
-    residuals are given random signs.
-
-    Args:
-        chains: each ``(frames,)``.
-        times: ps.
-        generator: draws the signs.
-
-    Returns:
-        Slope in units of the series per ps.
-    """
-    centred = [(t - t.mean(), x - x.mean()) for t, x in zip(times, chains, strict=True)]
-    spread = max(sum(float(t @ t) for t, _ in centred), np.finfo(float).tiny)
-    slope = sum(float(t @ x) for t, x in centred) / spread
-    residuals = [x - slope * t for t, x in centred]
-    g = inefficiency(residuals)
-    weighted = [t * r for (t, _), r in zip(centred, residuals, strict=True)]
-    pieces = np.array([b.sum() for b in cut(weighted, g)])
-    signs = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(pieces)))
-    resampled = slope + signs @ pieces / spread
-    return Estimate(slope, resampled, len(pieces), effective_samples(residuals, g))
+    kinetic = kinetic_energy(peculiar_velocities(system, trajectory), system.masses)
+    return np.asarray(trajectory.potential_energy, dtype=np.float64) + kinetic

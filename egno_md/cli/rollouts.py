@@ -133,24 +133,71 @@ def parareal(
 @click.command()
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("rollouts", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--topology", type=click.Path(path_type=Path), help="For files without atoms.")
+@click.option(
+    "--topology",
+    type=click.Path(path_type=Path),
+    help="PDB, PSF, GRO … with the atoms, for files that do not name them (DCD, XTC, TRR, NetCDF).",
+)
+@click.option("--select", "selection", help="Atoms to compare, in MDTraj's language.")
+@click.option(
+    "--stride",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Compare every so many frames.",
+)
+@click.option(
+    "--spacing",
+    help="Time between frames of files that hold none (DCD, PDB), such as '2 ps'.",
+)
+@click.option(
+    "--rollout-mode",
+    type=click.Choice(["auto", "dynamics", "sampler"]),
+    default="auto",
+    show_default=True,
+    help="Kinetics of a sampler are not compared; auto asks the rollout's own summary.",
+)
 @writes
 def compare(
     reference: Path,
     rollouts: tuple[Path, ...],
     topology: Path | None,
+    selection: str | None,
+    stride: int,
+    spacing: str | None,
+    rollout_mode: str,
     out: Path,
     seed: int,
     device: str,
     mode: OutputMode,
     console: Console,
 ) -> None:
-    """Compare ROLLOUTS with REFERENCE: stores, or files MDTraj reads."""
+    """Compare ROLLOUTS with REFERENCE: structure, thermodynamics, kinetics, integrity.
+
+    Each is a folder of ours or a trajectory file that MDTraj reads (DCD, XTC, TRR,
+    HDF5, NetCDF, PDB), of any size: it is read part by part. Every observable comes
+    with a 95% block-bootstrap interval, the noise floor (the same difference between
+    two stretches of the reference) and a verdict: indistinguishable, different, or
+    not enough data, with how much would do. Verdicts are corrected for their number.
+
+    --out gets comparison.json, numbers.csv and figures (SVG and PNG).
+    """
+    from egno_md.core.units import parse_quantity
     from egno_md.workflows.compare import run_compare
     from egno_md.workflows.tables import comparison_table
 
     result = run_compare(
-        reference, list(rollouts), out, topology=topology, seed=seed, mode=mode, progress=console
+        reference,
+        list(rollouts),
+        out,
+        topology=topology,
+        selection=selection,
+        stride=stride,
+        spacing=None if spacing is None else parse_quantity(spacing, "time"),
+        rollout_mode=rollout_mode,  # type: ignore[arg-type]
+        seed=seed,
+        mode=mode,
+        progress=console,
     )
     title = "Rollouts beside the reference; brackets: 95% interval of the difference"
     console.table(title, *comparison_table(result.comparisons))
@@ -158,6 +205,8 @@ def compare(
         f"{label}: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
         for label, counts in result.to_json()["verdicts"].items()
     ]
+    for comparison in result.comparisons:
+        lines += [f"{comparison.label}: {note}" for note in comparison.notes]
     console.result(result.to_json(), *lines, f"Figures and numbers: {out}")
 
 

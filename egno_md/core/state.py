@@ -90,6 +90,10 @@ class Trajectory:
         """Frames ``start <= i < stop`` as views."""
         return Trajectory(*(None if a is None else a[start:stop] for a in self._arrays()))  # type: ignore[arg-type]
 
+    def every(self, stride: int, first: int = 0) -> Trajectory:
+        """Each `stride`-th frame from `first` on, as views."""
+        return Trajectory(*(None if a is None else a[first::stride] for a in self._arrays()))  # type: ignore[arg-type]
+
     def _arrays(self) -> tuple[Array | None, ...]:
         return (
             self.positions,

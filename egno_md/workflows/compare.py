@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import mdtraj
-import numpy as np
-
-from egno_md.analysis.compare import compare
+from egno_md.analysis.compare import Reference
 from egno_md.analysis.figures import DrawnFigure, draw_figures
 from egno_md.analysis.observable import Comparison, comparison_from_json
 from egno_md.analysis.sides import Side, check_same_atoms
-from egno_md.core.errors import DataError
+from egno_md.analysis.tables import COLUMNS, comparison_rows
+from egno_md.core.errors import DataError, OutputError
 from egno_md.core.progress import Progress, Silent
-from egno_md.core.state import Trajectory
-from egno_md.data.hdf5 import read_hdf5
 from egno_md.data.output import OutputMode, open_output
-from egno_md.data.store import MANIFEST, Store, single_system, write_json
+from egno_md.data.store import write_json
+from egno_md.workflows.sides import Choice, ModeChoice, folder_labels, read_side
 
 COMPARISON = "comparison.json"
+NUMBERS = "numbers.csv"
 FIGURES = "figures"
 FORMAT = "egno-md comparison 1"
 
@@ -33,7 +31,7 @@ class CompareResult:
     """What `run_compare` found.
 
     Attributes:
-        out: the folder with comparison.json and figures/.
+        out: the folder with comparison.json, numbers.csv and figures/.
         comparisons: one per rollout, in the order given.
         figures: what was drawn.
     """
@@ -57,8 +55,15 @@ def run_compare(
     progress: Progress | None = None,
     unchecked: Path | None = None,
     topology: Path | None = None,
+    selection: str | None = None,
+    stride: int = 1,
+    spacing: float | None = None,
+    rollout_mode: ModeChoice = "auto",
 ) -> CompareResult:
     """Compare rollouts with a reference.
+
+    Trajectories are read part by part, in two passes, so that they may be larger
+    than memory.
 
     Args:
         reference: a store, or a file MDTraj reads.
@@ -69,9 +74,14 @@ def run_compare(
         progress: who listens.
         unchecked: a rollout without checks, shown after the others.
         topology: for files that hold none, such as DCD and XTC.
+        selection: atoms to compare, in MDTraj's language.
+        stride: compare every so many frames.
+        spacing: ps between frames of files; theirs if None.
+        rollout_mode: whether the rollouts are dynamics or a sampler; by their own
+            summaries for auto.
 
     Returns:
-        The comparisons; written to comparison.json too.
+        The comparisons; written to comparison.json and numbers.csv too.
 
     Raises:
         DataError: a path cannot be read, or the atoms differ.
@@ -81,8 +91,9 @@ def run_compare(
     if not paths:
         raise DataError("nothing to compare. Give at least one rollout beside the reference.")
     labels = folder_labels(paths)
-    held = read_side(reference, topology)
-    sides = [read_side(p, topology) for p in paths]
+    choice = Choice(topology, selection, stride, spacing)
+    held = read_side(reference, choice)
+    sides = [read_side(p, choice, rollout_mode) for p in paths]
     for path, side in zip(paths, sides, strict=True):
         check_same_atoms(held.system, side.system, str(reference), str(path))
     request = {
@@ -90,18 +101,23 @@ def run_compare(
         "rollouts": [str(p) for p in paths],
         "unchecked": None if unchecked is None else labels[-1],
         "topology": None if topology is None else str(topology),
+        "selection": selection,
+        "stride": stride,
+        "spacing": spacing,
+        "rollout_mode": rollout_mode,
         "seed": seed,
     }
     output = open_output(out, "compare", request, mode, inputs=[reference, *paths])
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return read_comparison(out)
-    comparisons = []
-    for number, (label, side) in enumerate(zip(labels, sides, strict=True)):
-        progress.update(number, len(sides), label)
-        comparisons.append(compare(held, side, label=label, seed=seed))
-    (out / FIGURES).mkdir(exist_ok=True)
-    figures = draw_figures(comparisons, out / FIGURES)
+    comparisons = _compare_all(held, sides, labels, seed, progress)
+    try:
+        (out / FIGURES).mkdir(exist_ok=True)
+        figures = draw_figures(comparisons, out / FIGURES)
+        _write_numbers(out / NUMBERS, comparisons)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}.") from None
     content = {
         "format": FORMAT,
         "system": held.system.name,
@@ -112,9 +128,51 @@ def run_compare(
         "figures": [asdict(f) for f in figures],
     }
     write_json(out / COMPARISON, content)
-    progress.update(len(sides), len(sides), "done")
+    progress.update(1, 1, "done")
     output.finish(verdicts={c.label: c.verdicts for c in comparisons})
     return CompareResult(out, tuple(comparisons), figures)
+
+
+def _compare_all(
+    held: Side, sides: Sequence[Side], labels: Sequence[str], seed: int, progress: Progress
+) -> list[Comparison]:
+    watch = _Watch(progress, 1 + len(sides))
+    measured = Reference(held, watch.next("the reference"))
+    comparisons = []
+    for label, side in zip(labels, sides, strict=True):
+        comparisons.append(measured.compare(side, label=label, seed=seed, watch=watch.next(label)))
+    return comparisons
+
+
+class _Watch:
+    """Turns frames read into progress: every side is read twice."""
+
+    def __init__(self, progress: Progress, sides: int) -> None:
+        self.progress, self.total = progress, sides
+        self.done = -1
+
+    def next(self, label: str):
+        """For the next side."""
+        self.done += 1
+        frames = passes = 0
+
+        def watch(count: int) -> None:
+            nonlocal frames, passes
+            passes += count < frames or passes == 0
+            frames = count
+            share = 0.0 if passes == 1 else 0.5
+            text = f"{label}: pass {passes} of 2, {count:,} frames"
+            self.progress.update(self.done + share, self.total, text)
+
+        return watch
+
+
+def _write_numbers(path: Path, comparisons: Sequence[Comparison]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for comparison in comparisons:
+            writer.writerows(comparison_rows(comparison))
 
 
 def read_comparison(out: Path) -> CompareResult:
@@ -132,61 +190,3 @@ def read_comparison(out: Path) -> CompareResult:
             f"{out / COMPARISON}: missing or damaged ({type(error).__name__}). "
             "Compare again with --overwrite."
         ) from None
-
-
-def read_side(path: Path, topology: Path | None = None) -> Side:
-    """Read a store or a trajectory file.
-
-    Args:
-        path: a store, a folder that holds exactly one, or a file MDTraj reads.
-        topology: for files that hold none.
-
-    Raises:
-        DataError: nothing readable is there.
-    """
-    if path.is_dir():
-        store = Store(_store_folder(path))
-        return Side(store.system(), list(store))
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder. Give a store or a trajectory file.")
-    if path.suffix == ".h5":
-        trajectory, read_topology = read_hdf5(path)
-    else:
-        trajectory, read_topology = _read_with_mdtraj(path, topology)
-    return Side(single_system(read_topology, path.stem, trajectory.positions[0]), [trajectory])
-
-
-def _store_folder(path: Path) -> Path:
-    """The folder itself, or its only subfolder that is a store."""
-    if (path / MANIFEST).is_file():
-        return path
-    inside = [p.parent for p in sorted(path.glob(f"*/{MANIFEST}"))]
-    return inside[0] if len(inside) == 1 else path
-
-
-def _read_with_mdtraj(path: Path, topology: Path | None) -> tuple[Trajectory, mdtraj.Topology]:
-    needed: dict[str, Any] = (
-        {} if topology is None or path.suffix == ".pdb" else {"top": str(topology)}
-    )
-    try:
-        loaded = mdtraj.load(str(path), **needed)
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
-        hint = " If it is truncated, copy it again."
-        if not needed:
-            hint = " A DCD or XTC file needs '--topology FILE' too."
-        raise DataError(f"{path}: MDTraj cannot read it ({error}).{hint}") from None
-    return Trajectory(
-        positions=loaded.xyz, times=np.asarray(loaded.time, dtype=np.float64)
-    ), loaded.topology
-
-
-def folder_labels(paths: Sequence[Path]) -> list[str]:
-    """A short name per path: the folder's own, with its parent's where two agree."""
-    names = [p.resolve().stem if p.is_file() else p.resolve().name for p in paths]
-    seen = Counter(names)
-    long = [
-        name if seen[name] == 1 else f"{path.resolve().parent.name}/{name}"
-        for path, name in zip(paths, names, strict=True)
-    ]
-    again = Counter(long)
-    return [name if again[name] == 1 else f"{name} ({n + 1})" for n, name in enumerate(long)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from egno_md.analysis.observable import Comparison, Observable
+from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
 from egno_md.nn.card import OperatorCard
 
 NAMES = {
@@ -136,7 +136,7 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> tuple[list[str], li
     for comparison in comparisons:
         columns += [comparison.label, "verdict"]
     rows = []
-    for number, observable in enumerate(comparisons[0].observables):
+    for observable in comparisons[0].observables:
         unit = f" ({observable.unit})" if observable.unit else ""
         row = [
             observable.name + unit,
@@ -144,17 +144,23 @@ def comparison_table(comparisons: tuple[Comparison, ...]) -> tuple[list[str], li
             f"{observable.noise_floor:.2g}",
         ]
         for comparison in comparisons:
-            row += _against(comparison.observables, observable.name, number)
+            row += _against(comparison.observables, observable.name)
         rows.append(row)
     return columns, rows
 
 
-def _against(observables: tuple[Observable, ...], name: str, number: int) -> list[str]:
-    found = [o for o in observables if o.name == name] or list(observables[number : number + 1])
-    if not found:
+def _against(observables: tuple[Observable, ...], name: str) -> list[str]:
+    one = next((o for o in observables if o.name == name), None)
+    if one is None:
         return ["-", "not available"]
-    one = found[0]
     interval = ""
     if one.interval is not None:
         interval = f" [{one.interval[0]:+.2g}, {one.interval[1]:+.2g}]"
-    return [f"{one.rollout:.4g}{interval}", one.verdict]
+    return [f"{one.rollout:.4g}{interval}", _verdict(one)]
+
+
+def _verdict(one: Observable) -> str:
+    """The verdict, with what a reader would ask next."""
+    if one.verdict == NOT_ENOUGH_DATA and one.needed_ps is not None:
+        return f"{one.verdict} ({one.needed_ps[1]:.2g} ps would do)"
+    return f"{one.verdict}, but negligible" if one.is_negligible else one.verdict

@@ -26,15 +26,20 @@ def new_topology(symbols: str = "CCOCH") -> mdtraj.Topology:
     return topology
 
 
-@pytest.fixture
-def system() -> System:
+@pytest.fixture(scope="session")
+def toy() -> System:
     topology = new_topology()
     masses = element_masses(topology)
     return System("toy", topology, masses, BUTANE, 3 * len(masses) - 3)
 
 
 @pytest.fixture
-def sample(system):
+def system(toy) -> System:
+    return toy
+
+
+@pytest.fixture(scope="session")
+def sample_of(toy):
     """Independent Gaussian frames about one structure, turned at random, at `kelvin`."""
 
     def draw(seed: int = 0, frames: int = 300, kelvin: float = 300.0, width: float = 0.004):
@@ -42,7 +47,7 @@ def sample(system):
         x = BUTANE + width * generator.normal(size=(frames, 5, 3))
         turns = np.linalg.qr(generator.normal(size=(frames, 3, 3)))[0]
         turns[:, :, 0] *= np.linalg.det(turns)[:, None]
-        speed = thermal_speed(system.masses, kelvin)[:, None]
+        speed = thermal_speed(toy.masses, kelvin)[:, None]
         return Trajectory(
             positions=x @ turns,
             times=0.01 * np.arange(frames),
@@ -52,3 +57,8 @@ def sample(system):
         )
 
     return draw
+
+
+@pytest.fixture
+def sample(sample_of):
+    return sample_of

@@ -11,7 +11,8 @@ from egno_md.analysis.observable import NOT_ENOUGH_DATA
 from egno_md.core.errors import DataError, OutputError
 from egno_md.core.system import System
 from egno_md.data.store import StoreWriter, new_manifest
-from egno_md.workflows.compare import folder_labels, read_side, run_compare
+from egno_md.workflows.compare import run_compare
+from egno_md.workflows.sides import folder_labels, read_side
 
 from .conftest import BUTANE, new_topology
 
@@ -72,7 +73,9 @@ def test_files_mdtraj_reads_are_compared_without_velocities(store, system, sampl
         store("md", 0), [tmp_path / "rollout.dcd"], tmp_path / "out", topology=tmp_path / "top.pdb"
     ).comparisons[0]
     assert found.label == "rollout"
-    assert {"Temperature", "Potential energy", "Force"} <= {u.name for u in found.unavailable}
+    assert {"Temperature", "Potential energy", "Force, root mean square"} <= {
+        u.name for u in found.unavailable
+    }
     assert found.distributions[0].verdict != NOT_ENOUGH_DATA
 
 

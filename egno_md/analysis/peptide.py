@@ -1,0 +1,225 @@
+"""Peptide backbones: where they are, and how they fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import mdtraj
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import KDTree
+
+from egno_md.analysis.findings import Bench, Findings, not_available, with_square
+from egno_md.analysis.internal import as_mdtraj
+from egno_md.analysis.record import Probe
+from egno_md.analysis.statistics import MEAN, WIDTH
+from egno_md.core.state import Trajectory
+from egno_md.core.system import System
+
+if TYPE_CHECKING:
+    from egno_md.analysis.context import Context
+
+Array = np.ndarray
+
+CONTACT = 0.8
+"""nm between alpha carbons (Vendruscolo et al. 1997)."""
+CONTACT_SEPARATION = 3
+NATIVE = 0.45
+"""nm between heavy atoms; with the next three, Best, Hummer and Eaton 2013."""
+NATIVE_SEPARATION = 4
+STEEPNESS = 50.0
+"""1/nm."""
+TOLERANCE = 1.8
+FEWEST_RESIDUES = 4
+DSSP_FRAMES = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Peptide:
+    """The backbone of the system's peptide chains.
+
+    Attributes:
+        residues: topology index, name, and atoms N, CA, C by name, for each amino acid.
+        peptide_bonds: ``(bonds, 4)`` atoms CA, C, N, CA of each ω; caps count.
+        ramachandran: ``(residues, 5)`` atoms C, N, CA, C, N around each residue with φ and ψ.
+        ramachandran_residues: topology index of each of those.
+    """
+
+    residues: tuple[tuple[int, str, dict[str, int]], ...]
+    peptide_bonds: Array
+    ramachandran: Array
+    ramachandran_residues: tuple[int, ...]
+
+    @cached_property
+    def alpha(self) -> Array:
+        """Atoms CA."""
+        return np.array([atoms["CA"] for _, _, atoms in self.residues], dtype=np.int64)
+
+    @cached_property
+    def numbers(self) -> Array:
+        """Topology index of each residue."""
+        return np.array([number for number, _, _ in self.residues], dtype=np.int64)
+
+    @property
+    def backbone_bonds(self) -> list[tuple[int, int]]:
+        """N-CA and CA-C of every residue, sorted atoms."""
+        return [
+            tuple(sorted((atoms[a], atoms["CA"])))  # type: ignore[misc]
+            for _, _, atoms in self.residues
+            for a in ("N", "C")
+        ]
+
+
+def find_peptide(system: System) -> Peptide | None:
+    """The backbone, by atom names and bonds; None without a peptide bond."""
+    topology = system.topology
+    bonded = {tuple(b) for b in system.bonds.tolist()}
+    named = [{a.name: a.index for a in r.atoms} for r in topology.residues]
+    links = [
+        (i, j)
+        for i, j in pairwise(range(len(named)))
+        if "C" in named[i] and "N" in named[j]
+        and tuple(sorted((named[i]["C"], named[j]["N"]))) in bonded
+    ]  # fmt: skip
+    if not links:
+        return None
+    residues = tuple(
+        (i, topology.residue(i).name, atoms)
+        for i, atoms in enumerate(named)
+        if {"N", "CA", "C"} <= atoms.keys()
+    )
+    omegas = [
+        (_alpha(named[i]), named[i]["C"], named[j]["N"], _alpha(named[j]))
+        for i, j in links
+        if _alpha(named[i]) is not None and _alpha(named[j]) is not None
+    ]
+    before, after = {j: i for i, j in links}, dict(links)
+    whole = [i for i, _, _ in residues if i in before and i in after]
+    fives = [
+        (named[before[i]]["C"], *(named[i][a] for a in ("N", "CA", "C")), named[after[i]]["N"])
+        for i in whole
+    ]
+    return Peptide(
+        residues,
+        np.array(omegas, dtype=np.int64).reshape(-1, 4),
+        np.array(fives, dtype=np.int64).reshape(-1, 5),
+        tuple(whole),
+    )
+
+
+def _alpha(atoms: dict[str, int]) -> int | None:
+    """The carbon at the residue's end of ω; caps call it CH3 or C."""
+    return next((atoms[n] for n in ("CA", "CH3") if n in atoms), None)
+
+
+def native_pairs(system: System, start: Float[Array, "atoms 3"], separation: int) -> Array:
+    """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart."""
+    heavy = np.flatnonzero(system.atomic_numbers > 1)
+    residue = np.array([a.residue.index for a in system.topology.atoms])[heavy]
+    pairs = KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")
+    apart = np.abs(residue[pairs[:, 0]] - residue[pairs[:, 1]]) >= separation
+    return heavy[pairs[apart]]
+
+
+def native_fraction(
+    positions: Float[Array, "frames atoms 3"], pairs: Array, lengths: Float[Array, " pairs"]
+) -> Float[Array, " frames"]:
+    """Q of Best, Hummer and Eaton 2013, Eq. 1."""
+    x = np.asarray(positions, np.float64)
+    r = np.linalg.norm(x[:, pairs[:, 0]] - x[:, pairs[:, 1]], axis=-1)
+    exponent = np.minimum(STEEPNESS * (r - TOLERANCE * lengths), 500.0)
+    return (1.0 / (1.0 + np.exp(exponent))).mean(axis=-1)
+
+
+def contact_number(
+    alpha: Float[Array, "frames residues 3"], numbers: Array
+) -> Float[Array, " frames"]:
+    """Pairs of alpha carbons within 0.8 nm, at least three residues apart."""
+    i, j = np.triu_indices(alpha.shape[1], 1)
+    apart = np.abs(numbers[i] - numbers[j]) >= CONTACT_SEPARATION
+    i, j = i[apart], j[apart]
+    x = np.asarray(alpha, np.float64)
+    return np.array([(np.linalg.norm(f[i] - f[j], axis=-1) < CONTACT).sum() for f in x], float)
+
+
+def secondary_shares(trajectory: mdtraj.Trajectory) -> Float[Array, "frames 2"]:
+    """Shares of residues in helices and in strands by DSSP, of those it can assign."""
+    codes = mdtraj.compute_dssp(trajectory, simplified=True)
+    known = np.maximum((codes != "NA").sum(axis=1), 1)
+    return np.stack([(codes == c).sum(axis=1) / known for c in "HE"], axis=1)
+
+
+def probes(context: Context) -> list[Probe]:
+    """Extent, contacts and secondary structure, as far as the peptide has them."""
+    peptide, system = context.peptide, context.system
+    if peptide is None or len(peptide.residues) < FEWEST_RESIDUES:
+        return []
+    pairs = native_pairs(system, context.start, NATIVE_SEPARATION)
+    lengths = np.linalg.norm(context.start[pairs[:, 0]] - context.start[pairs[:, 1]], axis=-1)
+
+    def measure(part: Trajectory) -> Mapping[str, Array]:
+        alpha = np.asarray(part.positions[:, peptide.alpha], np.float64)
+        found = {
+            "ends": np.linalg.norm(alpha[:, -1] - alpha[:, 0], axis=-1),
+            "contacts": contact_number(alpha, peptide.numbers),
+        }
+        if len(pairs):
+            found["native"] = native_fraction(part.positions, pairs, lengths)
+        return found
+
+    keep = dict.fromkeys(("ends", "contacts", *(["native"] if len(pairs) else [])), "series")
+    found = [Probe(keep, measure, width=8 * max(len(pairs), system.n_atoms))]  # type: ignore[arg-type]
+    if len(peptide.residues) > FEWEST_RESIDUES:
+        found.append(Probe({"helix": "series", "strand": "series"}, _Dssp(system, peptide),
+                           most=DSSP_FRAMES, width=100 * system.n_atoms))  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Dssp:
+    system: System
+    peptide: Peptide
+
+    def __call__(self, part: Trajectory) -> Mapping[str, Array]:
+        atoms = [
+            a.index
+            for i in self.peptide.numbers.tolist()
+            for a in self.system.topology.residue(i).atoms
+        ]
+        shares = secondary_shares(as_mdtraj(self.system, part.positions).atom_slice(atoms))
+        return {"helix": shares[:, 0], "strand": shares[:, 1]}
+
+
+def findings(_: Context, bench: Bench) -> Findings:
+    """Extent, contacts and secondary structure."""
+    names = {
+        "End-to-end distance": ("ends", False),
+        "End-to-end distance, width": ("ends", True),
+        "Residue contacts": ("contacts", False),
+        "Native contacts": ("native", False),
+        "Helix": ("helix", False),
+        "Strand": ("strand", False),
+    }
+    measured = bench.reference.series
+    if "ends" not in measured:
+        reason = f"no peptide chain of {FEWEST_RESIDUES} residues or more."
+        return not_available(reason, *names)
+    found = Findings()
+    for name, (quantity, is_width) in names.items():
+        if quantity not in measured:
+            found += not_available(_reason(name), name)
+        elif is_width:
+            found += Findings((bench.scalar(name, quantity, WIDTH, with_square),))
+        else:
+            found += Findings((bench.scalar(name, quantity, MEAN),))
+    return found
+
+
+def _reason(name: str) -> str:
+    if name == "Native contacts":
+        return "the first frame has no heavy atoms within 0.45 nm four residues apart."
+    return "the peptide has fewer than five residues."
