@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from egno_md.core.progress import Values
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
@@ -98,3 +99,19 @@ def harmonic_store(tmp_path_factory: pytest.TempPathFactory, ethanol: System) ->
         writer.append(harmonic_trajectory(ethanol, 60, seed=index), f"segment-{index:03d}")
     writer.finish()
     return Store(root)
+
+
+class Listener:
+    """Keeps what a computation tells of its progress."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str | float] = {}
+        self.notes: list[str] = []
+
+    def update(self, done: float, total: float, values: Values = "") -> None:
+        assert 0 <= done <= total
+        if not isinstance(values, str):
+            self.values |= values
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

@@ -31,8 +31,13 @@ def writes(verb: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Where the work runs that a GPU can do.",
     )
-    @click.option("--quiet", is_flag=True, help="Only results and errors.")
-    @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+    @click.option("--quiet", is_flag=True, help="Only results and errors, no progress.")
+    @click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="The result as one JSON object on stdout; no progress.",
+    )
     @functools.wraps(verb)
     def wrapped(*args: Any, resume: bool, overwrite: bool, quiet: bool, as_json: bool, **kw: Any):
         from egno_md.console import Console

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of paragraphs, tables and pictures."""
+"""What a page is made of: sections of cards, paragraphs, tables, figures and the viewer."""
 
 from __future__ import annotations
 
@@ -6,45 +6,100 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from egno_md.report.timeline import Picture, picture
+from egno_md.report.drawing import Drawing
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph ("text"), a warning ("note"), a heading or a code block."""
+    """A paragraph ("text"), a warning ("note"), a heading, a code block or a command."""
 
     text: str
     kind: str = "text"
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a table that says more than its text.
+
+    Attributes:
+        text: shown.
+        sort: what the column sorts by; the text if None.
+        group: what a filter knows it by; the text if empty.
+        tone: same, differ or unknown; empty for plain.
+        tip: shown when hovered.
+        plot: SVG markup of our own making, shown before the text.
+    """
+
+    text: str
+    sort: float | None = None
+    group: str = ""
+    tone: str = ""
+    tip: str = ""
+    plot: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table whose first column heads its rows."""
+    """A table whose first column heads its rows.
+
+    Attributes:
+        caption: above it.
+        columns: their heads.
+        rows: cells.
+        filters: columns with a drop-down; a table with any also has a search field.
+        anchor: its id, where it sorts and filters.
+    """
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    filters: tuple[int, ...] = ()
+    anchor: str = ""
     kind: str = "table"
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture with caption."""
+    """A figure with caption."""
 
-    picture: Picture
+    drawing: Drawing
     kind: str = "picture"
 
 
 @dataclass(frozen=True)
+class Viewer:
+    """The place where trajectories play; `notes` say what cannot."""
+
+    notes: tuple[str, ...] = ()
+    kind: str = "viewer"
+
+
+@dataclass(frozen=True)
 class Fold:
-    """Blocks a reader opens on demand."""
+    """Blocks a reader opens on demand; `is_printed` opens them on paper."""
 
     text: str
     blocks: tuple[Block, ...]
+    is_printed: bool = True
     kind: str = "fold"
 
 
-Block = Text | Table | Image | Fold
+Block = Text | Table | Image | Fold | Viewer
+
+
+@dataclass(frozen=True)
+class Card:
+    """One result in large figures.
+
+    Attributes:
+        title: what it is about.
+        figures: value, what it is, and its tone.
+        lines: sentences below.
+    """
+
+    title: str
+    figures: tuple[tuple[str, str, str], ...]
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,28 +110,46 @@ class Section:
         anchor: its id.
         title: its heading.
         blocks: its content.
-        lead: sentences set off above the content.
+        cards: results set off above the content.
     """
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
-    lead: tuple[str, ...] = ()
+    cards: tuple[Card, ...] = ()
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of strings."""
-    return Table(caption, tuple(columns), tuple(tuple(r) for r in rows))
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Cell]],
+    *,
+    filters: Sequence[int] = (),
+    anchor: str = "",
+) -> Table:
+    """A table; strings become plain cells."""
+    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
+    return Table(caption, tuple(columns), cells, tuple(filters), anchor)
 
 
 def images(folder: Path, figures: Sequence[tuple[str, str, str]]) -> tuple[Block, ...]:
-    """Pictures of a folder by (file, title, alt); a missing one becomes a sentence."""
+    """Figures of a folder by (name without ending, title, alt).
+
+    SVG where there is one, else PNG; a missing one becomes a sentence.
+    """
     blocks: list[Block] = []
     for name, title, alt in figures:
-        try:
-            png = (folder / name).read_bytes()
-        except OSError:
-            blocks.append(Text(f"The figure {name} is missing from {folder.name}."))
+        svg, png = _read(folder / f"{name}.svg"), _read(folder / f"{name}.png")
+        if svg is None and png is None:
+            blocks.append(Text(f"The figure {name} is missing from {folder.name}.", "note"))
             continue
-        blocks.append(Image(picture(png, title, alt)))
+        text = None if svg is None else svg.decode("utf-8", errors="replace")
+        blocks.append(Image(Drawing(name, title, alt, text, png)))
     return tuple(blocks)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

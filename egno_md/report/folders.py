@@ -69,6 +69,11 @@ def read_folders(paths: Sequence[Path]) -> tuple[Folder, ...]:
     return tuple(read_folder(p, label) for p, label in zip(paths, labels, strict=True))
 
 
+def of_verb(folders: Sequence[Folder], verb: str) -> list[Folder]:
+    """Folders written by one verb, in the order given."""
+    return [f for f in folders if f.verb == verb]
+
+
 def read_folder(path: Path, label: str) -> Folder:
     """Read one output folder; what is missing in it is listed, not an error.
 

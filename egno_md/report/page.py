@@ -1,153 +1,167 @@
-"""The page: a summary, the sections, provenance, in one HTML file."""
+"""The page: verdicts, the viewer, the sections, provenance, in one HTML file."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from egno_md.report import parareal, sections
-from egno_md.report.blocks import Block, Fold, Section, Text, table
+from egno_md.report.blocks import Block, Fold, Image, Section, Table, Text, Viewer, table
+from egno_md.report.drawing import Drawing
 from egno_md.report.folders import Folder, read_folders
-from egno_md.report.numbers import number, percent
+from egno_md.report.movies import Movie
+from egno_md.report.pictures import figure_markup
+from egno_md.report.rollouts import rollouts
+from egno_md.report.summary import summary
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
-VERDICT_CLASSES = {
-    "indistinguishable": "same",
-    "different": "differ",
-    "not enough data": "unknown",
-}
+HERE = Path(__file__).parent
 
 
-def render_page(paths: Sequence[Path], title: str | None = None) -> str:
+@dataclass(frozen=True)
+class Page:
+    """A rendered report.
+
+    Attributes:
+        html: everything inline; nothing is fetched.
+        drawings: its figures, for files of their own.
+        tables: its tables, likewise.
+        numbers: what the folders say, for machines.
+    """
+
+    html: str
+    drawings: tuple[Drawing, ...]
+    tables: tuple[Table, ...]
+    numbers: dict[str, Any]
+
+
+def render_page(
+    paths: Sequence[Path],
+    title: str | None = None,
+    movies: Sequence[Movie] = (),
+    unseen: Sequence[str] = (),
+) -> Page:
     """Render the folders' results.
 
     Args:
         paths: output folders of generate, train, evaluate, propagate, compare.
         title: of the page; names the systems if left out.
-
-    Returns:
-        HTML with everything inline: no script, no network.
+        movies: trajectories to play side by side.
+        unseen: why others cannot be played.
 
     Raises:
         DataError: a folder was not written by one of these verbs.
     """
     folders = read_folders(paths)
-    parts = [
+    found = [
         summary(folders),
-        sections.rollouts(folders),
+        _dynamics(movies, unseen),
+        rollouts(folders),
         parareal.parareal(folders),
         sections.observables(folders),
         sections.operator(folders),
         sections.reference(folders),
         provenance(folders),
     ]
+    parts = [p for p in found if p is not None]
+    systems = ", ".join(dict.fromkeys(s for f in folders if (s := _system(f))))
+    blocks = [b for p in parts for b in _walk(p.blocks)]
+    html = _template().render(
+        title=title or f"egno-md report: {systems or 'results'}",
+        subtitle=" · ".join([*([systems] if systems else []), f"{len(folders)} result folders"]),
+        sections=parts,
+        css=Markup(_asset("page.css")),
+        scripts=[Markup(_asset(n)) for n in ("page.js", "viewer.js")],
+        movies=Markup(_embedded([m.to_json() for m in movies])) if movies else "",
+        figure=figure_markup,
+    )
+    return Page(
+        html.strip() + "\n",
+        tuple(b.drawing for b in blocks if isinstance(b, Image)),
+        tuple(b for b in blocks if isinstance(b, Table)),
+        {"folders": [_numbers(f) for f in folders]},
+    )
+
+
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    systems = ", ".join(dict.fromkeys(s for f in folders if (s := _system(f))))
-    html = template.render(
-        title=title or f"egno-md report: {systems or 'results'}",
-        subtitle=" · ".join([*([systems] if systems else []), f"{len(folders)} result folders"]),
-        sections=[p for p in parts if p is not None],
-        marks=VERDICT_CLASSES,
-    )
-    return html.strip() + "\n"
+    return environment.from_string(_asset("page.html.j2"))
 
 
-def summary(folders: Sequence[Folder]) -> Section:
-    """Verdicts first: one sentence per result."""
-    lines = [
-        *(line for f in folders if f.verb == "propagate" for line in _rollout_verdict(f)),
-        *(line for f in folders if f.verb == "parareal" for line in parareal.verdict(f)),
-        *(line for f in folders if f.verb == "compare" for line in _comparison_verdict(f)),
-        *(line for f in folders if f.verb == "evaluate" for line in _operator_verdict(f)),
-    ]
-    absent = [
-        text
-        for verb, text in (
-            ("propagate", "No rollout is among the folders."),
-            ("compare", "No comparison with a reference is among the folders."),
-        )
-        if not any(f.verb == verb for f in folders)
-    ]
-    return Section("summary", "Summary", tuple(Text(t) for t in absent), tuple(lines))
+def _asset(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
-def _rollout_verdict(folder: Folder) -> list[str]:
-    s = folder.content.get("summary")
-    if s is None:
-        return []
-    speed, stops = s.get("speed_up"), [r for r in s.get("stop_reasons", []) if r]
-    fate = f"{len(stops)} of {s['replicas']} replicas stopped early" if stops else "ran to its end"
-    pace = "speed unknown"
-    if speed is not None:
-        pace = f"{number(speed)} times the speed of its reference MD, everything included"
-    target = s.get("temperature_target")
-    aim = "" if target is None else f" (target {number(target, 4)} K)"
-    return [
-        f"{folder.label} (policy {s.get('policy')}): {fate}; {pace}; "
-        f"{percent(s.get('fallback_share'))} of windows fell back to MD; "
-        f"{number(s.get('temperature_mean'), 4)} K{aim}."
-    ]
+def _embedded(content: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _comparison_verdict(folder: Folder) -> list[str]:
-    content = folder.content.get("comparison", {})
-    lines = []
-    for r in content.get("rollouts", []):
-        different = [
-            i["name"]
-            for i in (*r["observables"], *r["profiles"], *r["distributions"])
-            if i["verdict"] == "different"
-        ]
-        v = r["verdicts"]
-        named = "; ".join(different[:6]) + ("; and more" if len(different) > 6 else "")
-        lines.append(
-            f"{r['label']} against {content.get('reference', 'the reference')}: "
-            f"{v['indistinguishable']} observables indistinguishable, {v['different']} different"
-            f"{f' ({named})' if named else ''}, {v['not enough data']} without enough data."
-        )
-    return lines
+def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from _walk(block.blocks)
 
 
-def _operator_verdict(folder: Folder) -> list[str]:
-    e = folder.content.get("evaluation", {})
-    if not e.get("by_time"):
-        return []
-    last = e["by_time"][-1]
-    operator = last["position_rmse"].get("operator")
-    baselines = [v for k, v in last["position_rmse"].items() if k != "operator" and v is not None]
-    best = f" (best baseline {number(min(baselines))} Å)" if baselines else ""
-    return [
-        f"{folder.label}: over one window of {1e3 * last['time']:g} fs the operator errs by "
-        f"{number(operator)} Å{best} and by "
-        f"{percent(last['velocity_error'].get('operator'))} of the thermal velocity."
-    ]
+def _dynamics(movies: Sequence[Movie], unseen: Sequence[str]) -> Section | None:
+    if not movies and not unseen:
+        return None
+    blocks: list[Block] = [Text(u, "note") for u in unseen]
+    if movies:
+        blocks.append(Viewer(tuple(f"{m.label}: {m.note}" for m in movies if m.note)))
+    return Section("dynamics", "Dynamics side by side", tuple(blocks))
 
 
 def provenance(folders: Sequence[Folder]) -> Section:
-    """Versions, machines and commands."""
+    """Versions, machines, seeds, digests and commands."""
     records = [f.run.get("provenance", {}) for f in folders]
     packages = list(dict.fromkeys(p for r in records for p in r.get("versions", {})))
     columns = ("", *(f.label for f in folders))
-    rows = [(p, *(str(r.get("versions", {}).get(p, "–")) for r in records)) for p in packages]
-    rows += [(k, *(str(r.get(k, "–")) for r in records)) for k in ("python", "machine", "system")]
+    rows = [("verb", *(f.verb for f in folders))]
+    rows += [("seed", *(str(f.run.get("request", {}).get("seed", "–")) for f in folders))]
+    rows += [("request digest", *(str(f.run.get("fingerprint", "–"))[:12] for f in folders))]
+    rows += [("system digest", *(_digest(f)[:12] or "–" for f in folders))]
     rows += [(k, *(str(f.run.get(k, "–")) for f in folders)) for k in ("started", "finished")]
-    blocks: list[Block] = [table("Versions and machines", columns, rows)]
-    blocks.append(Text("How to reproduce", "heading"))
+    rows += [(p, *(str(r.get("versions", {}).get(p, "–")) for r in records)) for p in packages]
+    rows += [(k, *(str(r.get(k, "–")) for r in records)) for k in ("python", "machine", "system")]
+    blocks: list[Block] = [table("Versions, seeds and digests", columns, rows)]
+    commands = [(f, c) for f in _by_start(folders) if (c := f.run.get("command"))]
+    if commands:
+        spelled = [c if isinstance(c, str) else shlex.join(map(str, c)) for _, c in commands]
+        blocks += [
+            Text("How to reproduce", "heading"),
+            Text(
+                "These commands, in the order they ran, with the versions above. The same seed "
+                "gives the same numbers on the same machine."
+            ),
+            Text("\n".join(dict.fromkeys(spelled)), "command"),
+        ]
     for f in folders:
-        command = f.run.get("command")
-        if command:
-            spelled = command if isinstance(command, str) else shlex.join(map(str, command))
-            blocks += [Text(f"{f.label}:"), Text(spelled, "code")]
         request = json.dumps(f.run.get("request", {}), indent=1, ensure_ascii=False)
-        blocks.append(Fold(f"{f.label}: request of egno-md {f.verb}", (Text(request, "code"),)))
+        text = f"{f.label}: request of egno-md {f.verb}"
+        blocks.append(Fold(text, (Text(request, "code"),), is_printed=False))
     return Section("provenance", "Provenance", tuple(blocks))
+
+
+def _by_start(folders: Sequence[Folder]) -> list[Folder]:
+    return sorted(folders, key=lambda f: str(f.run.get("started", "")))
+
+
+def _digest(folder: Folder) -> str:
+    card = folder.run.get("request", {}).get("operator")
+    for content in (*folder.content.values(), card):
+        if isinstance(content, dict) and isinstance(content.get("digest"), str):
+            return content["digest"]
+    return ""
 
 
 def _system(folder: Folder) -> str:
@@ -155,3 +169,8 @@ def _system(folder: Folder) -> str:
         if isinstance(content.get("system"), str):
             return content["system"]
     return ""
+
+
+def _numbers(folder: Folder) -> dict[str, Any]:
+    content = {k: v for k, v in folder.content.items() if k != "manifest"}
+    return {"label": folder.label, "verb": folder.verb, "path": str(folder.path), **content}

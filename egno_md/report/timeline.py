@@ -1,123 +1,174 @@
-"""The timeline of a rollout: what happened to each window, and its energy error."""
+"""The timeline of rollouts: what happened to the windows, replica by replica."""
 
 from __future__ import annotations
 
-import base64
-import io
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
+from egno_md.report.drawing import Drawing, Tips, draw
 from egno_md.report.folders import Folder
+from egno_md.report.numbers import number, seconds
 
 KINDS = {
-    "accept": ("#0072B2", "o", "accepted"),
-    "prefix": ("#56B4E9", "^", "prefix kept"),
-    "refine": ("#E69F00", "s", "refined"),
-    "fallback": ("#D55E00", "D", "fell back to MD"),
-    "stop": ("#000000", "X", "stopped"),
+    "accept": ("#0072B2", "accepted"),
+    "prefix": ("#56B4E9", "prefix kept"),
+    "refine": ("#E69F00", "refined"),
+    "fallback": ("#D55E00", "fell back to MD"),
+    "stop": ("#000000", "stopped"),
 }
-"""Colours of Okabe and Ito 2008, with a marker each for readers who see none."""
-FONT: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
+"""What a controller decides, from best to worst; colours of Okabe and Ito 2008."""
+HEIGHTS = {"accept": 0.34, "prefix": 0.5, "refine": 0.66, "fallback": 0.82, "stop": 0.98}
+"""Of a mark in its lane: worse is taller, for readers who see no colours."""
+BINS = 200
+LANES = 8
+"""Replicas with a lane of their own; the rest is left to the table."""
+
+Event = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure inside the page.
+def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
+    """Lanes of every rollout and its energy errors over simulated time.
 
-    Attributes:
-        source: a data URI.
-        title: caption.
-        alt: the same in words.
+    Args:
+        folders: rollouts, with events.
+
+    Returns:
+        None where no rollout has events.
     """
-
-    source: str
-    title: str
-    alt: str
-
-
-def picture(png: bytes, title: str, alt: str) -> Picture:
-    """Embed a PNG."""
-    encoded = base64.b64encode(png).decode("ascii")
-    return Picture(f"data:image/png;base64,{encoded}", title, alt)
-
-
-def draw_timeline(folders: Sequence[Folder]) -> Picture | None:
-    """Events of rollouts above each other on one time axis; None without events."""
     shown = [f for f in folders if f.events]
     if not shown:
         return None
-    with mpl.rc_context(FONT):
-        figure = Figure(figsize=(8.2, 0.9 + 2.6 * len(shown)), layout="constrained")
-        FigureCanvasAgg(figure)
-        rows = figure.subplots(
-            2 * len(shown), 1, sharex=True, squeeze=False, height_ratios=[2.2, 1] * len(shown)
-        )[:, 0]
-        for folder, energy, kinds in zip(shown, rows[::2], rows[1::2], strict=True):
-            _energy_errors(energy, folder)
-            _kinds(kinds, folder)
-        rows[-1].set_xlabel("simulated time  /  ps")
-        handles = [Line2D([], [], ls="", marker=m, color=c, label=t) for c, m, t in KINDS.values()]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(KINDS))
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
     counts = "; ".join(
-        f"{f.label}: " + ", ".join(f"{n} {KINDS[k][2]}" for k, n in _count(f).items() if n)
+        f"{f.label}: " + ", ".join(f"{n} {KINDS[k][1]}" for k, n in count_kinds(f).items() if n)
         for f in shown
     )
-    return picture(stream.getvalue(), "What happened to each window", f"Event timeline. {counts}.")
+    lanes = [max(min(len(_by_replica(f)), LANES), 1) for f in shown]
+    heights = [h for n in lanes for h in (0.45 + 0.2 * n, 1.25)]
+
+    def paint(figure: Figure, tips: Tips) -> None:
+        axes = figure.subplots(
+            2 * len(shown), 1, sharex=True, squeeze=False, height_ratios=heights
+        )[:, 0]
+        for folder, above, below in zip(shown, axes[::2], axes[1::2], strict=True):
+            _lanes(above, folder, tips)
+            _energy_errors(below, folder)
+        axes[-1].set_xlabel("simulated time  (ps)")
+        handles = [Patch(color=c, label=t) for c, t in KINDS.values()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(KINDS), fontsize=8)
+
+    title = "What happened to each window, and its energy error"
+    return draw(
+        "timeline", title, f"Event timeline. {counts}.", (9, 0.5 + 1.05 * sum(heights)), paint
+    )
 
 
-def _count(folder: Folder) -> dict[str, int]:
+def count_kinds(folder: Folder) -> dict[str, int]:
+    """Events of each kind."""
     found = [e.get("kind") for e in folder.events]
     return {k: found.count(k) for k in KINDS}
 
 
+def event_costs(folder: Folder) -> list[tuple[str, int, float]]:
+    """Kind, count and seconds of checks and repair, for kinds that occurred."""
+    spent: dict[str, float] = defaultdict(float)
+    for event in folder.events:
+        spent[str(event.get("kind"))] += float(event.get("seconds") or 0.0)
+    return [(k, n, spent[k]) for k, n in count_kinds(folder).items() if n]
+
+
+def _by_replica(folder: Folder) -> dict[int, list[Event]]:
+    found: dict[int, list[Event]] = defaultdict(list)
+    for event in folder.events:
+        if event.get("kind") in KINDS and isinstance(event.get("time"), (int, float)):
+            found[int(event.get("replica") or 0)].append(event)
+    return dict(sorted(found.items()))
+
+
+def _end(folder: Folder) -> float:
+    return max((e["time"] for r in _by_replica(folder).values() for e in r), default=0.0) or 1.0
+
+
+def _lanes(axes: Axes, folder: Folder, tips: Tips) -> None:
+    replicas, end = _by_replica(folder), _end(folder)
+    shown = list(replicas.items())[:LANES]
+    order = list(KINDS)
+    for lane, (replica, events) in enumerate(shown):
+        for first, last, kinds, spent in _stretches(events, end):
+            worst = max(kinds, key=order.index)
+            height = HEIGHTS[worst]
+            patch = Rectangle(
+                (first, -lane - height / 2), last - first, height,
+                color=KINDS[worst][0], lw=0.6 if worst != "accept" else 0,
+            )  # fmt: skip
+            said = ", ".join(f"{n} {KINDS[k][1]}" for k, n in kinds.items())
+            tips.put(
+                patch,
+                f"{folder.label}, replica {replica}, {number(first)} to {number(last)} ps: {said}; "
+                f"{seconds(spent)} of checks and repair",
+            )
+            axes.add_patch(patch)
+    axes.set_ylim(-len(shown) + 0.4, 0.6)
+    axes.set_yticks([-k for k in range(len(shown))], [str(r) for r, _ in shown], fontsize=7)
+    axes.tick_params(length=0, labelbottom=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_ylabel("replica", fontsize=8)
+    more = f", first {LANES} of {len(replicas)} replicas" if len(replicas) > LANES else ""
+    axes.set_title(f"{folder.label}{more}", loc="left", fontsize=9.5, fontweight="bold")
+
+
+def _stretches(events: list[Event], end: float) -> list[tuple[float, float, dict[str, int], float]]:
+    """Stretches of time with their events; neighbours of one kind become one."""
+    order = list(KINDS)
+    bins: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        bins[min(int(event["time"] / end * BINS - 1e-9), BINS - 1)].append(event)
+    stretches: list[tuple[float, float, dict[str, int], float]] = []
+    for place, inside in sorted(bins.items()):
+        kinds = {k: n for k in order if (n := sum(e["kind"] == k for e in inside))}
+        spent = sum(float(e.get("seconds") or 0.0) for e in inside)
+        first, last = place * end / BINS, (place + 1) * end / BINS
+        if stretches and set(kinds) == set(stretches[-1][2]) == {"accept"}:
+            before = stretches.pop()
+            kinds = {"accept": kinds["accept"] + before[2]["accept"]}
+            first, spent = before[0], spent + before[3]
+        stretches.append((first, last, kinds, spent))
+    return stretches
+
+
 def _energy_errors(axes: Axes, folder: Folder) -> None:
-    known = False
-    for kind, (colour, marker, _) in KINDS.items():
-        points = [
-            (e["time"], e["energy_error"])
-            for e in folder.events
-            if e.get("kind") == kind and e.get("energy_error") is not None
-        ]
-        if points:
-            known = True
-            axes.plot(*zip(*points, strict=True), ls="", marker=marker, ms=3, color=colour,
-                      alpha=0.75, mew=0, rasterized=True)  # fmt: skip
+    points = [
+        (e["time"], e["energy_error"])
+        for r in _by_replica(folder).values()
+        for e in r
+        if e.get("energy_error") is not None
+    ]
     axes.axhline(0, color="0.5", lw=0.7, zorder=0)
-    if not known:
+    axes.set_ylabel("energy error\n(kJ/mol)", fontsize=8)
+    axes.tick_params(labelsize=7)
+    if not points:
         axes.text(0.5, 0.5, "no energies were checked", transform=axes.transAxes, ha="center")
         axes.set_yticks([])
-    else:
-        # Broken windows may lie decades above thermal noise; both must be seen.
-        size = np.abs(
-            [e["energy_error"] for e in folder.events if e.get("energy_error") is not None]
-        )
-        linear = max(10 * float(np.median(size)), 1e-3)
-        if size.max() > 10 * linear:
-            axes.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(linear)))
-    axes.set_ylabel("energy error\n/  kJ/mol")
-    axes.set_title(folder.label, loc="left", fontsize=9.5, fontweight="bold")
-
-
-def _kinds(axes: Axes, folder: Folder) -> None:
-    order = list(KINDS)[::-1]
-    for place, kind in enumerate(order):
-        times = [e["time"] for e in folder.events if e.get("kind") == kind]
-        axes.plot(times, [place] * len(times), ls="", marker="|", ms=7, mew=0.9,
-                  color=KINDS[kind][0])  # fmt: skip
-    axes.set_yticks(range(len(order)), order, fontsize=7)
-    axes.set_ylim(-0.7, len(order) - 0.3)
+        return
+    times, errors = np.array(points).T
+    end = _end(folder)
+    place = np.clip((times / end * BINS - 1e-9).astype(int), 0, BINS - 1)
+    rows = np.array(
+        [
+            ((k + 0.5) * end / BINS, *np.percentile(errors[place == k], [0, 50, 100]))
+            for k in np.unique(place)
+        ]
+    )
+    middle, low, median, high = rows.T
+    axes.fill_between(middle, low, high, color="#0072B2", alpha=0.3, lw=0, step="mid")
+    axes.plot(middle, median, color="#0072B2", lw=1, drawstyle="steps-mid")
+    # Broken windows may lie decades above thermal noise; both must be seen.
+    size = np.abs(errors)
+    linear = max(10 * float(np.median(size)), 1e-3)
+    if size.max() > 10 * linear:
+        axes.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(linear)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,7 @@ class History(Callback):
         budget: tells seconds and the share that is spent.
         progress: who listens.
         columns: of the CSV.
-        in_words: what a row says of validation, for the progress line.
+        in_words: what a row says of validation, as named values of the progress.
     """
 
     def __init__(
@@ -139,12 +139,12 @@ class History(Callback):
         budget: Budget,
         progress: Progress,
         columns: tuple[str, ...] = COLUMNS,
-        in_words: Callable[[dict[str, float]], str] | None = None,
+        in_words: Callable[[dict[str, float]], Mapping[str, str]] | None = None,
     ) -> None:
         self.path, self.budget, self.progress = path, budget, progress
         self.columns, self.in_words = columns, in_words or _in_words
         self.losses: list[float] = []
-        self.text = ""
+        self.validated: Mapping[str, str] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the rows up to the step training continues from."""
@@ -162,8 +162,12 @@ class History(Callback):
         if trainer.global_step % 20 == 0:
             fraction = min(self.budget.fraction(trainer.global_step), 1.0)
             recent = self.losses[-100:]
-            text = f"step {trainer.global_step}, loss {sum(recent) / len(recent):.4g}{self.text}"
-            self.progress.update(fraction, 1.0, text)
+            values = {
+                "step": f"{trainer.global_step:,}",
+                "loss": f"{sum(recent) / len(recent):.4g}",
+                "learning rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.2e}",
+            }
+            self.progress.update(fraction, 1.0, values | dict(self.validated))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the row."""
@@ -180,14 +184,15 @@ class History(Callback):
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)
         self.losses.clear()
-        self.text = self.in_words(row)
+        self.validated = self.in_words(row)
 
 
-def _in_words(row: dict[str, float]) -> str:
-    return (
-        f", validation F-MSE {row['val_f_mse']:.3g} A-MSE {row['val_a_mse']:.3g} Å², "
-        f"velocity error {row['val_velocity_error']:.1%}"
-    )
+def _in_words(row: dict[str, float]) -> dict[str, str]:
+    return {
+        "validation F-MSE": f"{row['val_f_mse']:.3g} Å²",
+        "validation A-MSE": f"{row['val_a_mse']:.3g} Å²",
+        "velocity error": f"{row['val_velocity_error']:.1%} of thermal",
+    }
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:

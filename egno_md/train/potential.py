@@ -239,8 +239,8 @@ def measure_potential(energy: nn.Module, frames: LabelledFrames) -> PotentialErr
     )
 
 
-def _in_words(row: dict[str, float]) -> str:
-    return (
-        f", validation: forces {row['val_force_mae']:.3g} kcal/mol/Å, "
-        f"energies {row['val_energy_mae']:.3g} kcal/mol"
-    )
+def _in_words(row: dict[str, float]) -> dict[str, str]:
+    return {
+        "validation force error": f"{row['val_force_mae']:.3g} kcal/mol/Å",
+        "validation energy error": f"{row['val_energy_mae']:.3g} kcal/mol",
+    }

@@ -139,7 +139,9 @@ class _Watch:
         total = total_steps(self.protocol) * self.protocol.replicas
         reached = format_quantity(round(sum(self.ps_done.values()), 6), "time")
         done = sum(self.steps_done.values())
-        self.progress.update(done, total, f"{reached}, {self.ns_per_day:.3g} ns/day")
+        self.progress.update(
+            done, total, {"simulated": reached, "speed": f"{self.ns_per_day:.3g} ns/day"}
+        )
 
 
 def replica_folder(out: Path, replica: int) -> Path:

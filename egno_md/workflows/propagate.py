@@ -26,6 +26,7 @@ from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
+from egno_md.rollout.events import KINDS
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
@@ -287,7 +288,9 @@ class _Run:
                     recorder.flush(done, replicas, tally)
                     self._forget()
             if done % 20 == 0 or done == windows or is_over:
-                self._report(progress, done, windows, first, time.perf_counter() - begun)
+                self._report(
+                    progress, replicas, (done, windows, first), time.perf_counter() - begun
+                )
             if is_over:
                 break
         total = before + time.perf_counter() - begun
@@ -356,12 +359,27 @@ class _Run:
         return (time.perf_counter() - begun) / steps
 
     def _report(
-        self, progress: Progress, done: int, windows: int, first: int, seconds: float
+        self,
+        progress: Progress,
+        replicas: list[Replica],
+        count: tuple[int, int, int],
+        seconds: float,
     ) -> None:
+        done, windows, first = count
         tally = self.loop.tally
         length = self.surrogate.length * self.protocol.replicas
         rate = (done - first) * length * 1e-3 / max(seconds, 1e-9) * SECONDS_PER_DAY
-        kelvin = tally.mean("temperature") or 0.0
-        events = ", ".join(f"{n} {k}" for k, n in sorted(tally.events.items()))
         reached = format_quantity(round(done * self.surrogate.length, 9), "time")
-        progress.update(done, windows, f"{reached}, {rate:.3g} ns/day, {kelvin:.0f} K, {events}")
+        values = {"simulated": reached, "speed": f"{rate:.3g} ns/day"}
+        means = (
+            ("temperature", "temperature", "K", ".0f"),
+            ("energy error", "energy_error", "kJ/mol a window", "+.2g"),
+        )
+        for title, quantity, unit, form in means:
+            if (mean := tally.mean(quantity)) is not None:
+                values[title] = f"{mean:{form}} {unit}"
+        energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
+        if energies:
+            values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
+        values |= {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}
+        progress.update(done, windows, values)

@@ -18,7 +18,7 @@ from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.workflows.generate import run_generate
 from egno_md.workflows.propagate import run_propagate
-from tests.conftest import make_operator
+from tests.conftest import Listener, make_operator
 
 
 class Killed(Exception):
@@ -97,11 +97,18 @@ def test_a_killed_propagate_resumes_to_the_same_bits(
     )
     monkeypatch.setattr("egno_md.workflows.propagate.WINDOWS_PER_FLUSH", 4)
 
+    listener = Listener()
+
     def run(name: str, mode: str = "new") -> Path:
-        run_propagate("ethanol", tmp_path / "bundle", spec, tmp_path / name, seed=2, mode=mode)
+        run_propagate(
+            "ethanol", tmp_path / "bundle", spec, tmp_path / name, seed=2, mode=mode,
+            progress=listener,
+        )  # fmt: skip
         return tmp_path / name
 
     whole = run("whole")
+    assert {"simulated", "speed", "temperature", "energy error"} <= set(listener.values)
+    assert listener.values["simulated"] == "96 fs"
     record = Recorder.record
     calls = 0
 

@@ -20,7 +20,7 @@ from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import Budget, MovingAverage
 from egno_md.train.sampling import FixedBatches, RandomBatches
 from egno_md.workflows.train import run_train
-from tests.conftest import harmonic_trajectory, make_operator
+from tests.conftest import Listener, harmonic_trajectory, make_operator
 
 WINDOW = Window.uniform(0.008, 4)
 
@@ -41,7 +41,11 @@ class Killed(Exception):
 def test_an_interrupted_training_resumes_to_the_same_weights(
     harmonic_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_train(harmonic_store.root, tiny(), tmp_path / "whole", device="cpu")
+    listener = Listener()
+    whole = run_train(
+        harmonic_store.root, tiny(), tmp_path / "whole", device="cpu", progress=listener
+    )
+    assert {"step", "loss", "learning rate", "validation F-MSE"} <= set(listener.values)
     seen = 0
     update = RandomBatches.__iter__
 

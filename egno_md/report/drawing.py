@@ -1,0 +1,78 @@
+"""Own figures of the page: drawn once, kept as SVG and PNG, with values to hover over."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "egno-md",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the page.
+
+    Attributes:
+        name: of its files, without ending.
+        title: caption.
+        alt: the same in words.
+        svg: the file's text, or None.
+        png: the file's bytes, or None.
+        tips: what parts of the SVG say when hovered, by number.
+    """
+
+    name: str
+    title: str
+    alt: str
+    svg: str | None = None
+    png: bytes | None = None
+    tips: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tips:
+    """Collects what parts of a figure say."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def put(self, artist: Artist, text: str) -> None:
+        """Let an artist say `text` when hovered."""
+        number = len(self.texts)
+        self.texts[number] = text
+        artist.set_gid(f"tip_{number}")
+
+
+def draw(
+    name: str,
+    title: str,
+    alt: str,
+    size: tuple[float, float],
+    paint: Callable[[Figure, Tips], None],
+) -> Drawing:
+    """A figure of `size` inches that `paint` fills."""
+    tips = Tips()
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure, tips)
+        svg, png = io.StringIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    return Drawing(name, title, alt, svg.getvalue(), png.getvalue(), tips.texts)
