@@ -110,8 +110,10 @@ class Budget(Callback):
         return self.spent + time.perf_counter() - self._mark
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; a run killed after its last step takes no further one."""
         self._mark = time.perf_counter()
+        if self.fraction(trainer.global_step) >= 1:
+            trainer.should_stop = True
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

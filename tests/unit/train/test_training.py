@@ -67,6 +67,22 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     assert [r.split(",")[0] for r in rows] == ["step", "10", "20", "30"]
 
 
+def test_a_kill_after_the_last_step_adds_none(
+    harmonic_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("egno_md.workflows.train.save_bundle", dying)
+        with pytest.raises(Killed):
+            run_train(harmonic_store.root, tiny(), tmp_path / "a", device="cpu")
+    before = (tmp_path / "a" / "metrics.csv").read_text()
+    done = run_train(harmonic_store.root, tiny(), tmp_path / "a", device="cpu", mode="resume")
+    assert done.summary["steps"] == 30
+    assert (tmp_path / "a" / "metrics.csv").read_text() == before
+
+
 def test_training_learns_springs_better_than_every_baseline(
     harmonic_store: Store, tmp_path: Path
 ) -> None:
