@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_OUT ?= demo-results
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint slow docs clean
 
 demo: .venv/installed
 	$(BIN)/egno-md demo --out $(DEMO_OUT) --overwrite
@@ -27,5 +27,12 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $@
 
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf .venv demo-results
+	rm -rf .venv demo-results site

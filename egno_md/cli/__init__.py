@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
 
-from egno_md.cli import data, operators, potentials, rollouts
+from egno_md.cli import data, operators, potentials, rollouts, setup
 from egno_md.cli.group import Group
 
 
@@ -23,8 +23,8 @@ def main() -> None:
     evaluate it, propagate with it, compare with the reference, and report.
     'egno-md demo' runs all of it on ethanol.
 
-    Exit codes: 0 done, 2 something to mend in what you asked for (one line
-    says what), 130 interrupted.
+    Exit codes: 0 done, 1 'doctor' found something to mend, 2 something to mend
+    in what you asked for (one line says what), 130 interrupted.
     """
 
 
@@ -41,5 +41,8 @@ for _verb in (
     rollouts.compare,
     rollouts.report,
     rollouts.demo,
+    setup.doctor,
+    setup.init,
+    setup.completion,
 ):
     main.add_command(_verb)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from egno_md.cli import complete
 from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ def systems(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("system")
-@click.option("--protocol", default="nve-500k", show_default=True, help="File or shipped name.")
+@click.argument("system", shell_complete=complete.systems)
+@click.option(
+    "--protocol",
+    default="nve-500k",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("generate"),
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @changes
 @writes
@@ -82,7 +89,11 @@ def generate(
     show_default=True,
 )
 @click.option("--selection", help="Atoms to keep, in MDTraj's language.")
-@click.option("--system", help="Check against this system and take its masses and bonds.")
+@click.option(
+    "--system",
+    help="Check against this system and take its masses and bonds.",
+    shell_complete=complete.systems,
+)
 @click.option("--name", help="Name of the system, where --system is not given.")
 @click.option("--sha256", help="Checksum a download must have.")
 @click.option(

@@ -10,6 +10,9 @@ import click
 
 from egno_md.core.errors import EgnoMDError
 
+DONE = 0
+FOUND_WANTING = 1
+"""A check that was asked for ended badly: `doctor` found a problem."""
 USER_ERROR = 2
 INTERRUPTED = 130
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from egno_md.cli import complete
 from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--protocol", default="egno-8fs", show_default=True, help="File or shipped name.")
+@click.argument("data", type=click.Path(path_type=Path), shell_complete=complete.stores)
+@click.option(
+    "--protocol",
+    default="egno-8fs",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("train"),
+)
 @changes
 @writes
 def train(
@@ -48,7 +55,7 @@ def train(
 
 
 @click.command()
-@click.argument("operator")
+@click.argument("operator", shell_complete=complete.named_operators)
 @click.option("--json", "as_json", is_flag=True, help="The whole card as JSON.")
 def card(operator: str, as_json: bool) -> None:
     """Show the card of OPERATOR: a bundle, or SYSTEM or SYSTEM/NAME for a shipped one."""
@@ -62,8 +69,8 @@ def card(operator: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("operator", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("operator", type=click.Path(path_type=Path), shell_complete=complete.bundles)
+@click.argument("data", type=click.Path(path_type=Path), shell_complete=complete.stores)
 @click.option(
     "--part",
     type=click.Choice(["test", "validation", "train", "all"]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from egno_md.cli import complete
 from egno_md.core.errors import SpecError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def changes(verb: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="KEY=VALUE",
         help="Change one protocol key, such as sampling.length='50 ps'. Repeatable.",
+        shell_complete=complete.settings,
     )(verb)
 
 

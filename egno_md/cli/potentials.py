@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from egno_md.cli import complete
 from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command("fit-potential")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--protocol", default="tensornet", show_default=True, help="File or shipped name.")
+@click.argument("data", type=click.Path(path_type=Path), shell_complete=complete.stores)
+@click.option(
+    "--protocol",
+    default="tensornet",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("fit-potential"),
+)
 @click.option("--system", help="Check against this system and take its bonds.")
 @changes
 @writes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from egno_md.cli import complete
 from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("system")
-@click.option("--operator", help="Bundle from 'train', or the name of one shipped with SYSTEM.")
-@click.option("--protocol", default="nvt-500k", show_default=True, help="File or shipped name.")
+@click.argument("system", shell_complete=complete.systems)
+@click.option(
+    "--operator",
+    help="Bundle from 'train', or the name of one shipped with SYSTEM.",
+    shell_complete=complete.operators,
+)
+@click.option(
+    "--protocol",
+    default="nvt-500k",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("propagate"),
+)
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
 @click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
 @click.option(
@@ -25,7 +36,12 @@ if TYPE_CHECKING:
     type=click.Choice(["off", "monitor", "refine", "fallback", "strict"]),
     help="What to do with a bad window; replaces the protocol's.",
 )
-@click.option("--start", type=click.Path(path_type=Path), help="Store to start from.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Store to start from.",
+    shell_complete=complete.stores,
+)
 @click.option("--frame", type=int, help="Frame of --start; the last by default.")
 @changes
 @writes
@@ -72,13 +88,28 @@ def propagate(
 
 
 @click.command()
-@click.argument("system")
-@click.option("--operator", help="Bundle from 'train', or the name of one shipped with SYSTEM.")
-@click.option("--protocol", default="nve-500k", show_default=True, help="File or shipped name.")
+@click.argument("system", shell_complete=complete.systems)
+@click.option(
+    "--operator",
+    help="Bundle from 'train', or the name of one shipped with SYSTEM.",
+    shell_complete=complete.operators,
+)
+@click.option(
+    "--protocol",
+    default="nve-500k",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("parareal"),
+)
 @click.option("--length", help="How far, such as '1 ps'; replaces the protocol's.")
 @click.option("--slab", help="One parallel piece, such as '40 fs'; replaces the protocol's.")
 @click.option("--tolerance", help="From serial, such as '1e-4 nm'; replaces the protocol's.")
-@click.option("--start", type=click.Path(path_type=Path), help="Store to start from.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Store to start from.",
+    shell_complete=complete.stores,
+)
 @click.option("--frame", type=int, help="Frame of --start; the last by default.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--verify", is_flag=True, help="Run it serially too and measure the deviation.")
@@ -211,7 +242,13 @@ def compare(
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=complete.runs,
+)
 @click.option("--title", help="Of the page.")
 @writes
 def report(

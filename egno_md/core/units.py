@@ -24,6 +24,8 @@ KJ_PER_KCAL = 4.184
 KJ_PER_HARTREE = 2625.4996394799
 NANOMETRE_PER_BOHR = 0.0529177210903
 
+SECONDS_PER_DAY = 86400.0
+
 DIGITS = 14
 """Significant digits of a quantity, in and out."""
 
@@ -31,7 +33,7 @@ Dimension = Literal[
     "time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"
 ]
 
-_INTERNAL: dict[Dimension, tuple[str, str]] = {
+UNITS: dict[Dimension, tuple[str, str]] = {
     "time": ("ps", "2 fs"),
     "length": ("nm", "0.9 nm"),
     "temperature": ("K", "300 K"),
@@ -42,6 +44,7 @@ _INTERNAL: dict[Dimension, tuple[str, str]] = {
     "pressure": ("bar", "1 bar"),
     "wall time": ("s", "20 min"),
 }
+"""Internal unit and an example of every dimension."""
 
 WHOLE_TOLERANCE = 1e-6
 """Relative slack when asking whether one time is a whole number of others."""
@@ -69,7 +72,7 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
     """
     import pint
 
-    target, example = _INTERNAL[dimension]
+    target, example = UNITS[dimension]
     if isinstance(text, (int, float)) or (isinstance(text, str) and _is_number(text)):
         raise SpecError(f"{text!r} has no unit. Write a {dimension} such as '{example}'.")
     if not isinstance(text, str):
@@ -105,7 +108,7 @@ def format_quantity(value: float, dimension: Dimension) -> str:
         return f"{value * 1e3:.{DIGITS}g} fs"
     if dimension == "time" and abs(value) >= 1000:
         return f"{value * 1e-3:.{DIGITS}g} ns"
-    unit = _INTERNAL[dimension][0].replace("1/", "/")
+    unit = UNITS[dimension][0].replace("1/", "/")
     return f"{value:.{DIGITS}g} {unit}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
@@ -16,14 +17,21 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _reader(dimension: Dimension):
+@dataclass(frozen=True)
+class Quantity(BeforeValidator):
+    """Reads a quantity with its unit; says which dimension, for those who describe fields."""
+
+    dimension: Dimension = "time"
+
+
+def _reader(dimension: Dimension) -> Quantity:
     def read(value: object) -> float:
         try:
             return parse_quantity(value, dimension)
         except SpecError as error:
             raise ValueError(str(error.args[0])) from None
 
-    return BeforeValidator(read)
+    return Quantity(read, dimension=dimension)
 
 
 def _positive(value: float) -> float:
@@ -36,6 +44,10 @@ def _not_negative(value: float) -> float:
     if value < 0:
         raise ValueError("must not be negative.")
     return value
+
+
+BOUNDS: dict[object, str] = {_positive: "> 0", _not_negative: "≥ 0"}
+"""What the checks of quantities demand, for those who describe fields."""
 
 
 def _writer(dimension: Dimension) -> PlainSerializer:

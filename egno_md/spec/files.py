@@ -100,7 +100,8 @@ def find_operator(system: str, operator: str | Path | None) -> Path:
         return folder / str(operator)
     listed = f"Shipped: {', '.join(names)}." if names else "None is shipped with it."
     wanted = "no --operator given" if operator is None else f"no operator '{operator}'"
-    raise SpecError(f"{wanted} for {system}. {listed} Train one with 'egno-md train'.")
+    near = suggest(str(operator), names)
+    raise SpecError(f"{wanted} for {system}.{near} {listed} Train one with 'egno-md train'.")
 
 
 def find_named_operator(name: str) -> Path:
@@ -174,12 +175,14 @@ def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> s
             message = str(context["error"])
         case "literal_error":
             wanted = context["expected"].replace("'", "")
-            message = f"{problem['input']!r} is not one of: {wanted}."
+            near = suggest(str(problem["input"]), wanted.replace(" or ", ", ").split(", "))
+            message = f"{problem['input']!r} is not one of: {wanted}.{near}"
         case "union_tag_invalid" | "union_tag_not_found":
             tags = context.get("expected_tags", "the known kinds")
             found = context.get("tag")
             key = f"{key}.kind"
-            message = f"{found!r} is not one of: {tags}." if found else "missing. Add it."
+            near = suggest(str(found), tags.replace("'", "").split(", "))
+            message = f"{found!r} is not one of: {tags}.{near}" if found else "missing. Add it."
         case _:
             message = f"{problem['input']!r}: {problem['msg']}."
     return f"{key}: {message}" if key else message

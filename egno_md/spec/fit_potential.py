@@ -36,6 +36,10 @@ class FrameSplit(Spec):
     Frames are drawn at random by the seed: for the frames of one trajectory,
     scattered in time, that is the convention of revised MD17 (950 train, 50
     validate).
+
+    Attributes:
+        train: number or share of frames that are fitted.
+        validation: number or share that chooses the weights to keep.
     """
 
     train: Frames = 0.85

@@ -19,6 +19,14 @@ class NveSegments(Spec):
     A deterministic operator learns a deterministic map, so it trains on these.
     `timestep` is that of the segments; the parent's by default. The energy
     error of velocity Verlet grows as its square.
+
+    Attributes:
+        segments: how many branch off, per replica.
+        segment_length: of each segment; windows never cross its end.
+        decorrelation: of the parent between two branches; velocities forget in
+            about 200 fs.
+        frame_spacing: between stored frames, a whole number of timesteps.
+        timestep: of the segments; the parent's by default.
     """
 
     kind: Literal["nve-segments"]
@@ -35,6 +43,11 @@ class Nvt(Spec):
     `langevin` is OBABO: its velocities are on the step. `langevin-middle` is
     OpenMM's own and faster on large systems, but its velocities are half a
     step behind the positions and are therefore not stored.
+
+    Attributes:
+        length: of each replica.
+        frame_spacing: between stored frames, a whole number of timesteps.
+        integrator: `langevin` keeps velocities on the step, `langevin-middle` is faster.
     """
 
     kind: Literal["nvt"]
@@ -50,6 +63,18 @@ class GenerateProtocol(Spec):
     Carlo barostat, tried every `barostat_every` steps. OpenMM adapts the size of
     its trial moves and does not save it: an interrupted NPT run goes on in the
     same ensemble, but not to the same bits.
+
+    Attributes:
+        temperature: of the thermostat, and of the first velocities.
+        timestep: of the integrator; 0.5 fs for flexible bonds to hydrogen.
+        friction: of the Langevin thermostat.
+        equilibration: NVT before anything is stored.
+        sampling: what is stored.
+        pressure: of the box; null for constant volume.
+        barostat_every: steps between two trial moves of the volume.
+        replicas: independent runs from the same structure, each with its own noise.
+        platform: of OpenMM; `auto` takes what is fastest for the system's size here.
+        store_forces: keep forces, which a force channel needs.
     """
 
     temperature: Temperature

@@ -20,6 +20,9 @@ class NoThermostat(Spec):
 
     With `keep_energy`, checked windows get their energy back by a guarded
     scaling of the internal velocities, which leaves both momenta alone.
+
+    Attributes:
+        keep_energy: whether they do.
     """
 
     kind: Literal["none"]
@@ -27,7 +30,11 @@ class NoThermostat(Spec):
 
 
 class Langevin(Spec):
-    """Exact Ornstein-Uhlenbeck half-kicks at both ends of every window (OBABO)."""
+    """Exact Ornstein-Uhlenbeck half-kicks at both ends of every window (OBABO).
+
+    Attributes:
+        friction: of the half-kicks.
+    """
 
     kind: Literal["langevin"]
     friction: Rate
@@ -37,6 +44,10 @@ class AdaptiveLangevin(Spec):
     """Langevin plus an excess friction per element that takes out the windows' heat.
 
     Jones & Leimkuhler 2011. A long `relaxation` disturbs the dynamics less.
+
+    Attributes:
+        friction: of the half-kicks.
+        relaxation: how fast the excess friction answers.
     """
 
     kind: Literal["adaptive-langevin"]
@@ -45,7 +56,11 @@ class AdaptiveLangevin(Spec):
 
 
 class VelocityRescaling(Spec):
-    """Stochastic velocity rescaling (Bussi, Donadio & Parrinello 2007)."""
+    """Stochastic velocity rescaling (Bussi, Donadio & Parrinello 2007).
+
+    Attributes:
+        relaxation: time in which the kinetic energy is drawn anew.
+    """
 
     kind: Literal["velocity-rescaling"]
     relaxation: Time = 0.1
@@ -79,7 +94,14 @@ class Tolerances(Spec):
 
 
 class Refinement(Spec):
-    """Guarded minimisation blocks until forces are bounded, then short dynamics."""
+    """Guarded minimisation blocks until forces are bounded, then short dynamics.
+
+    Attributes:
+        block_iterations: of the minimiser before forces are looked at again.
+        max_blocks: after which the refinement has failed.
+        max_force: below which dynamics may begin.
+        dynamics: NVT after the minimisation, with Maxwell velocities.
+    """
 
     block_iterations: Annotated[int, Field(ge=1)] = 10
     max_blocks: Annotated[int, Field(ge=1)] = 20
@@ -94,6 +116,21 @@ class PropagateProtocol(Spec):
     `barostat_every` windows.
 
     Attributes:
+        length: of every replica, a whole number of windows.
+        temperature: of the thermostat, and the scale of the energy tolerance.
+        timestep: of MD, where a window falls back to it.
+        thermostat: what acts between windows.
+        pressure: of the box; null for constant volume.
+        barostat_every: windows between two trial moves of the volume.
+        policy: what happens to a bad window; off, monitor, refine, fallback or strict.
+        check_every: windows between two checks.
+        tolerances: when a window counts as bad.
+        refinement: how a bad end is repaired.
+        replicas: copies that are propagated together, in one batch.
+        equilibration: MD before the rollout, where no store to start from is given.
+        save: the end of every window, or all of its time points.
+        reference_steps: MD steps that are timed to say how fast MD is here.
+        platform: of OpenMM; `auto` takes what is fastest for the system's size here.
         workers: processes that energies and forces of replicas are spread over.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.

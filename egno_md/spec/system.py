@@ -10,7 +10,14 @@ from egno_md.spec.base import Length, Mass, Spec
 
 
 class XtbPotential(Spec):
-    """Semi-empirical quantum chemistry through tblite (Bannwarth et al. 2019)."""
+    """Semi-empirical quantum chemistry through tblite (Bannwarth et al. 2019).
+
+    Attributes:
+        method: of the GFN family.
+        accuracy: of the self-consistent field, smaller is tighter; 0.1 conserves energy.
+        charge: of the molecule, in e.
+        unpaired_electrons: of the molecule.
+    """
 
     kind: Literal["xtb"]
     method: Literal["GFN2-xTB", "GFN1-xTB"] = "GFN2-xTB"
@@ -42,7 +49,12 @@ class ForceFieldPotential(Spec):
 
 
 class TorchMDNetPotential(Spec):
-    """A TorchMD-Net model (safetensors weights beside their JSON arguments)."""
+    """A TorchMD-Net model (safetensors weights beside their JSON arguments).
+
+    Attributes:
+        model: folder beside system.yaml with model.json and model.safetensors.
+        sha256: of the weights, which are refused with another; null for any.
+    """
 
     kind: Literal["torchmd-net"]
     model: str
@@ -50,7 +62,12 @@ class TorchMDNetPotential(Spec):
 
 
 class OpenMMXmlPotential(Spec):
-    """A serialised `openmm.System` of native forces, such as a shipped mmff94.xml."""
+    """A serialised `openmm.System` of native forces, such as a shipped mmff94.xml.
+
+    Attributes:
+        file: beside system.yaml.
+        sha256: of the file, which is refused with another; null for any.
+    """
 
     kind: Literal["openmm-xml"]
     file: str
@@ -85,7 +102,14 @@ Potential = Annotated[
 class SystemSpec(Spec):
     """One system: a structure file beside the YAML and how its atoms interact.
 
-    `operator` names the one of its shipped operators that is used by default.
+    Attributes:
+        name: as results call it.
+        description: one line for people.
+        structure: PDB or PDBx/mmCIF file beside system.yaml, all atoms, with bonds.
+        potential: how the atoms interact.
+        constraints: `h-bonds` fixes bonds to hydrogen; operators need none.
+        hydrogen_mass: heavier hydrogens, taken from their neighbours; null for their own.
+        operator: which of its shipped operators is used by default.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

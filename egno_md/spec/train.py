@@ -15,7 +15,12 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class UniformWindow(Spec):
-    """EGNO-U: P evenly spaced time points up to ΔT."""
+    """EGNO-U: P evenly spaced time points up to ΔT.
+
+    Attributes:
+        length: ΔT, how far one network call reaches.
+        points: P, time points decoded at once.
+    """
 
     kind: Literal["uniform"] = "uniform"
     length: Time
@@ -27,7 +32,12 @@ class UniformWindow(Spec):
 
 
 class LastWindow(Spec):
-    """EGNO-L: the last P consecutive frames up to ΔT."""
+    """EGNO-L: the last P consecutive frames up to ΔT.
+
+    Attributes:
+        length: ΔT, how far one network call reaches.
+        points: P, the number of frames decoded before ΔT and at it.
+    """
 
     kind: Literal["last"]
     length: Time
@@ -48,7 +58,14 @@ class LastWindow(Spec):
 
 
 class PublishedEgno(Spec):
-    """EGNO exactly as published (Xu et al. 2024), for comparison with the paper."""
+    """EGNO exactly as published (Xu et al. 2024), for comparison with the paper.
+
+    Attributes:
+        layers: blocks of temporal convolution and message passing.
+        hidden: channels per node and time point.
+        modes: Fourier modes kept by the temporal convolutions.
+        edges: complete graph, or the bonded two-hop graph.
+    """
 
     kind: Literal["egno-published"]
     layers: Positive = 5
@@ -105,6 +122,10 @@ class Split(Spec):
 
     Whole contiguous segments where there are enough, else blocks of time with
     a gap of one window between them. Frames are never shuffled across.
+
+    Attributes:
+        validation: share that chooses the weights to keep.
+        test: share that `evaluate` measures on; training never reads it.
     """
 
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -112,7 +133,21 @@ class Split(Spec):
 
 
 class Optimisation(Spec):
-    """AdamW with a cosine to zero over the budget, which ends at steps or time."""
+    """AdamW with a cosine to zero over the budget, which ends at steps or time.
+
+    Attributes:
+        batch_size: windows per step.
+        learning_rate: at its largest.
+        weight_decay: of AdamW.
+        schedule: of the learning rate over the budget.
+        gradient_clip: largest norm of the gradient; null for none.
+        weight_average: decay of the moving average of the weights, which is what is
+            kept; null for the last weights.
+        max_steps: budget in steps.
+        max_time: budget in time on the clock; whichever budget is spent first ends it.
+        validate_every: steps between two validations, each of which may be the best.
+        patience: validations without a better one before training ends; null for all.
+    """
 
     batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -133,7 +168,16 @@ class Optimisation(Spec):
 
 
 class TrainProtocol(Spec):
-    """How an operator is trained."""
+    """How an operator is trained.
+
+    Attributes:
+        window: which time points one call decodes.
+        network: which operator.
+        split: of the data by time.
+        optimisation: budget and steps.
+        supervise_velocities: weight of the velocity error beside the position error;
+            0 gives an operator that cannot roll out.
+    """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
     network: Annotated[Egno | PublishedEgno, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ import torch
 from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, is_evenly_spaced
-from egno_md.core.units import format_quantity, whole_multiple
+from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.barostat import MonteCarloBarostat
@@ -32,7 +32,7 @@ from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
-from egno_md.workflows.rollout_summary import SECONDS_PER_DAY, summarise
+from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat

@@ -13,7 +13,7 @@ from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.spec.train import TrainProtocol
 
-_MODELS: dict[str, type[Spec]] = {
+MODELS: dict[str, type[Spec]] = {
     "generate": GenerateProtocol,
     "train": TrainProtocol,
     "propagate": PropagateProtocol,
@@ -48,7 +48,7 @@ def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
     Raises:
         SpecError: no such verb or protocol, or a value that is not allowed.
     """
-    if verb not in _MODELS:
-        known = list(_MODELS)
+    if verb not in MODELS:
+        known = list(MODELS)
         raise SpecError(f"'{verb}' has no protocols.{suggest(verb, known)} Known: {known}.")
-    return read_spec(find_protocol(verb, name), _MODELS[verb], changes)
+    return read_spec(find_protocol(verb, name), MODELS[verb], changes)

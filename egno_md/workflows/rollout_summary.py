@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from egno_md.core.system import System
-from egno_md.core.units import kinetic_energy
+from egno_md.core.units import SECONDS_PER_DAY, kinetic_energy
 from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica
 from egno_md.spec.propagate import NoThermostat, PropagateProtocol
 
-SECONDS_PER_DAY = 86400.0
 GRAM_PER_ML = 1.66053906660e-3
 """1 Da/nm³ in g/ml."""
 

@@ -62,6 +62,7 @@ def test_wheel_carries_protocols_and_systems(tmp_path: Path) -> None:
     assert "egno_md/systems/ethanol/system.yaml" in names
     assert "egno_md/systems/ethanol/ethanol.pdb" in names
     assert "egno_md/protocols/generate/nve-500k.yaml" in names
+    assert "egno_md/constraints.txt" in names
     assert "egno_md/cli/__init__.py" in names
     for name in ("page.html.j2", "page.css", "page.js", "viewer.js"):
         assert f"egno_md/report/{name}" in names

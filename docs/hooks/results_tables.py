@@ -1,0 +1,143 @@
+"""Tables of measured results, out of `benchmarks/results/*.json`; no figure is typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+ANGSTROM = 10.0
+"""Per nm."""
+
+Row = dict[str, str]
+LABELS = {
+    "sigma_energy_median": "median σ(E) of a segment / kJ/mol",
+    "sigma_energy_max": "largest σ(E) / kJ/mol",
+}
+"""Of columns whose names do not say enough."""
+
+
+def page() -> str:
+    """One section a file, one table a group of records."""
+    lines = []
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        lines += ["", f"## {path.stem.replace('-', ' ').capitalize()}", ""]
+        lines += [f"From `benchmarks/results/{path.name}`."]
+        for name, part in content.items():
+            lines += ["", f"### {str(name).replace('_', ' ').capitalize()}", "", *_part(part)]
+    return "\n".join(lines)
+
+
+def _part(part: Any) -> list[str]:
+    if not isinstance(part, dict):
+        return [_text(part)]
+    records = {k: v for k, v in part.items() if isinstance(v, dict)}
+    for is_kind, row in KINDS:
+        chosen = {k: v for k, v in records.items() if is_kind(v)}
+        if chosen and len(chosen) == len(part):
+            return _table([{"": k} | row(v) for k, v in chosen.items()])
+    if records and len(records) == len(part):
+        return _table([{"": k} | _flat(v) for k, v in records.items()])
+    listed = {k: v for k, v in part.items() if _is_listed(v)}
+    plain = [{"": k, "value": _text(v)} for k, v in part.items() if k not in listed]
+    lines = _table(plain) if plain else []
+    for name, rows in listed.items():
+        lines += ["", f"{name.replace('_', ' ')}:", "", *_table([_inner(row) for row in rows])]
+    return lines
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+
+
+def _inner(record: dict[str, Any], prefix: str = "") -> Row:
+    """A record with what lies deeper in columns of its own."""
+    row: Row = {}
+    for key, value in record.items():
+        row |= (
+            _inner(value, f"{key}, ") if isinstance(value, dict) else {prefix + key: _text(value)}
+        )
+    return row
+
+
+def _operator(record: dict[str, Any]) -> Row:
+    """Errors at ΔT on data of another seed where there are any, else on the test split."""
+    held_out = record["held out"]
+    name = "fresh data" if "fresh data" in held_out else next(iter(held_out))
+    end = held_out[name]["by_time"][-1]
+    position = end["position_rmse"]
+    return {
+        "ΔT / fs": _text(end["time"] * 1e3),
+        "velocity error / thermal": f"{end['velocity_error']['operator']:.1%}",
+        "position error / Å": f"{position['operator']:.4f}",
+        "½aτ² / Å": f"{position['half_a_tau_squared']:.3f}",
+        "parameters": f"{record['training']['parameters']:,}",
+        "training / min": f"{record['training']['seconds'] / 60:.0f}",
+        "measured on": name,
+    }
+
+
+def _rollout(record: dict[str, Any]) -> Row:
+    elements = record["temperature_by_element"].items()
+    by_element = ", ".join(f"{element}\u00a0{kelvin:.0f}" for element, kelvin in elements)
+    return {
+        "policy": record["policy"],
+        "ps": _text(record["simulated_ps"]),
+        "T / K": f"{record['temperature_mean']:.1f} ({by_element})",
+        "bonds off by / Å": f"{record['largest_bond_deviation'] * ANGSTROM:.2f}",
+        "fallback": f"{record['fallback_share']:.1%}",
+        "ns/day": f"{record['rollout_ns_per_day']:.3g}",
+        "MD ns/day": f"{record['reference_ns_per_day']:.3g}",
+        "net speed-up": f"{record['speed_up']:.2g}×",
+    }
+
+
+def _scalars(record: dict[str, Any]) -> Row:
+    return {k: _text(v) for k, v in record.items()}
+
+
+def _is_operator(record: dict[str, Any]) -> bool:
+    return "held out" in record and "training" in record
+
+
+def _is_rollout(record: dict[str, Any]) -> bool:
+    return "speed_up" in record and "temperature_by_element" in record
+
+
+def _is_flat(record: dict[str, Any]) -> bool:
+    return not any(isinstance(v, (dict, list)) for v in record.values())
+
+
+KINDS: list[tuple[Callable[[dict[str, Any]], bool], Callable[[dict[str, Any]], Row]]] = [
+    (_is_operator, _operator),
+    (_is_rollout, _rollout),
+    (_is_flat, _scalars),
+]
+
+
+def _flat(record: dict[str, Any]) -> Row:
+    """The scalars of a record; what lies deeper is left to the file."""
+    return {k: _text(v) for k, v in record.items() if not isinstance(v, (dict, list))}
+
+
+def _table(rows: list[Row]) -> list[str]:
+    columns = list(dict.fromkeys(c for row in rows for c in row))
+    if columns == ["", "value"]:
+        rows = [row | {"": LABELS.get(row[""], row[""].replace("_", " "))} for row in rows]
+    head = [LABELS.get(c, c.replace("_", " ")) for c in columns]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(columns)}"]
+    return lines + [f"| {' | '.join(row.get(c, '') for c in columns)} |" for row in rows]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(v) for v in value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
+    return "–" if value is None else str(value).replace("|", "\\|")
