@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--protocol",
-    default="nvt-500k",
+    default="nvt-300k",
     show_default=True,
     help="File or shipped name.",
     shell_complete=complete.protocols("propagate"),

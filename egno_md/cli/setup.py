@@ -84,7 +84,7 @@ def _protocol_verb(verb: str, like: str) -> None:
 for _verb, _like in {
     "generate": "nve-500k",
     "train": "egno-8fs",
-    "propagate": "nvt-500k",
+    "propagate": "nvt-300k",
     "fit-potential": "tensornet",
     "parareal": "nve-500k",
 }.items():

@@ -26,7 +26,7 @@ def card_lines(card: OperatorCard) -> list[str]:
         ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
         ["window ΔT", f"{card.window.length * 1e3:g} fs, decoded at {points} fs"],
         ["needs", "the force at a window's start" if card.uses_forces else "no forces"],
-        ["potential", str(data.get("potential", "unknown"))],
+        ["potential", card.potential or "unknown"],
         ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
     ]
     validation = training.get("validation")

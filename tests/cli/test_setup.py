@@ -164,7 +164,7 @@ def test_names_and_folders_are_completed(tmp_path: Path, monkeypatch: pytest.Mon
     assert {"ala2", "ethanol", "mine"} <= set(completions("generate", ""))
     assert "nve-500k" in completions("generate", "ethanol", "--protocol", "nve")
     assert "special.yaml" in completions("train", "x", "--protocol", "sp")
-    assert completions("propagate", "ethanol", "--operator", "egno") == ["egno-8fs-500k"]
+    assert completions("propagate", "ethanol", "--operator", "egno-8") == ["egno-8fs-500k"]
     assert "ethanol/egno-8fs-500k" in completions("card", "etha")
     assert completions("train", "runs/") == ["runs/data"]
     assert completions("report", "runs/o") == ["runs/operator"]

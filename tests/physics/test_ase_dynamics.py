@@ -19,7 +19,7 @@ from ase.calculators.calculator import Calculator, all_changes  # noqa: E402
 from ase.constraints import FixAtoms  # noqa: E402
 from ase.io.trajectory import Trajectory  # noqa: E402
 
-OPERATOR = em.find_operator("ethanol", None)
+OPERATOR = em.find_operator("ethanol", "egno-8fs-500k")
 KJ_PER_MOL = units.kJ / units.mol
 
 

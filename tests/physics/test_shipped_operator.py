@@ -20,7 +20,7 @@ TEMPERATURE = 10.0
 def test_errors_on_fresh_segments_stay_small(tmp_path: Path) -> None:
     protocol = em.protocol("generate", "nve-500k", {"sampling.segments": 6})
     data = em.generate("ethanol", protocol, tmp_path / "data", seed=99)
-    operator = find_operator("ethanol", None)
+    operator = find_operator("ethanol", "egno-8fs-500k")
     result = em.evaluate(operator, data.root, tmp_path / "evaluation", part="all")
     last = result["by_time"][-1]
     assert last["velocity_error"]["operator"] <= VELOCITY_ERROR
@@ -31,7 +31,9 @@ def test_errors_on_fresh_segments_stay_small(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_checked_rollout_keeps_temperature_and_bonds_and_pays(tmp_path: Path) -> None:
     protocol = em.protocol("propagate", "nvt-500k", {"length": "10 ps", "replicas": 8})
-    summary = em.propagate("ethanol", None, protocol, tmp_path / "rollout", seed=98).summary
+    summary = em.propagate(
+        "ethanol", "egno-8fs-500k", protocol, tmp_path / "rollout", seed=98
+    ).summary
     assert not summary["stopped"]
     assert summary["temperature_mean"] == pytest.approx(500.0, abs=TEMPERATURE)
     assert summary["largest_bond_deviation"] < 0.05

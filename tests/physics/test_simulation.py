@@ -18,7 +18,7 @@ from egno_md.md.build import BuiltSystem, load_system
 from egno_md.nn.bundle import save_bundle
 from tests.conftest import make_operator
 
-OPERATOR = em.find_operator("ethanol", None)
+OPERATOR = em.find_operator("ethanol", "egno-8fs-500k")
 WINDOW = 16
 """Steps of 0.5 fs in the shipped operator's 8 fs."""
 
