@@ -18,7 +18,7 @@ Array = np.ndarray
 
 MOST_STRETCHES = 256
 FEWEST_STRETCHES = 64
-BYTES = 2**25
+BYTES = 2**24
 """Memory for the sums of one quantity of one side, as far as 64 stretches allow."""
 
 
