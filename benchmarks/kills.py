@@ -35,6 +35,8 @@ from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
+PRELOADED = ["egno_md.cli", "egno_md.workflows.propagate", "egno_md.workflows.train"]
+"""Imported once by the server that processes are forked from, before any thread starts."""
 
 
 @dataclass
@@ -100,9 +102,11 @@ def work(arguments: list[str]) -> None:
 
 
 def begin(verb: Verb, out: Path, *more: str) -> BaseProcess:
-    """Start a verb; forked, so that kills fall on its work, not on its imports."""
+    """Start a verb from a server that has its imports, so that kills fall on its work."""
     arguments = [*verb.arguments, "--out", str(out), "--quiet", *more]
-    process = get_context("fork").Process(target=work, args=(arguments,))
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=work, args=(arguments,))
     process.start()
     return process
 
@@ -236,9 +240,6 @@ def storm(root: Path, kills: int, seed: int) -> dict[str, Any]:
     """All of it; what happened."""
     warnings.simplefilter("ignore")
     root.mkdir(parents=True, exist_ok=True)
-    import egno_md.workflows.propagate
-    import egno_md.workflows.train  # noqa: F401  before the fork
-
     random = np.random.default_rng(seed)
     found = verbs(root)
     for number, verb in enumerate(found):

@@ -88,12 +88,13 @@ def inspect(path: Path) -> Contents:
     return Contents()
 
 
-def read_topology(path: Path) -> mdtraj.Topology:
+def read_topology(path: Path | str) -> mdtraj.Topology:
     """The topology in a file.
 
     Raises:
         DataError: no such file, or no topology in it.
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such topology file.")
     topology = _guarded(path, lambda: mdtraj.load_topology(str(path)), "topology")

@@ -297,19 +297,6 @@ def test_infinite_settings_are_refused(harmonic_store: Store, tmp_path: Path) ->
     assert "optimisation.learning_rate" in message
 
 
-def test_constrained_systems_are_refused_until_windows_keep_constraints(tmp_path: Path) -> None:
-    from egno_md.md.build import load_system
-
-    ala2 = load_system("ala2")
-    folder = tmp_path / "rigid"
-    shutil.copytree(ala2.folder, folder)
-    text = (folder / "system.yaml").read_text()
-    (folder / "system.yaml").write_text(text.replace("constraints: none", "constraints: h-bonds"))
-    save_bundle(tmp_path / "ala2", make_operator(ala2.system))
-    message = fails("propagate", folder, "--operator", tmp_path / "ala2", "--out", tmp_path / "o")
-    assert "Set constraints: none" in message
-
-
 def test_operators_without_trained_velocities_do_not_roll_out(
     bundle: Path, ethanol: System, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_a_budget_counts_steps_and_time_over_resumes() -> None:
     assert budget.fraction(25) == 0.25
     timed = Budget(Optimisation.model_validate({"max_time": "10 s"}))
     timed.load_state_dict({"spent": 5.0})
-    timed.on_train_start(None, None)  # type: ignore[arg-type]
+    timed.on_train_start(SimpleNamespace(global_step=0), None)  # type: ignore[arg-type]
     assert timed.fraction(0) == pytest.approx(0.5, abs=0.01)
 
 
