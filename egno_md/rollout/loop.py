@@ -124,13 +124,15 @@ class WindowLoop:
         with self.clock("network"):
             proposals = self.surrogate.propose(list(starts.values()))
         raw = dict(zip(starts, proposals, strict=True))
+        begun = time.perf_counter()
         windows = {i: self._constrained(starts[i], proposal) for i, proposal in raw.items()}
         ends = {index: proposal[-1] for index, proposal in windows.items()}
         if is_checked or self.needs_forces:
             ends = self._evaluate(ends)
+        shared = (time.perf_counter() - begun) / len(windows)
         for index, proposal in windows.items():
             parts = (starts[index], raw[index], proposal, ends[index])
-            yield index, *self._settle(index, replicas[index], *parts, window, is_checked)
+            yield index, *self._settle(index, replicas[index], *parts, window, is_checked, shared)
 
     def _starts(self, running: dict[int, Replica], is_checked: bool) -> dict[int, Frame]:
         """Kicked frames of the replicas that have one to start from."""
@@ -166,8 +168,9 @@ class WindowLoop:
         end: Frame,
         window: int,
         is_checked: bool,
+        shared: float,
     ) -> tuple[Event, Trajectory]:
-        begun = time.perf_counter()
+        begun = time.perf_counter() - shared
         check, verdict = None, Accept(len(proposal) - 1)
         if end.potential_energy is not None:
             with self.clock("checks"):
