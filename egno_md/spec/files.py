@@ -110,9 +110,10 @@ def find_named_operator(name: str) -> Path:
     Raises:
         SpecError: neither is there.
     """
-    if Path(name).is_dir() and (Path(name) / "card.json").is_file():
-        return Path(name)
     system, _, operator = name.partition("/")
+    is_shipped = (shipped("systems") / system).is_dir() and "/" not in operator
+    if not system or (Path(name).exists() and not is_shipped):
+        return Path(name)
     return find_operator(system, operator or None)
 
 
