@@ -25,11 +25,29 @@ def page() -> str:
     lines = []
     for path in sorted(RESULTS.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {path.stem.replace('-', ' ').capitalize()}", ""]
+        lines += ["", f"## {path.stem.replace('_', ' ').capitalize()}", ""]
         lines += [f"From `benchmarks/results/{path.name}`."]
-        for name, part in content.items():
-            lines += ["", f"### {str(name).replace('_', ' ').capitalize()}", "", *_part(part)]
+        for name, part in _sections(content):
+            lines += ["", f"### {name.replace('_', ' ').capitalize()}", "", *_part(part)]
     return "\n".join(lines)
+
+
+def _sections(content: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Named parts; one that only holds groups of records is taken apart."""
+    found: list[tuple[str, Any]] = []
+    for name, part in content.items():
+        groups = list(part.values()) if isinstance(part, dict) else []
+        if groups and all(_is_group(g) for g in groups):
+            found += [(f"{name}: {group}", inner) for group, inner in part.items()]
+        else:
+            found.append((str(name), part))
+    return found
+
+
+def _is_group(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and bool(value) and all(isinstance(v, dict) for v in value.values())
+    )
 
 
 def _part(part: Any) -> list[str]:
