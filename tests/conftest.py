@@ -19,7 +19,7 @@ from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
 from egno_md.nn.card import OperatorCard, Scales
 from egno_md.nn.operator import WindowOperator
-from egno_md.spec.train import Egno, PublishedEgno
+from egno_md.spec.network import Egno, Network
 
 torch.set_num_threads(1)
 
@@ -38,7 +38,7 @@ def ethanol() -> System:
     return load_system("ethanol").system
 
 
-def make_card(system: System, network: Egno | PublishedEgno, length: float = 0.008) -> OperatorCard:
+def make_card(system: System, network: Network, length: float = 0.008) -> OperatorCard:
     """A card with scales of ethanol at 500 K."""
     return OperatorCard(
         network=network,
@@ -59,9 +59,7 @@ def make_card(system: System, network: Egno | PublishedEgno, length: float = 0.0
     )
 
 
-def make_operator(
-    system: System, network: Egno | PublishedEgno | None = None, seed: int = 0
-) -> WindowOperator:
+def make_operator(system: System, network: Network | None = None, seed: int = 0) -> WindowOperator:
     """An untrained operator."""
     torch.manual_seed(seed)
     network = network or Egno(kind="egno", layers=2, hidden=16, vectors=4)

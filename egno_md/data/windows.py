@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ class WindowBatch:
         future_positions: nm.
         future_velocities: nm/ps.
         box: start, box vectors as rows, nm, or None.
+        features: scalars per atom that differ between windows, or None.
+        past_positions: of the P frames up to the start, or None.
+        past_velocities: likewise.
     """
 
     positions: Float[Tensor, "batch atoms 3"]
@@ -39,17 +42,14 @@ class WindowBatch:
     future_positions: Float[Tensor, "batch points atoms 3"]
     future_velocities: Float[Tensor, "batch points atoms 3"]
     box: Float[Tensor, "batch 3 3"] | None = None
+    features: Float[Tensor, "batch atoms features"] | None = None
+    past_positions: Float[Tensor, "batch points atoms 3"] | None = None
+    past_velocities: Float[Tensor, "batch points atoms 3"] | None = None
 
     def to(self, device: torch.device) -> WindowBatch:
         """The batch on another device."""
-        return WindowBatch(
-            self.positions.to(device),
-            self.velocities.to(device),
-            None if self.forces is None else self.forces.to(device),
-            self.future_positions.to(device),
-            self.future_velocities.to(device),
-            None if self.box is None else self.box.to(device),
-        )
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return WindowBatch(**{n: None if a is None else a.to(device) for n, a in moved.items()})
 
 
 class WindowDataset(Dataset):

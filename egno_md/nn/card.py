@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from egno_md.core.window import Window
-from egno_md.spec.train import Egno, PublishedEgno
+from egno_md.spec.network import Egno, Network
 
 FORMAT = "egno-md operator 1"
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm"}
@@ -60,7 +60,7 @@ class OperatorCard(BaseModel):
     format: Literal["egno-md operator 1"] = FORMAT
     units: dict[str, str] = UNITS
     mode: Literal["dynamics"] = "dynamics"
-    network: Annotated[Egno | PublishedEgno, Field(discriminator="kind")]
+    network: Network
     time_points: tuple[float, ...]
     system: str
     digest: str

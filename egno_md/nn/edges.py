@@ -12,7 +12,7 @@ from torch import Tensor
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.graph import Graph, complete_pairs, hop_pairs, hops_of, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
-from egno_md.spec.train import Egno
+from egno_md.spec.network import Egno, Hierarchical
 
 HOPS = 4
 """Bond separations told apart on edges; farther ones count as none."""
@@ -45,6 +45,7 @@ class EdgeFinder:
         self.cutoff = network.cutoff if isinstance(network, Egno) else None
         self.is_fixed = self.cutoff is None and not card.periodic
         self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
+        self._bonds: dict[tuple[int, str, torch.dtype], Graph] = {}
         self._lists: list[NeighbourList] = []
         self._template: Graph | None = None
         if self.is_fixed:
@@ -68,18 +69,15 @@ class EdgeFinder:
     def fixed(self, batch: int, like: Tensor) -> Graph:
         """The graph of `batch` frames where edges never change."""
         assert self._template is not None
-        key = (batch, str(like.device), like.dtype)
-        if key not in self._graphs:
-            # kept for later calls, so never inference tensors, which autograd refuses
-            with torch.inference_mode(False):
-                graph = self._template.repeat(batch)
-                self._graphs[key] = replace(
-                    graph,
-                    receivers=graph.receivers.to(like.device),
-                    senders=graph.senders.to(like.device),
-                    features=graph.features.to(like.device, like.dtype),
-                )
-        return self._graphs[key]
+        return _kept(self._graphs, self._template, batch, like)
+
+    def bonded(self, batch: int, like: Tensor) -> Graph | None:
+        """The bonds of `batch` frames, for networks that pool along them; else None."""
+        if not isinstance(self.card.network, Hierarchical):
+            return None
+        pairs = self._known[self._hops == 1]
+        template = make_graph(pairs, np.ones((len(pairs), 1)), len(self.numbers))
+        return _kept(self._bonds, template, batch, like)
 
     def found(
         self,
@@ -146,6 +144,18 @@ class EdgeFinder:
         share = r.square().sum(1).sqrt() * (self.card.scales.length / (self.cutoff or 1.0))
         is_bonded = graph.features[:, 1 : BONDED + 1].any(1)
         return torch.where(is_bonded, torch.ones_like(share), envelope(share))
+
+
+def _kept(
+    graphs: dict[tuple[int, str, torch.dtype], Graph], template: Graph, batch: int, like: Tensor
+) -> Graph:
+    """`batch` copies of a graph, kept for later calls."""
+    key = (batch, str(like.device), like.dtype)
+    if key not in graphs:
+        # never inference tensors, which autograd refuses
+        with torch.inference_mode(False):
+            graphs[key] = template.repeat(batch).to(like)
+    return graphs[key]
 
 
 def envelope(share: Tensor) -> Tensor:

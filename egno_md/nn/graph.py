@@ -100,6 +100,15 @@ class Graph:
         mean = values.view(-1, self.atoms, values.shape[-1]).mean(1, keepdim=True)
         return mean.expand(-1, self.atoms, -1).reshape(values.shape)
 
+    def to(self, like: Tensor) -> Graph:
+        """The graph on the device and in the precision of `like`."""
+        return replace(
+            self,
+            receivers=self.receivers.to(like.device),
+            senders=self.senders.to(like.device),
+            features=self.features.to(like),
+        )
+
     def repeat(self, batch: int) -> Graph:
         """`batch` copies laid end to end."""
         shift = torch.arange(batch, device=self.senders.device).view(-1, 1) * self.nodes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,44 +12,14 @@ from torch import Tensor, nn
 from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.decode import Prediction, Start, Surroundings, decode_ours, decode_scene
 from egno_md.nn.edges import EdgeFinder
-from egno_md.nn.egno import EgnoNetwork, EgnoShape
 from egno_md.nn.graph import Graph
-from egno_md.nn.published import PublishedEgnoNetwork
-from egno_md.spec.train import Egno
+from egno_md.nn.networks import build_network
+from egno_md.spec.network import Egno
 
 ATOMS_AT_ONCE = 20_000
 """Atoms decoded in one network call by `predict`, so that memory stays bounded."""
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """A batch of start frames.
-
-    Attributes:
-        positions: nm.
-        velocities: nm/ps.
-        forces: kJ/mol/nm; needed by operators with the force channel.
-        box: box vectors as rows, nm; needed by operators of periodic systems.
-    """
-
-    positions: Float[Tensor, "batch atoms 3"]
-    velocities: Float[Tensor, "batch atoms 3"]
-    forces: Float[Tensor, "batch atoms 3"] | None = None
-    box: Float[Tensor, "batch 3 3"] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """A batch of decoded windows.
-
-    Attributes:
-        positions: nm.
-        velocities: nm/ps; unsupervised for the published network.
-    """
-
-    positions: Float[Tensor, "batch points atoms 3"]
-    velocities: Float[Tensor, "batch points atoms 3"]
 
 
 class WindowOperator(nn.Module):
@@ -76,29 +45,7 @@ class WindowOperator(nn.Module):
         self.register_buffer("node_features", torch.from_numpy(features).float(), persistent=False)
         masses = torch.tensor(card.masses, dtype=torch.float32)
         self.register_buffer("masses", masses, persistent=False)
-        network = card.network
-        if isinstance(network, Egno):
-            self.network: nn.Module = EgnoNetwork(
-                EgnoShape(
-                    layers=network.layers,
-                    hidden=network.hidden,
-                    vectors=network.vectors,
-                    modes=network.modes,
-                    node_features=features.shape[1],
-                    edge_features=self._edges.width,
-                    force_channel=network.force_channel,
-                    stable=network.initialisation == "stable",
-                    normalised=network.distances == "normalised",
-                )
-            )
-        else:
-            self.network = PublishedEgnoNetwork(
-                network.layers,
-                network.hidden,
-                network.modes,
-                features.shape[1] + 1,
-                self._edges.width + 1,
-            )
+        self.network = build_network(card.network, features.shape[1], self._edges.width)
 
     def forward(
         self, start: Start, time_points: Float[Tensor, " points"] | None = None
@@ -122,60 +69,28 @@ class WindowOperator(nn.Module):
         self._check(start)
         points = None if time_points is None else tuple(time_points.tolist())
         like = start.positions
-        index, tau = _times(self.card.time_points, points, like.device, like.dtype)
-        if isinstance(self.card.network, Egno):
-            return self._ours(start, index, tau, follows)
-        return self._published(start, index)
-
-    def _ours(self, start: Start, index: Tensor, tau: Tensor, follows: int | None) -> Prediction:
-        scales, network = self.card.scales, self.card.network
-        length = self.card.window.length
-        batch = len(start.positions)
+        index, tau = time_positions(self.card.time_points, points, like.device, like.dtype)
         where = _centred(start.positions, start.box)
-        known = [start.velocities / scales.velocity]
-        if self.card.uses_forces:
-            assert start.forces is not None
-            known.append(start.forces / (self.masses[:, None] * scales.acceleration))
-        path, position, velocity = self.network(
-            _flat(where) / scales.length,
-            _flat(start.velocities) * (length / scales.length),
-            _flat(torch.stack(known, dim=-1)),
-            self._nodes(batch),
-            self._graph(start, where, follows),
-            index,
-            tau / length,
+        around = Surroundings(
+            centred=where,
+            accelerations=self._accelerations(start),
+            nodes=self._nodes(len(where)),
+            graph=self._graph(start, where, follows),
+            bonds=self._edges.bonded(len(where), where),
+            index=index,
+            tau=tau,
+            length=self.card.window.length,
         )
-        shape = (batch, -1, len(index), 3)
-        fraction = (tau / length).view(1, -1, 1, 1)
-        correction = (
-            path.view(shape) * scales.length + position.view(shape) * scales.position_residual
-        ).transpose(1, 2)
-        kick = velocity.view(shape).transpose(1, 2) * scales.velocity_residual
-        x = start.positions[:, None]
-        v = start.velocities[:, None]
-        if isinstance(network, Egno) and network.output == "direct":
-            return Prediction(x + correction, kick)
-        return Prediction(
-            x + v * tau.view(1, -1, 1, 1) + correction * fraction**2, v + kick * fraction
-        )
+        scales, network = self.card.scales, self.card.network
+        if isinstance(network, Egno):
+            return decode_ours(self.network, network, scales, start, around)
+        return decode_scene(self.network, scales, start, around)
 
-    def _published(self, start: Start, index: Tensor) -> Prediction:
-        scales = self.card.scales
-        batch = len(start.positions)
-        positions = _flat(_centred(start.positions)) / scales.length
-        velocities = _flat(start.velocities) / scales.velocity
-        graph = self._graph(start, start.positions, follows=None)
-        r = graph.gather_receivers(positions) - graph.gather_senders(positions)
-        squared = r.square().sum(-1, keepdim=True)
-        graph = replace(graph, features=torch.cat([graph.features, squared], dim=-1))
-        speed = velocities.norm(dim=-1, keepdim=True)
-        features = torch.cat([speed, self._nodes(batch)], dim=-1)
-        x, v = self.network(positions, velocities, features, graph, index)
-        shape = (batch, -1, len(index), 3)
-        moved = (x - positions[:, None]).view(shape).transpose(1, 2) * scales.length
-        return Prediction(
-            start.positions[:, None] + moved, v.view(shape).transpose(1, 2) * scales.velocity
-        )
+    def _accelerations(self, start: Start) -> Tensor | None:
+        if not self.card.uses_forces:
+            return None
+        assert start.forces is not None
+        return start.forces / self.masses[:, None]
 
     def _nodes(self, batch: int) -> Tensor:
         return self.node_features.repeat(batch, 1)
@@ -248,12 +163,8 @@ def _centred(positions: Tensor, box: Tensor | None = None) -> Tensor:
     return (exact - (exact @ torch.linalg.inv(vectors)).round() @ vectors).to(positions.dtype)
 
 
-def _flat(values: Tensor) -> Tensor:
-    return values.reshape(-1, *values.shape[2:])
-
-
 @lru_cache(maxsize=64)
-def _times(
+def time_positions(
     trained: tuple[float, ...],
     asked: tuple[float, ...] | None,
     device: torch.device,

@@ -3,114 +3,85 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from egno_md.nn.graph import Graph
+from egno_md.nn.scene import Paths, Scene
+from egno_md.nn.spatial import spatial_layer
 from egno_md.nn.temporal import TIME_EMBEDDING, SpectralMix, time_embedding
+from egno_md.spec.network import PublishedEgno
 
-CLAMP = 100.0
-"""Largest coordinate step of a layer, as published."""
-
-
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
-
-
-class EgnnLayer(nn.Module):
-    """E(n)-equivariant layer with velocities (Satorras et al. 2021, Eqs. 3-7)."""
-
-    def __init__(self, hidden: int, edge_features: int) -> None:
-        super().__init__()
-        first = nn.Linear(2 * hidden + 1 + edge_features, hidden)
-        self.message = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        self.velocity = _mlp(hidden, hidden, 1)
-        self.position = _mlp(hidden, hidden, 1)
-        self.node = _mlp(2 * hidden, hidden, hidden)
-
-    def forward(self, x: Tensor, v: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-        """One layer on ``(nodes, points, ...)``; the new x and h.
-
-        The first linear map of the message is split into receiver, sender and
-        edge parts, so that nodes are multiplied before they are gathered.
-        """
-        hidden = h.shape[-1]
-        first = self.message[0]
-        assert isinstance(first, nn.Linear)
-        by_receiver, by_sender, by_square, by_edge = first.weight.split(
-            [hidden, hidden, 1, graph.features.shape[1]], dim=1
-        )
-        r = graph.gather_receivers(x) - graph.gather_senders(x)
-        squared = r.square().sum(-1, keepdim=True)
-        edge = graph.features @ by_edge.T + first.bias
-        message = (
-            graph.gather_receivers(h @ by_receiver.T)
-            + graph.gather_senders(h @ by_sender.T)
-            + squared * by_square[:, 0]
-            + edge[:, None]
-        )
-        message = self.message[3](self.message[2](self.message[1](message)))
-        step = graph.mean(r * self.position(message)).clamp(-CLAMP, CLAMP)
-        x = x + self.velocity(h) * v + step
-        return x, self.node(torch.cat([h, graph.sum(message)], dim=-1))
+NEGATIVE_SLOPE = 0.01
 
 
 class PublishedEgnoNetwork(nn.Module):
-    """The published network: temporal convolutions before every EGNN layer.
+    """The published network: temporal convolutions before every spatial layer.
 
     Args:
-        layers: L.
-        hidden: H.
-        modes: I.
+        spec: sizes, and departures from the paper.
         node_features: scalars per node, ‖v‖ included.
-        edge_features: scalars per edge, the input frame's d² included.
+        edge_features: scalars per edge, the start frame's d² included.
     """
 
-    def __init__(
-        self, layers: int, hidden: int, modes: int, node_features: int, edge_features: int
-    ) -> None:
+    def __init__(self, spec: PublishedEgno, node_features: int, edge_features: int) -> None:
         super().__init__()
+        self.spec = spec
+        hidden, modes = spec.hidden, spec.modes
+        depth = range(spec.layers)
         self.embed = nn.Linear(node_features + TIME_EMBEDDING, hidden)
+        scalars = depth if spec.temporal != "none" else ()
+        vectors = depth if spec.temporal in ("full", "no-velocity") else ()
         self.scalar_mix = nn.ModuleList(
-            SpectralMix(hidden, modes, published=True, scale=1 / hidden**2) for _ in range(layers)
+            SpectralMix(hidden, modes, published=True, scale=1 / hidden**2) for _ in scalars
         )
+        width = 2 if spec.temporal == "full" else 1
         self.vector_mix = nn.ModuleList(
-            SpectralMix(2, modes, published=True, scale=0.1) for _ in range(layers)
+            SpectralMix(width, modes, published=True, scale=0.1) for _ in vectors
         )
-        self.layers = nn.ModuleList(EgnnLayer(hidden, edge_features) for _ in range(layers))
-
-    def forward(
-        self,
-        positions: Float[Tensor, "nodes 3"],
-        velocities: Float[Tensor, "nodes 3"],
-        features: Float[Tensor, "nodes features"],
-        graph: Graph,
-        index: Float[Tensor, " points"],
-    ) -> tuple[Tensor, Tensor]:
-        """Positions and velocities ``(nodes, points, 3)`` at the time positions.
-
-        The velocities are the network's own and are not supervised as published.
-        """
-        points = len(index)
-        embedding = time_embedding(index)
-        h = torch.cat(
-            [
-                features[:, None].expand(-1, points, -1),
-                embedding[None].expand(len(features), -1, -1),
-            ],
-            dim=-1,
+        self.layers = nn.ModuleList(
+            spatial_layer(spec.spatial, hidden, edge_features) for _ in depth
         )
-        h = self.embed(h)
-        mean = graph.centre(positions)[:, None]
-        x = positions[:, None].expand(-1, points, -1)
-        v = velocities[:, None].expand(-1, points, -1)
-        activation = nn.functional.leaky_relu
-        for scalar_mix, vector_mix, layer in zip(
-            self.scalar_mix, self.vector_mix, self.layers, strict=True
-        ):
-            h = h + activation(scalar_mix(h), 0.01)
-            vectors = torch.stack([x - mean, v], dim=-1)
-            vectors = vectors + vector_mix(vectors.transpose(1, 2)).transpose(1, 2)
-            x, v = vectors[..., 0] + mean, vectors[..., 1]
-            x, h = layer(x, v, h, graph)
-        return x, v
+
+    def forward(self, scene: Scene) -> Paths:
+        """Decode every time point of a scene."""
+        h = self.embed(_with_time(scene))
+        x, v, mean = self._begin(scene)
+        state: Tensor | None = None
+        for index, layer in enumerate(self.layers):
+            if self.scalar_mix:
+                mixed = self.scalar_mix[index](h)
+                h = h + nn.functional.leaky_relu(mixed, NEGATIVE_SLOPE)
+            if self.vector_mix:
+                x, v = self._mix_vectors(self.vector_mix[index], x - mean, v)
+                x = x + mean
+            x, h, state = layer(x, v, h, scene.graph, state)
+        return Paths(x, v)
+
+    def _begin(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions and velocities at every point, and the mean position of the input."""
+        if self.spec.reads == "sequence":
+            assert scene.past_positions is not None
+            assert scene.past_velocities is not None
+            x, v = scene.past_positions, scene.past_velocities
+        else:
+            points = len(scene.index)
+            x = scene.positions[:, None].expand(-1, points, -1)
+            v = scene.velocities[:, None].expand(-1, points, -1)
+        return x, v, scene.graph.centre(x.flatten(1)).view(x.shape)
+
+    def _mix_vectors(self, mix: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        vectors = torch.stack([x, v], dim=-1) if self.spec.temporal == "full" else x[..., None]
+        vectors = vectors + mix(vectors.transpose(1, 2)).transpose(1, 2)
+        return vectors[..., 0], vectors[..., 1] if self.spec.temporal == "full" else v
+
+
+def _with_time(scene: Scene) -> Tensor:
+    """Node features with the embedding of each time point, ``(nodes, points, ...)``."""
+    points = len(scene.index)
+    embedding = time_embedding(scene.index)
+    return torch.cat(
+        [
+            scene.features[:, None].expand(-1, points, -1),
+            embedding[None].expand(len(scene.features), -1, -1),
+        ],
+        dim=-1,
+    )

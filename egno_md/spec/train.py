@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from egno_md.core.errors import WindowMismatch
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.spec.base import Length, Spec, Time, WallTime
+from egno_md.spec.base import Spec, Time, WallTime
+from egno_md.spec.network import Network
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -55,66 +56,6 @@ class LastWindow(Spec):
                 f"fit into {format_quantity(self.length, 'time')}. Use fewer points."
             )
         return Window.last(self.length, self.points, spacing)
-
-
-class PublishedEgno(Spec):
-    """EGNO exactly as published (Xu et al. 2024), for comparison with the paper.
-
-    Attributes:
-        layers: blocks of temporal convolution and message passing.
-        hidden: channels per node and time point.
-        modes: Fourier modes kept by the temporal convolutions.
-        edges: complete graph, or the bonded two-hop graph.
-    """
-
-    kind: Literal["egno-published"]
-    layers: Positive = 5
-    hidden: Positive = 64
-    modes: Annotated[int, Field(ge=0)] = 2
-    edges: Literal["complete", "two-hop"] = "two-hop"
-
-
-class Egno(Spec):
-    """Our EGNO. Each option names one departure from the published network.
-
-    Attributes:
-        layers: blocks of temporal convolution and message passing.
-        hidden: scalar channels per node and time point.
-        vectors: equivariant vector channels per node and time point.
-        modes: Fourier modes kept by the temporal convolutions.
-        initialisation: `stable` starts every block near the identity;
-            `published` draws all-positive spectral weights.
-        distances: `normalised` uses bounded functions of the distance;
-            `squared` uses the published ‖r‖².
-        output: `ballistic` corrects x + vτ by terms of order τ² (and v by terms
-            of order τ), so that short times are right by construction; `direct`
-            predicts the displacement and the velocity outright.
-        force_channel: give the force at the window's start as a vector channel.
-        edges: complete graph, the bonded two-hop graph, or all pairs within
-            `cutoff` at the window's start (and the bonded two-hop ones), whose
-            messages fade out smoothly towards it. Periodic boxes need `radius`.
-        cutoff: of radius edges.
-    """
-
-    kind: Literal["egno"]
-    layers: Positive = 4
-    hidden: Positive = 64
-    vectors: Annotated[int, Field(ge=3)] = 6
-    modes: Annotated[int, Field(ge=0)] = 3
-    initialisation: Literal["stable", "published"] = "stable"
-    distances: Literal["normalised", "squared"] = "normalised"
-    output: Literal["ballistic", "direct"] = "ballistic"
-    force_channel: bool = True
-    edges: Literal["complete", "two-hop", "radius"] = "complete"
-    cutoff: Length | None = None
-
-    @model_validator(mode="after")
-    def _radius_has_a_cutoff(self) -> Egno:
-        if (self.edges == "radius") != (self.cutoff is not None):
-            raise ValueError(
-                "edges: radius needs a cutoff such as '0.5 nm', and other edges have none."
-            )
-        return self
 
 
 class Split(Spec):
@@ -180,7 +121,7 @@ class TrainProtocol(Spec):
     """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
-    network: Annotated[Egno | PublishedEgno, Field(discriminator="kind")]
+    network: Network
     split: Split = Split()
     optimisation: Optimisation
     supervise_velocities: Annotated[float, Field(ge=0)] = 1.0

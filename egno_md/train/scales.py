@@ -9,7 +9,7 @@ from egno_md.core.window import Window
 from egno_md.data.windows import WindowDataset
 from egno_md.nn.card import OperatorCard, Scales
 from egno_md.nn.edges import EdgeFinder
-from egno_md.spec.train import Egno, PublishedEgno
+from egno_md.spec.network import Egno, Network
 
 LENGTH = 0.1
 """nm: about one bond."""
@@ -22,7 +22,7 @@ def measure_scales(
     windows: WindowDataset,
     system: System,
     window: Window,
-    network: Egno | PublishedEgno,
+    network: Network,
     spacing: float,
 ) -> Scales:
     """Root mean squares of velocities, accelerations and baseline residuals."""
@@ -31,7 +31,7 @@ def measure_scales(
     velocity = _rms(batch.velocities)
     x, v = batch.positions, batch.velocities
     acceleration = 1.0
-    if isinstance(network, PublishedEgno):
+    if not isinstance(network, Egno):
         # As published: Å, and displacement per frame.
         return Scales(
             length=LENGTH,

@@ -8,7 +8,7 @@ from egno_md.core.errors import BundleMismatch, DataError, SpecError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.nn.card import OperatorCard
-from egno_md.spec.train import Egno, PublishedEgno
+from egno_md.spec.network import Egno, Network
 
 
 def resolve_device(name: str) -> torch.device:
@@ -42,7 +42,7 @@ def check_free(system: System, what: str) -> None:
     )
 
 
-def check_edges(system: System, network: Egno | PublishedEgno) -> None:
+def check_edges(system: System, network: Network) -> None:
     """Refuse a network that cannot treat a periodic box rightly.
 
     Raises:

@@ -21,7 +21,8 @@ from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
 from egno_md.report.training import plot_training
-from egno_md.spec.train import Egno, Split, TrainProtocol
+from egno_md.spec.network import Egno
+from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit, read_metrics
 from egno_md.train.scales import measure_scales, with_neighbours

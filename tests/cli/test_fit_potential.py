@@ -195,7 +195,7 @@ def test_a_share_above_one_and_an_unknown_protocol_are_named(frames: Path, tmp_p
 
 
 def test_an_operator_of_another_potential_is_refused(ethanol: System) -> None:
-    from egno_md.spec.train import Egno
+    from egno_md.spec.network import Egno
 
     card = make_card(ethanol, Egno(kind="egno")).model_copy(update={"potential": "GFN2-xTB"})
     check_potential(card, ethanol)

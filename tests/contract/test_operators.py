@@ -13,7 +13,7 @@ from egno_md.core.system import System
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.operator import Start, WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
-from egno_md.spec.train import Egno, PublishedEgno
+from egno_md.spec.network import Egno, PublishedEgno
 from tests.conftest import make_card, make_operator
 
 FLOAT32_RESIDUAL = 1e-5

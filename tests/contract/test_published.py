@@ -9,6 +9,8 @@ import torch
 
 from egno_md.nn.graph import complete_pairs, make_graph
 from egno_md.nn.published import PublishedEgnoNetwork
+from egno_md.nn.scene import Scene
+from egno_md.spec.network import PublishedEgno
 
 PUBLISHED_COUNTS = {
     "n-body": ((4, 64, 2, 1, 2), 201_672),
@@ -24,7 +26,7 @@ SINGLE_PRECISION = 1e-5
 @pytest.mark.parametrize("name", PUBLISHED_COUNTS)
 def test_parameter_count_is_the_published_one(name: str) -> None:
     shape, count = PUBLISHED_COUNTS[name]
-    network = PublishedEgnoNetwork(*shape)
+    network = _network(*shape)
     assert sum(p.numel() for p in network.parameters()) == count
 
 
@@ -32,7 +34,7 @@ def test_parameter_count_is_the_published_one(name: str) -> None:
 def test_forward_equals_the_published_equations_edge_by_edge(points: int) -> None:
     torch.manual_seed(0)
     nodes, edge_features = 5, 2
-    network = PublishedEgnoNetwork(2, 8, 2, 1, edge_features).double()
+    network = _network(2, 8, 2, 1, edge_features).double()
     pairs = complete_pairs(nodes)[:-3]  # not every pair: degrees differ
     features = torch.randn(len(pairs), edge_features, dtype=torch.float64)
     graph = make_graph(pairs, features.numpy(), nodes)
@@ -41,10 +43,18 @@ def test_forward_equals_the_published_equations_edge_by_edge(points: int) -> Non
     x, v = torch.randn(2, nodes, 3, dtype=torch.float64)
     h = torch.randn(nodes, 1, dtype=torch.float64)
     index = torch.arange(points, dtype=torch.float64)
-    fast_x, fast_v = network(x, v, h, graph, index)
+    paths = network(Scene(x, v, h, graph, index, (index + 1) / points))
+    fast_x, fast_v = paths.positions, paths.velocities
     slow_x, slow_v = _by_the_book(network, x, v, h, pairs.tolist(), features, points)
     assert torch.allclose(fast_x, slow_x, rtol=SINGLE_PRECISION, atol=1e-9)
     assert torch.allclose(fast_v, slow_v, rtol=SINGLE_PRECISION, atol=1e-9)
+
+
+def _network(
+    layers: int, hidden: int, modes: int, node_features: int, edge_features: int
+) -> PublishedEgnoNetwork:
+    spec = PublishedEgno(kind="egno-published", layers=layers, hidden=hidden, modes=modes)
+    return PublishedEgnoNetwork(spec, node_features, edge_features)
 
 
 def _by_the_book(network, x0, v0, h0, pairs, features, points):

@@ -1,0 +1,93 @@
+"""Windows of the published benchmarks, read or generated once and held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch.utils.data import Dataset
+
+from egno_md.core.task import Task
+from egno_md.data.windows import WindowBatch
+
+
+@dataclass(frozen=True, eq=False)
+class TaskWindows(Dataset[WindowBatch]):
+    """Windows of one part of a benchmark, in its own units, single precision.
+
+    An index list gives a whole `WindowBatch` at once.
+
+    Attributes:
+        positions: of the start frames.
+        velocities: likewise.
+        features: scalars per node.
+        future_positions: at the task's time points.
+        future_velocities: likewise.
+        past_positions: of the P frames up to the start, the start last; None where
+            the data begin there.
+        past_velocities: likewise.
+    """
+
+    positions: Float[np.ndarray, "windows atoms 3"]
+    velocities: Float[np.ndarray, "windows atoms 3"]
+    features: Float[np.ndarray, "windows atoms features"]
+    future_positions: Float[np.ndarray, "windows points atoms 3"]
+    future_velocities: Float[np.ndarray, "windows points atoms 3"]
+    past_positions: Float[np.ndarray, "windows points atoms 3"] | None = None
+    past_velocities: Float[np.ndarray, "windows points atoms 3"] | None = None
+
+    @property
+    def atoms(self) -> int:
+        """Nodes of a frame."""
+        return self.positions.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: Sequence[int] | np.ndarray) -> WindowBatch:
+        chosen = np.asarray(index)
+
+        def pick(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.asarray(values[chosen], dtype=np.float32))
+
+        past = self.past_positions is not None and self.past_velocities is not None
+        return WindowBatch(
+            positions=pick(self.positions),
+            velocities=pick(self.velocities),
+            forces=None,
+            future_positions=pick(self.future_positions),
+            future_velocities=pick(self.future_velocities),
+            features=pick(self.features),
+            past_positions=pick(self.past_positions) if past else None,  # type: ignore[arg-type]
+            past_velocities=pick(self.past_velocities) if past else None,  # type: ignore[arg-type]
+        )
+
+    def first(self, count: int) -> TaskWindows:
+        """The first `count` windows."""
+        return TaskWindows(*(None if a is None else a[:count] for a in vars(self).values()))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """A benchmark's data.
+
+    Attributes:
+        task: what a frame consists of.
+        train: what networks learn from.
+        validation: chooses the weights that are kept.
+        test: what is reported.
+        unit: of positions, such as Å; empty where the data set names none.
+        source: what the data are, in words, for the results.
+        settings: numbers that decided them (seed, sizes, ΔT).
+    """
+
+    task: Task
+    train: TaskWindows
+    validation: TaskWindows
+    test: TaskWindows
+    unit: str
+    source: str
+    settings: Mapping[str, object]

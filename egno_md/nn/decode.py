@@ -1,0 +1,181 @@
+"""From start frames through a network to windows, in the units of the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from egno_md.nn.graph import Graph
+from egno_md.nn.scene import Scene
+from egno_md.spec.network import Egno
+
+
+class Units(Protocol):
+    """What one length, velocity and acceleration of the network are; see `Scales`."""
+
+    @property
+    def length(self) -> float:
+        """Unit of length."""
+        ...
+
+    @property
+    def velocity(self) -> float:
+        """Unit of velocity."""
+        ...
+
+    @property
+    def acceleration(self) -> float:
+        """Unit of acceleration."""
+        ...
+
+    @property
+    def position_residual(self) -> float:
+        """Of positions against their baseline at ΔT."""
+        ...
+
+    @property
+    def velocity_residual(self) -> float:
+        """Of velocities against their baseline at ΔT."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A batch of start frames.
+
+    Attributes:
+        positions: nm.
+        velocities: nm/ps.
+        forces: kJ/mol/nm; needed by operators with the force channel.
+        box: box vectors as rows, nm; needed by operators of periodic systems.
+        features: scalars per atom that differ between the frames of a batch, such as
+            the charges of the n-body task.
+        past_positions: of the P frames up to this one, for operators that read a
+            sequence.
+        past_velocities: likewise.
+    """
+
+    positions: Float[Tensor, "batch atoms 3"]
+    velocities: Float[Tensor, "batch atoms 3"]
+    forces: Float[Tensor, "batch atoms 3"] | None = None
+    box: Float[Tensor, "batch 3 3"] | None = None
+    features: Float[Tensor, "batch atoms features"] | None = None
+    past_positions: Float[Tensor, "batch points atoms 3"] | None = None
+    past_velocities: Float[Tensor, "batch points atoms 3"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A batch of decoded windows.
+
+    Attributes:
+        positions: nm.
+        velocities: nm/ps; unsupervised for the published network.
+        penalty: added to the loss in training; None for none.
+    """
+
+    positions: Float[Tensor, "batch points atoms 3"]
+    velocities: Float[Tensor, "batch points atoms 3"]
+    penalty: Float[Tensor, ""] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """All that a network is told besides positions and velocities.
+
+    Attributes:
+        centred: positions about a point that moves with them.
+        accelerations: at the start; None without the force channel.
+        nodes: what each node is.
+        graph: edges with their fixed features.
+        bonds: edges that hold a structure together; None without any.
+        index: time positions.
+        tau: times of the points.
+        length: ΔT.
+    """
+
+    centred: Float[Tensor, "batch atoms 3"]
+    accelerations: Float[Tensor, "batch atoms 3"] | None
+    nodes: Float[Tensor, "nodes features"]
+    graph: Graph
+    bonds: Graph | None
+    index: Float[Tensor, " points"]
+    tau: Float[Tensor, " points"]
+    length: float
+
+
+def decode_ours(
+    network: nn.Module, spec: Egno, scales: Units, start: Start, around: Surroundings
+) -> Prediction:
+    """A window of our EGNO: corrections of the ballistic path, or the path outright."""
+    batch, tau, length = len(start.positions), around.tau, around.length
+    known = [start.velocities / scales.velocity]
+    if around.accelerations is not None:
+        known.append(around.accelerations / scales.acceleration)
+    path, position, velocity = network(
+        flat(around.centred) / scales.length,
+        flat(start.velocities) * (length / scales.length),
+        flat(torch.stack(known, dim=-1)),
+        around.nodes,
+        around.graph,
+        around.index,
+        tau / length,
+    )
+    shape = (batch, -1, len(tau), 3)
+    fraction = (tau / length).view(1, -1, 1, 1)
+    correction = (
+        path.view(shape) * scales.length + position.view(shape) * scales.position_residual
+    ).transpose(1, 2)
+    kick = velocity.view(shape).transpose(1, 2) * scales.velocity_residual
+    x = start.positions[:, None]
+    v = start.velocities[:, None]
+    if spec.output == "direct":
+        return Prediction(x + correction, kick)
+    return Prediction(x + v * tau.view(1, -1, 1, 1) + correction * fraction**2, v + kick * fraction)
+
+
+def decode_scene(
+    network: nn.Module, scales: Units, start: Start, around: Surroundings
+) -> Prediction:
+    """A window of a `SceneNetwork`: lengths in `scales.length`, velocities in `scales.velocity`."""
+    positions = flat(around.centred) / scales.length
+    velocities = flat(start.velocities) / scales.velocity
+    r = around.graph.separations(positions)
+    squared = r.square().sum(-1, keepdim=True)
+    speed = velocities.norm(dim=-1, keepdim=True)
+    shift = (start.positions - around.centred)[:, None]
+    paths = network(
+        Scene(
+            positions,
+            velocities,
+            torch.cat([speed, around.nodes], dim=-1),
+            replace(around.graph, features=torch.cat([around.graph.features, squared], dim=-1)),
+            around.index,
+            around.tau / around.length,
+            around.bonds,
+            None
+            if start.past_positions is None
+            else _by_node(start.past_positions - shift) / scales.length,
+            None
+            if start.past_velocities is None
+            else _by_node(start.past_velocities) / scales.velocity,
+        )
+    )
+    shape = (len(start.positions), -1, paths.positions.shape[1], 3)
+    moved = (paths.positions - positions[:, None]).view(shape).transpose(1, 2) * scales.length
+    kept = paths.velocities.view(shape).transpose(1, 2) * scales.velocity
+    return Prediction(start.positions[:, None] + moved, kept, paths.penalty)
+
+
+def flat(values: Tensor) -> Tensor:
+    """``(batch, atoms, ...)`` to ``(nodes, ...)``."""
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _by_node(values: Tensor) -> Tensor:
+    """``(batch, points, atoms, 3)`` to ``(nodes, points, 3)``."""
+    return flat(values.transpose(1, 2))

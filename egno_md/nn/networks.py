@@ -1,0 +1,42 @@
+"""The network that a protocol names."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from egno_md.nn.egno import EgnoNetwork, EgnoShape
+from egno_md.nn.published import PublishedEgnoNetwork
+from egno_md.spec.network import Egno, Network, PublishedEgno
+
+
+def build_network(spec: Network, node_features: int, edge_features: int) -> nn.Module:
+    """A freshly drawn network.
+
+    Args:
+        spec: what the protocol says.
+        node_features: scalars that a node is known by; ‖v‖ comes on top of them.
+        edge_features: fixed scalars per edge; functions of the start geometry
+            come on top of them.
+
+    Returns:
+        An `EgnoNetwork` for `Egno`, else a `SceneNetwork`.
+    """
+    match spec:
+        case Egno():
+            return EgnoNetwork(
+                EgnoShape(
+                    layers=spec.layers,
+                    hidden=spec.hidden,
+                    vectors=spec.vectors,
+                    modes=spec.modes,
+                    node_features=node_features,
+                    edge_features=edge_features,
+                    force_channel=spec.force_channel,
+                    stable=spec.initialisation == "stable",
+                    normalised=spec.distances == "normalised",
+                )
+            )
+        case PublishedEgno():
+            return PublishedEgnoNetwork(spec, node_features + 1, edge_features + 1)
+        case _:
+            raise NotImplementedError(spec.kind)
