@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,8 @@ class WindowBatch:
     def to(self, device: torch.device) -> WindowBatch:
         """The batch on another device."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return WindowBatch(**{n: None if a is None else a.to(device) for n, a in moved.items()})
+        there: dict[str, Any] = {n: None if a is None else a.to(device) for n, a in moved.items()}
+        return WindowBatch(**there)
 
 
 class WindowDataset(Dataset):
