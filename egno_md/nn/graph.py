@@ -139,12 +139,6 @@ def make_graph(
     )
 
 
-def complete_pairs(atoms: int) -> Int[np.ndarray, "edges 2"]:
-    """Every ordered pair of different atoms."""
-    receivers, senders = np.nonzero(~np.eye(atoms, dtype=bool))
-    return np.stack([receivers, senders], axis=1)
-
-
 def hop_pairs(
     bonds: Int[np.ndarray, "bonds 2"], atoms: int, limit: int
 ) -> tuple[Int[np.ndarray, "pairs 2"], Int[np.ndarray, " pairs"]]:

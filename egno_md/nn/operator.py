@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import OperatorCard, Scales
 from egno_md.nn.decode import Prediction, Start, Surroundings, decode_ours, decode_scene
 from egno_md.nn.edges import EdgeFinder
 from egno_md.nn.graph import Graph
@@ -46,6 +46,11 @@ class WindowOperator(nn.Module):
         masses = torch.tensor(card.masses, dtype=torch.float32)
         self.register_buffer("masses", masses, persistent=False)
         self.network = build_network(card.network, features.shape[1], self._edges.width)
+
+    @property
+    def scales(self) -> Scales:
+        """What normalises the network."""
+        return self.card.scales
 
     def forward(
         self, start: Start, time_points: Float[Tensor, " points"] | None = None

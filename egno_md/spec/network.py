@@ -66,7 +66,11 @@ class Stack(Spec):
 
 
 class Linear(Spec):
-    """x + c v: one fitted coefficient per time point."""
+    """x + c v: one fitted coefficient per time point.
+
+    Attributes:
+        edges: ignored; there are none.
+    """
 
     kind: Literal["linear"]
     edges: Literal["complete", "two-hop"] = "two-hop"

@@ -73,33 +73,41 @@ class Split(Spec):
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 
 
-class Optimisation(Spec):
-    """AdamW with a cosine to zero over the budget, which ends at steps or time.
+class Steps(Spec):
+    """How one optimiser step is taken: AdamW.
 
     Attributes:
         batch_size: windows per step.
         learning_rate: at its largest.
         weight_decay: of AdamW.
-        schedule: of the learning rate over the budget.
+        schedule: of the learning rate over the budget; `step` halves it at half time.
         gradient_clip: largest norm of the gradient; null for none.
         weight_average: decay of the moving average of the weights, which is what is
             kept; null for the last weights.
-        max_steps: budget in steps.
-        max_time: budget in time on the clock; whichever budget is spent first ends it.
-        validate_every: steps between two validations, each of which may be the best.
         patience: validations without a better one before training ends; null for all.
     """
 
     batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-6
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_average: Annotated[float, Field(gt=0, lt=1)] | None = 0.999
+    patience: Positive | None = None
+
+
+class Optimisation(Steps):
+    """Steps until a budget of steps or time is spent.
+
+    Attributes:
+        max_steps: budget in steps.
+        max_time: budget in time on the clock; whichever budget is spent first ends it.
+        validate_every: steps between two validations, each of which may be the best.
+    """
+
     max_steps: Positive | None = None
     max_time: WallTime | None = None
     validate_every: Positive = 500
-    patience: Positive | None = None
 
     @model_validator(mode="after")
     def _has_a_budget(self) -> Optimisation:

@@ -9,12 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from egno_md.data.windows import WindowBatch
-from egno_md.nn.card import Scales
-from egno_md.nn.operator import Prediction
+from egno_md.nn.decode import Prediction, Units
 
 
 def window_loss(
-    prediction: Prediction, batch: WindowBatch, scales: Scales, velocity_weight: float
+    prediction: Prediction, batch: WindowBatch, scales: Units, velocity_weight: float
 ) -> Tensor:
     """Mean squared position error over the P points (Xu et al. 2024, Eq. 11),
     plus `velocity_weight` times that of velocities, each in units of its
@@ -61,6 +60,11 @@ class SquaredErrors:
             self.velocities + other.velocities,
             self.thermal + other.thermal,
         )
+
+    @property
+    def mse(self) -> list[float]:
+        """Per-coordinate mean squared position error per time point, in the data's own unit."""
+        return (self.positions / self.windows).tolist()
 
     @property
     def f_mse(self) -> float:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,8 +15,8 @@ from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
 from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.train import Optimisation
-from egno_md.train.fit import FitResult, History, interruptible, new_trainer, quiet
-from egno_md.train.module import Budget, MovingAverage
+from egno_md.train.budget import BudgetModule
+from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.sampling import FixedBatches, RandomBatches
 
 VALIDATION_FRAMES = 512
@@ -81,7 +78,7 @@ def energies_and_forces(
     return energies, -gradient
 
 
-class PotentialModule(L.LightningModule):
+class PotentialModule(BudgetModule):
     """Trains a module that gives energies at positions.
 
     Args:
@@ -98,10 +95,9 @@ class PotentialModule(L.LightningModule):
         scales: tuple[float, float],
         energy_weight: float,
     ) -> None:
-        super().__init__()
-        self.energy, self.optimisation = energy, optimisation
+        super().__init__(optimisation)
+        self.energy = energy
         self.scales, self.energy_weight = scales, energy_weight
-        self.fraction = 0.0
         self._sums = torch.zeros(3)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -135,21 +131,6 @@ class PotentialModule(L.LightningModule):
                 "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
             )
         self.log_dict({"val_force_mae": force / frames, "val_energy_mae": energy / frames})
-
-    def configure_optimizers(self) -> Any:
-        """AdamW; the cosine follows the budget, in steps or time."""
-        return torch.optim.AdamW(
-            self.parameters(),
-            lr=self.optimisation.learning_rate,
-            weight_decay=self.optimisation.weight_decay,
-        )
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Set the learning rate from how much of the budget is spent."""
-        if self.optimisation.schedule == "cosine":
-            factor = 0.5 * (1 + math.cos(math.pi * min(self.fraction, 1.0)))
-            for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-                group["lr"] = self.optimisation.learning_rate * max(factor, 1e-3)
 
 
 def fit_potential(
@@ -185,39 +166,21 @@ def fit_potential(
     kept = min(len(validation), VALIDATION_FRAMES)
     chosen = np.linspace(0, len(validation) - 1, kept).astype(int)
     held_out = FixedBatches(chosen, FRAMES_PER_BATCH)
-    checkpoints = folder / "checkpoints"
-    best = ModelCheckpoint(
-        checkpoints, filename="best", monitor="val_force_mae", enable_version_counter=False
+    loaders = (
+        DataLoader(train, batch_size=None, sampler=batches),
+        DataLoader(validation, batch_size=None, sampler=held_out),
     )
-    last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False)
-    budget = Budget(optimisation)
-    callbacks: list[Callback] = [budget, best, last]
-    if optimisation.weight_average is not None:
-        callbacks.append(MovingAverage(optimisation.weight_average))
-    if optimisation.patience is not None:
-        callbacks.append(EarlyStopping("val_force_mae", patience=optimisation.patience))
-    callbacks.append(History(folder / "metrics.csv", budget, progress, COLUMNS, _in_words))
-    resume = checkpoints / "last.ckpt"
-    with quiet(), interruptible():
-        trainer = new_trainer(callbacks, optimisation.gradient_clip, device, inference_mode=False)
-        trainer.fit(
-            module,
-            DataLoader(train, batch_size=None, sampler=batches),
-            DataLoader(validation, batch_size=None, sampler=held_out),
-            ckpt_path=str(resume) if resume.is_file() else None,
-            weights_only=True,
-        )
-    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    state = {
-        k.removeprefix("energy."): v
-        for k, v in saved["state_dict"].items()
-        if k.startswith("energy.")
-    }
-    energy.cpu().load_state_dict(state)
-    energy.eval()
-    spent = budget.fraction(trainer.global_step) >= 1
-    stopped = "the budget is spent" if spent else "no gain in validation"
-    return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+    return run_fit(
+        module,
+        energy,
+        loaders,
+        optimisation,
+        folder,
+        TELLING,
+        device=device,
+        progress=progress,
+        inference_mode=False,
+    )
 
 
 def measure_potential(energy: nn.Module, frames: LabelledFrames) -> PotentialErrors:
@@ -244,3 +207,6 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
         "validation force error": f"{row['val_force_mae']:.3g} kcal/mol/Å",
         "validation energy error": f"{row['val_energy_mae']:.3g} kcal/mol",
     }
+
+
+TELLING = Telling("val_force_mae", COLUMNS, _in_words)

@@ -36,6 +36,35 @@ class RandomBatches(Sampler[np.ndarray]):
             yield random.integers(self.windows, size=self.batch_size)
 
 
+class EpochBatches(Sampler[np.ndarray]):
+    """Every window once an epoch, shuffled; several epochs between validations.
+
+    Args:
+        windows: to draw from.
+        batch_size: windows a batch; the last one of an epoch may be smaller.
+        epochs: between two validations.
+        seed: with the number of the validation it decides every batch.
+    """
+
+    def __init__(self, windows: int, batch_size: int, epochs: int, seed: int) -> None:
+        self.windows, self.batch_size, self.epochs, self.seed = windows, batch_size, epochs, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each of its epochs, which end with a validation."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.epochs * -(-self.windows // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        for _ in range(self.epochs):
+            order = random.permutation(self.windows)
+            for start in range(0, self.windows, self.batch_size):
+                yield order[start : start + self.batch_size]
+
+
 class FixedBatches(Sampler[np.ndarray]):
     """Given windows, the same at every validation.
 

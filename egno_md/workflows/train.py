@@ -24,7 +24,8 @@ from egno_md.report.training import plot_training
 from egno_md.spec.network import Egno
 from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
-from egno_md.train.fit import fit, read_metrics
+from egno_md.train.fit import fit
+from egno_md.train.loop import read_metrics
 from egno_md.train.scales import measure_scales, with_neighbours
 from egno_md.workflows.support import check_edges, resolve_device
 

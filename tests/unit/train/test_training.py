@@ -16,9 +16,9 @@ from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.operator import Prediction, Start
 from egno_md.spec.files import validate
 from egno_md.spec.train import Optimisation, Split, TrainProtocol
+from egno_md.train.budget import Budget, MovingAverage
 from egno_md.train.errors import baselines, measure
 from egno_md.train.losses import SquaredErrors
-from egno_md.train.module import Budget, MovingAverage
 from egno_md.train.sampling import FixedBatches, RandomBatches
 from egno_md.workflows.train import run_train
 from tests.conftest import Listener, harmonic_trajectory, make_operator

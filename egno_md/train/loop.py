@@ -1,0 +1,223 @@
+"""One training run with Lightning: checkpoints, early stopping, metrics, resume."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from egno_md.core.progress import Progress
+from egno_md.spec.train import Optimisation
+from egno_md.train.budget import Budget, BudgetModule, MovingAverage
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How training ended.
+
+    Attributes:
+        steps: optimiser steps taken, over resumes.
+        seconds: wall time of training, over resumes.
+        best_step: step of the weights that were kept.
+        stopped: why it ended.
+    """
+
+    steps: int
+    seconds: float
+    best_step: int
+    stopped: str
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What a run writes down and says.
+
+    Attributes:
+        monitor: the column whose least value marks the weights that are kept.
+        columns: of `metrics.csv`.
+        in_words: what a row says of validation, as named values of the progress.
+    """
+
+    monitor: str
+    columns: tuple[str, ...]
+    in_words: Callable[[dict[str, float]], Mapping[str, str]]
+
+
+def run_fit(
+    module: BudgetModule,
+    learned: nn.Module,
+    loaders: tuple[DataLoader, DataLoader],
+    optimisation: Optimisation,
+    folder: Path,
+    telling: Telling,
+    *,
+    device: str,
+    progress: Progress,
+    inference_mode: bool = True,
+) -> FitResult:
+    """Train in place; `learned` ends with the best validated weights.
+
+    Args:
+        module: what Lightning trains.
+        learned: the part of it that is kept.
+        loaders: of training and validation batches.
+        optimisation: how.
+        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        telling: what is written down and said.
+        device: ``cpu`` or ``gpu``, known to be there.
+        progress: who listens.
+        inference_mode: off where validation needs gradients.
+
+    Raises:
+        TrainingError: the error became NaN.
+    """
+    name = next(n for n, child in module.named_children() if child is learned)
+    checkpoints = folder / "checkpoints"
+    best = ModelCheckpoint(
+        checkpoints, filename="best", monitor=telling.monitor, enable_version_counter=False
+    )
+    last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False, save_top_k=1)
+    budget = Budget(optimisation)
+    callbacks: list[Callback] = [budget, best, last]
+    if optimisation.weight_average is not None:
+        callbacks.append(MovingAverage(optimisation.weight_average))
+    if optimisation.patience is not None:
+        callbacks.append(EarlyStopping(telling.monitor, patience=optimisation.patience))
+    callbacks.append(History(folder / "metrics.csv", budget, progress, telling))
+    resume = checkpoints / "last.ckpt"
+    with quiet(), interruptible():
+        trainer = _new_trainer(callbacks, optimisation.gradient_clip, device, inference_mode)
+        trainer.fit(
+            module,
+            *loaders,
+            ckpt_path=str(resume) if resume.is_file() else None,
+            weights_only=True,
+        )
+    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    prefix = f"{name}."
+    learned.cpu().load_state_dict(
+        {k.removeprefix(prefix): v for k, v in saved["state_dict"].items() if k.startswith(prefix)}
+    )
+    learned.eval()
+    spent = budget.fraction(trainer.global_step) >= 1
+    stopped = "the budget is spent" if spent else "no gain in validation"
+    return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+
+
+class History(Callback):
+    """Writes one CSV row per validation and reports progress.
+
+    Args:
+        path: of the CSV; rows beyond a resumed step are dropped.
+        budget: tells seconds and the share that is spent.
+        progress: who listens.
+        telling: the columns, and what is said.
+    """
+
+    def __init__(self, path: Path, budget: Budget, progress: Progress, telling: Telling) -> None:
+        self.path, self.budget, self.progress = path, budget, progress
+        self.columns, self.in_words = telling.columns, telling.in_words
+        self.losses: list[float] = []
+        self.validated: Mapping[str, str] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the rows up to the step training continues from."""
+        rows = [r for r in read_metrics(self.path) if int(r["step"]) <= trainer.global_step]
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Collect the loss; tell how far we are."""
+        self.losses.append(float(outputs["loss"]))
+        if trainer.global_step % 20 == 0:
+            fraction = min(self.budget.fraction(trainer.global_step), 1.0)
+            recent = self.losses[-100:]
+            values = {
+                "step": f"{trainer.global_step:,}",
+                "loss": f"{sum(recent) / len(recent):.4g}",
+                "learning rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.2e}",
+            }
+            self.progress.update(fraction, 1.0, values | dict(self.validated))
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the row."""
+        if trainer.sanity_checking or not self.losses:
+            return
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        row = {
+            "step": trainer.global_step,
+            "seconds": round(self.budget.seconds, 2),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "loss": sum(self.losses) / len(self.losses),
+            **{c: metrics[c] for c in self.columns if c.startswith("val_")},
+        }
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+        self.losses.clear()
+        self.validated = self.in_words(row)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """Rows of a `metrics.csv`; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _new_trainer(
+    callbacks: list[Callback], gradient_clip: float | None, device: str, inference_mode: bool
+) -> L.Trainer:
+    """A silent trainer without logger."""
+    return L.Trainer(
+        accelerator=device,
+        devices=1,
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        gradient_clip_val=gradient_clip,
+        num_sanity_val_steps=0,
+        inference_mode=inference_mode,
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit; it is an interrupt that --resume continues."""
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice about loggers and workers off the user's screen."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,128 @@
+"""Fitting a network to one of the published benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from egno_md.core.progress import Progress
+from egno_md.core.task import Task
+from egno_md.data.tasks import TaskData, TaskWindows
+from egno_md.nn.card import Scales
+from egno_md.nn.task import TaskOperator
+from egno_md.spec.network import Egno, Network
+from egno_md.spec.train import Optimisation
+from egno_md.train.loop import FitResult, Telling, run_fit
+from egno_md.train.losses import SquaredErrors
+from egno_md.train.module import OperatorModule, start_of
+from egno_md.train.sampling import EpochBatches, FixedBatches
+
+COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse")
+NODES_AT_ONCE = 5000
+"""Nodes in one validation batch, at most."""
+
+
+class TaskModule(OperatorModule):
+    """Trains a `TaskOperator`; errors are in the squared unit of the data set."""
+
+    def measures(self, errors: SquaredErrors) -> dict[str, float]:
+        """F-MSE and A-MSE."""
+        return {"val_f_mse": errors.mse[-1], "val_a_mse": float(np.mean(errors.mse))}
+
+
+def fit_task(
+    operator: TaskOperator,
+    data: TaskData,
+    optimisation: Optimisation,
+    folder: Path,
+    *,
+    velocity_weight: float,
+    evaluate_every: int,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> FitResult:
+    """Train in place; the operator ends with the best validated weights.
+
+    Args:
+        operator: freshly built, its weights drawn.
+        data: of its task.
+        optimisation: how; `validate_every` is set by `evaluate_every`.
+        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        velocity_weight: of the velocity term in the loss.
+        evaluate_every: epochs between two validations.
+        seed: of the batches.
+        device: ``cpu`` or ``gpu``, known to be there.
+        progress: who listens.
+
+    Raises:
+        TrainingError: the error became NaN.
+    """
+    module = TaskModule(operator, optimisation, velocity_weight)
+    batches = EpochBatches(len(data.train), optimisation.batch_size, evaluate_every, seed)
+    held_out = FixedBatches(np.arange(len(data.validation)), _at_once(data.task))
+    loaders = (
+        DataLoader(data.train, batch_size=None, sampler=batches),
+        DataLoader(data.validation, batch_size=None, sampler=held_out),
+    )
+    return run_fit(
+        module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
+    )
+
+
+def task_errors(operator: TaskOperator, windows: TaskWindows) -> SquaredErrors:
+    """Errors over every window of one part."""
+    total: SquaredErrors | None = None
+    device = next(operator.parameters()).device
+    with torch.inference_mode():
+        for index in FixedBatches(np.arange(len(windows)), _at_once(operator.task)):
+            batch = windows[index].to(device)
+            errors = SquaredErrors.of(operator(start_of(batch)), batch)
+            total = errors if total is None else total + errors
+    assert total is not None
+    return total
+
+
+def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
+    """Root mean squares of the training windows for our EGNO; one for all others.
+
+    The unit of length is half the root mean squared distance of nodes that an
+    edge joins, which is about a bond where edges are bonds.
+    """
+    if not isinstance(network, Egno):
+        ones = dict.fromkeys(("length", "velocity", "position_residual", "velocity_residual"), 1.0)
+        return Scales(**ones, acceleration=1.0)
+    x, v, length = windows.positions, windows.velocities, task.time_points[-1]
+    end, speed = windows.future_positions[:, -1], windows.future_velocities[:, -1]
+    pairs = task.pairs
+    r = x[:, pairs[:, 0]] - x[:, pairs[:, 1]] if len(pairs) else np.full((1, 3), task.cutoff)
+    baseline = x + v * length if network.output == "ballistic" else x
+    start = v if network.output == "ballistic" else np.zeros_like(v)
+    return Scales(
+        length=0.5 * float(np.sqrt(np.square(r).sum(-1).mean())),
+        velocity=_rms(v),
+        acceleration=1.0,
+        position_residual=_rms(end - baseline),
+        velocity_residual=_rms(speed - start),
+    )
+
+
+def _at_once(task: Task) -> int:
+    return max(NODES_AT_ONCE // task.atoms, 1)
+
+
+def _rms(values: np.ndarray) -> float:
+    return max(float(np.sqrt(np.square(values, dtype=np.float64).mean())), 1e-12)
+
+
+def _in_words(row: dict[str, float]) -> dict[str, str]:
+    return {
+        "validation F-MSE": f"{row['val_f_mse']:.4g}",
+        "validation A-MSE": f"{row['val_a_mse']:.4g}",
+    }
+
+
+TELLING = Telling("val_f_mse", COLUMNS, _in_words)
