@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from egno_md.md.build import load_system
 from egno_md.spec.files import find_operator
+from egno_md.workflows.benchmark import run_benchmark as benchmark
 from egno_md.workflows.compare import run_compare as compare
 from egno_md.workflows.evaluate import run_evaluate as evaluate
 from egno_md.workflows.fit_potential import run_fit_potential as fit_potential
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SurrogateSimulation",
     "WindowDynamics",
+    "benchmark",
     "compare",
     "evaluate",
     "find_operator",

@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import click
 
-from egno_md.cli import data, operators, potentials, rollouts, setup
+from egno_md.cli import benchmarks, data, operators, potentials, rollouts, setup
 from egno_md.cli.group import Group
 
 
@@ -41,6 +41,7 @@ for _verb in (
     rollouts.compare,
     rollouts.report,
     rollouts.demo,
+    benchmarks.benchmark,
     setup.doctor,
     setup.init,
     setup.completion,

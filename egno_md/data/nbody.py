@@ -8,6 +8,8 @@ each 100 steps. The input is frame 30, the window reaches to frame 40.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float
 
@@ -104,6 +106,7 @@ def nbody_frames(points: int, kind: str = "uniform") -> list[int]:
     return list(range(START_FRAME + span // points, END_FRAME + 1, span // points))
 
 
+@lru_cache(maxsize=2)
 def nbody_task(
     train: int = 3000,
     validation: int = 2000,

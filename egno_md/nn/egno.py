@@ -32,6 +32,7 @@ class EgnoShape:
     force_channel: bool
     stable: bool
     normalised: bool
+    couplings: bool = False
 
 
 class EgnoNetwork(nn.Module):
@@ -154,7 +155,10 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.scalar_mix = SpectralMix(hidden, shape.modes, published=published, scale=scalar_scale)
         self.vector_mix = SpectralMix(vectors, shape.modes, published=published, scale=vector_scale)
-        geometry = (3 if shape.normalised else 1) + 2 * vectors
+        sizes = 3 if shape.normalised else 1
+        self.couplings = shape.couplings
+        coupled = sizes * shape.edge_features if shape.couplings else 0
+        geometry = sizes + 2 * vectors + coupled
         self.message_norm = nn.LayerNorm(hidden)
         self.by_receiver = nn.Linear(hidden, hidden, bias=False)
         self.by_sender = nn.Linear(hidden, hidden, bias=False)
@@ -200,11 +204,13 @@ class _Block(nn.Module):
         sent = graph.gather_senders(z)
         seen = (sent * unit[..., None]).sum(1)
         own = graph.multiply_receivers(unit[..., None], z).sum(1)
-        geometry = torch.cat([sizes, seen, own - seen], dim=-1)
+        geometry = [sizes, seen, own - seen]
+        if self.couplings:
+            geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
 
         normed = self.message_norm(s)
         message = graph.gather_senders(self.by_sender(normed))
-        message += self.by_geometry(geometry)
+        message += self.by_geometry(torch.cat(geometry, dim=-1))
         message += self.by_edge(fixed)[:, None]
         message = graph.add_receivers_(message, self.by_receiver(normed))
         message = self.message(message)

@@ -34,6 +34,7 @@ def build_network(spec: Network, node_features: int, edge_features: int) -> nn.M
                     force_channel=spec.force_channel,
                     stable=spec.initialisation == "stable",
                     normalised=spec.distances == "normalised",
+                    couplings=spec.couplings,
                 )
             )
         case PublishedEgno():

@@ -114,6 +114,8 @@ class Egno(Spec):
             of order τ), so that short times are right by construction; `direct`
             predicts the displacement and the velocity outright.
         force_channel: give the force at the window's start as a vector channel.
+        couplings: multiply what an edge is with functions of its length along the
+            path, so that a product of charges becomes a Coulomb term.
         edges: complete graph, the bonded two-hop graph, or all pairs within
             `cutoff` at the window's start (and the bonded two-hop ones), whose
             messages fade out smoothly towards it. Periodic boxes need `radius`.
@@ -129,6 +131,7 @@ class Egno(Spec):
     distances: Literal["normalised", "squared"] = "normalised"
     output: Literal["ballistic", "direct"] = "ballistic"
     force_channel: bool = True
+    couplings: bool = False
     edges: Literal["complete", "two-hop", "radius"] = "complete"
     cutoff: Length | None = None
 

@@ -6,6 +6,7 @@ from typing import Literal, overload
 
 from egno_md.core.errors import SpecError
 from egno_md.spec.base import Spec
+from egno_md.spec.benchmark import BenchmarkProtocol
 from egno_md.spec.files import find_protocol, read_spec, suggest
 from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.generate import GenerateProtocol
@@ -19,6 +20,7 @@ MODELS: dict[str, type[Spec]] = {
     "propagate": PropagateProtocol,
     "parareal": PararealProtocol,
     "fit-potential": FitPotentialProtocol,
+    "benchmark": BenchmarkProtocol,
 }
 Changes = dict[str, object] | None
 
@@ -37,11 +39,16 @@ def protocol(verb: Literal["parareal"], name: str, changes: Changes = None) -> P
 def protocol(
     verb: Literal["fit-potential"], name: str, changes: Changes = None
 ) -> FitPotentialProtocol: ...
+@overload
+def protocol(
+    verb: Literal["benchmark"], name: str, changes: Changes = None
+) -> BenchmarkProtocol: ...
 def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
     """Read a protocol.
 
     Args:
-        verb: ``generate``, ``train``, ``propagate``, ``parareal`` or ``fit-potential``.
+        verb: ``generate``, ``train``, ``propagate``, ``parareal``,
+            ``fit-potential`` or ``benchmark``.
         name: a shipped name or a YAML file.
         changes: dotted keys and their values, such as ``{"sampling.length": "50 ps"}``.
 

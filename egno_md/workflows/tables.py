@@ -164,3 +164,37 @@ def _verdict(one: Observable) -> str:
     if one.verdict == NOT_ENOUGH_DATA and one.needed_ps is not None:
         return f"{one.verdict} ({one.needed_ps[1]:.2g} ps would do)"
     return f"{one.verdict}, but negligible" if one.is_negligible else one.verdict
+
+
+def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """A benchmark: published rows beside ours, with seeds, budget and deviation."""
+    columns = ["model", "F-MSE", "published", "off", "A-MSE", "published", "seeds", "epochs", "s"]
+    rows = []
+    for row in content["rows"]:
+        published = row["published"] or {}
+        rows.append(
+            [
+                row["title"],
+                _with_range(row["f_mse"], row["f_mse_by_seed"]),
+                _or_dash(published.get("f_mse"), "{:.4g}"),
+                _or_dash(row["f_mse_deviation"], "{:+.0%}"),
+                _with_range(row["a_mse"], row["a_mse_by_seed"]),
+                _or_dash(published.get("a_mse"), "{:.4g}"),
+                str(len(row["seeds"])),
+                f"{max(row['epochs']):g}",
+                f"{sum(row['seconds']):.0f}",
+            ]
+        )
+    return columns, rows
+
+
+def _with_range(median: float | None, values: list[float]) -> str:
+    if median is None:
+        return "-"
+    if len(values) < 2:
+        return f"{median:.4g}"
+    return f"{median:.4g} [{min(values):.4g}, {max(values):.4g}]"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,129 @@
+"""The verb that runs the published tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from egno_md.cli import complete
+from egno_md.cli.group import Group
+from egno_md.cli.options import changes, read_settings, writes
+
+if TYPE_CHECKING:
+    from egno_md.console import Console
+    from egno_md.data.output import OutputMode
+
+
+@click.group(cls=Group)
+def benchmark() -> None:
+    """Run a published table and print its rows beside ours.
+
+    Every row names its seeds, its budget and how far it is from the paper.
+    Results go to results.json and a figure in --out. --resume goes on, and may
+    add models and seeds.
+    """
+
+
+def _table(name: str, *, reads: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that runs the table of one data set.
+
+    Args:
+        name: of the data set.
+        reads: help of `--data`; empty where the data are generated.
+    """
+
+    def make(verb: Callable[..., Any]) -> click.Command:
+        run = writes(changes(verb))
+        options = [
+            click.option(
+                "--models",
+                default="",
+                metavar="NAME,…",
+                help="Rows to run; all of them by default.",
+            ),
+            click.option(
+                "--seeds",
+                default=1,
+                show_default=True,
+                type=click.IntRange(1),
+                help="How many, from --seed on.",
+            ),
+            click.option(
+                "--epochs",
+                type=click.IntRange(1),
+                help="Budget of every model; the protocol's by default.",
+            ),
+            click.option(
+                "--workers",
+                default=1,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Processes that share the runs.",
+            ),
+            click.option(
+                "--protocol",
+                default=name,
+                show_default=True,
+                help="File or shipped name.",
+                shell_complete=complete.protocols("benchmark"),
+            ),
+        ]
+        if reads:
+            options.append(click.option("--data", type=click.Path(path_type=Path), help=reads))
+        for option in options:
+            run = option(run)
+        return click.command(name)(run)
+
+    return make
+
+
+@_table("nbody")
+def nbody(**options: Any) -> None:
+    """Charged particles: five charges, one network call for a unit of time."""
+    _run(**options)
+
+
+def _run(
+    *,
+    models: str,
+    seeds: int,
+    epochs: int | None,
+    workers: int,
+    protocol: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    device: str,
+    mode: OutputMode,
+    console: Console,
+    data: Path | None = None,
+) -> None:
+    from egno_md.spec.benchmark import BenchmarkProtocol
+    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.workflows.benchmark import run_benchmark
+    from egno_md.workflows.tables import benchmark_rows
+
+    told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
+    rules = read_spec(find_protocol("benchmark", protocol), BenchmarkProtocol, told)
+    content = run_benchmark(
+        rules,
+        out,
+        models=[m.strip() for m in models.split(",") if m.strip()],
+        seeds=range(seed, seed + seeds),
+        data=data,
+        device=device,
+        workers=workers,
+        mode=mode,
+        progress=console,
+    )
+    unit = f", {content['unit']}" if content["unit"] else ""
+    console.table(
+        f"{content['data']['source']}; mean squared errors{unit}", *benchmark_rows(content)
+    )
+    console.result(content, f"Figure and numbers: {out}")
+
+
+benchmark.add_command(nbody)

@@ -1,0 +1,136 @@
+"""`benchmark`: a published table, run and printed beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from egno_md.core.errors import SpecError
+from egno_md.core.processes import die_with_parent
+from egno_md.core.progress import Progress, Silent
+from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.store import write_json
+from egno_md.data.tasks import TaskData
+from egno_md.report.benchmark import draw_benchmark
+from egno_md.spec.benchmark import BenchmarkProtocol
+from egno_md.spec.files import suggest
+from egno_md.workflows.benchmark_data import load_task
+from egno_md.workflows.benchmark_run import Job, PartOf, run_job, summarise
+from egno_md.workflows.support import resolve_device
+
+
+def run_benchmark(
+    protocol: BenchmarkProtocol,
+    out: Path | str,
+    *,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: Path | str | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train and test the models of a table, every seed by itself.
+
+    Resuming may add models and seeds; finished runs of the same settings are kept.
+
+    Args:
+        protocol: data, budget and models.
+        out: for every run, `results.json` and the figure.
+        models: names in the protocol; all of them by default.
+        seeds: of weights and batches.
+        data: files of the data set, where it is not generated.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        workers: processes that share the runs.
+        mode: see `open_output`.
+        progress: who listens.
+
+    Returns:
+        What `results.json` says.
+
+    Raises:
+        SpecError: no such model.
+        DataError: the data are missing or unusable.
+    """
+    progress, out = progress or Silent(), Path(out)
+    names = _chosen(protocol, models)
+    target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
+    rules = protocol.model_dump(mode="json", exclude={"models"})
+    inputs = [Path(data)] if data is not None else []
+    output = open_output(out, "benchmark", rules, mode, inputs=inputs)
+    jobs = [
+        Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
+        for name in names
+        for seed in seeds
+    ]
+    results = list(_run_all(jobs, protocol, data, workers, progress))
+    task = load_task(protocol.data, protocol.models[names[0]], data)
+    content = {
+        "task": protocol.data.kind,
+        "unit": protocol.unit,
+        "data": {"source": task.source, **task.settings},
+        "epochs": protocol.epochs,
+        "rows": summarise(protocol, results),
+        "provenance": provenance(),
+    }
+    write_json(out / "results.json", content)
+    draw_benchmark(content, {n: [j.folder for j in jobs if j.name == n] for n in names}, out)
+    output.finish(models=names, seeds=list(seeds))
+    return content
+
+
+def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
+    for name in models:
+        if name not in protocol.models:
+            known = list(protocol.models)
+            raise SpecError(f"no model '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
+    return list(dict.fromkeys(models)) or list(protocol.models)
+
+
+def _run_all(
+    jobs: Sequence[Job],
+    protocol: BenchmarkProtocol,
+    data: Path | str | None,
+    workers: int,
+    progress: Progress,
+) -> Iterator[dict[str, Any]]:
+    """Results in the order of the jobs."""
+    if workers <= 1 or len(jobs) <= 1:
+        kept: dict[Any, TaskData] = {}
+        for index, job in enumerate(jobs):
+            part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
+            key = (job.model.points, job.model.window)
+            if key not in kept:
+                kept[key] = load_task(protocol.data, job.model, data)
+            result = run_job(job, protocol, kept[key], part)
+            progress.note(_told(result))
+            yield result
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, die_with_parent) as pool:
+        waiting = {pool.submit(_in_worker, j, protocol, data): i for i, j in enumerate(jobs)}
+        found: dict[int, dict[str, Any]] = {}
+        for answer in as_completed(waiting):
+            found[waiting[answer]] = answer.result()
+            progress.note(_told(answer.result()))
+            progress.update(len(found), len(jobs))
+    yield from (found[i] for i in range(len(jobs)))
+
+
+def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    return run_job(job, protocol, load_task(protocol.data, job.model, data), Silent())
+
+
+def _told(result: dict[str, Any]) -> str:
+    a_mse = "" if result["a_mse"] is None else f", A-MSE {result['a_mse']:.4g}"
+    return (
+        f"{result['model']}, seed {result['seed']}: test F-MSE {result['f_mse']:.4g}{a_mse} after "
+        f"{result['epochs']:g} epochs, {result['seconds']:.0f} s"
+    )

@@ -1,0 +1,196 @@
+"""One row's run of a benchmark: one model, one seed, in a folder that resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from egno_md.core.progress import Progress, Values
+from egno_md.data.store import write_json
+from egno_md.data.tasks import TaskData
+from egno_md.nn.task import TaskOperator
+from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
+from egno_md.spec.train import Optimisation
+from egno_md.train.loop import FitResult
+from egno_md.train.losses import SquaredErrors
+from egno_md.train.task import fit_task, task_errors, task_scales
+
+RESULT, WEIGHTS = "result.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model with one seed.
+
+    Attributes:
+        name: of the model in the protocol.
+        model: what the protocol says of it.
+        seed: of weights and batches.
+        folder: of its checkpoints, metrics and result.
+        device: ``cpu`` or ``gpu``.
+    """
+
+    name: str
+    model: BenchmarkModel
+    seed: int
+    folder: Path
+    device: str
+
+    def request(self, protocol: BenchmarkProtocol, data: TaskData) -> dict[str, Any]:
+        """Everything that decides the result."""
+        return {
+            "model": self.model.model_dump(mode="json", exclude={"title", "published"}),
+            "data": dict(data.settings),
+            "epochs": protocol.epochs,
+            "max_time": protocol.model_dump(mode="json")["max_time"],
+            "evaluate_every": protocol.evaluate_every,
+            "seed": self.seed,
+        }
+
+
+def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The result of an earlier, equal run, or None."""
+    try:
+        found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = json.loads(json.dumps(request)) == found.get("request")
+    return found if same else None
+
+
+def run_job(
+    job: Job, protocol: BenchmarkProtocol, data: TaskData, progress: Progress
+) -> dict[str, Any]:
+    """Train and test; an interrupted run goes on, a finished one is read.
+
+    Returns:
+        What `result.json` says: errors in the squared unit of the data, budget, time.
+
+    Raises:
+        TrainingError: the error became NaN.
+    """
+    request = job.request(protocol, data)
+    earlier = finished(job, request)
+    if earlier is not None:
+        return earlier
+    job.folder.mkdir(parents=True, exist_ok=True)
+    operator = new_operator(job.model, data, job.seed)
+    fitted = _fit(job, protocol, data, operator, progress)
+    errors = task_errors(operator, data.test)
+    state = {k: v.detach().cpu().contiguous() for k, v in operator.state_dict().items()}
+    save_file(state, job.folder / WEIGHTS)
+    per_epoch = -(-len(data.train) // job.model.steps.batch_size)
+    result = {
+        "request": request,
+        "model": job.name,
+        "seed": job.seed,
+        "parameters": sum(p.numel() for p in operator.parameters()),
+        **_measured(errors),
+        "epochs": round(fitted.steps / per_epoch, 1),
+        "best_epoch": round(fitted.best_step / per_epoch, 1),
+        "seconds": fitted.seconds,
+        "stopped": fitted.stopped,
+        "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
+    }
+    write_json(job.folder / RESULT, result)
+    return result
+
+
+def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
+    """A freshly drawn operator of a row."""
+    torch.manual_seed(seed)
+    scales = task_scales(model.network, data.task, data.train)
+    return TaskOperator(model.network, data.task, scales)
+
+
+def _fit(
+    job: Job,
+    protocol: BenchmarkProtocol,
+    data: TaskData,
+    operator: TaskOperator,
+    progress: Progress,
+) -> FitResult:
+    steps = job.model.steps
+    per_epoch = -(-len(data.train) // steps.batch_size)
+    optimisation = Optimisation(
+        **steps.model_dump(), max_steps=protocol.epochs * per_epoch, max_time=None
+    ).model_copy(update={"max_time": protocol.max_time})
+    return fit_task(
+        operator,
+        data,
+        optimisation,
+        job.folder,
+        velocity_weight=job.model.supervise_velocities,
+        evaluate_every=min(protocol.evaluate_every, protocol.epochs),
+        seed=job.seed,
+        device=job.device,
+        progress=progress,
+    )
+
+
+def _measured(errors: SquaredErrors) -> dict[str, Any]:
+    many = len(errors.mse) > 1
+    return {
+        "f_mse": errors.mse[-1],
+        "a_mse": float(np.mean(errors.mse)) if many else None,
+        "mse_by_point": errors.mse,
+    }
+
+
+class PartOf:
+    """Tells the progress of one job as a part of many.
+
+    Args:
+        progress: who listens to all of them.
+        done: jobs that are behind.
+        total: jobs in all.
+        label: of this job.
+    """
+
+    def __init__(self, progress: Progress, done: int, total: int, label: str) -> None:
+        self.progress, self.done, self.total, self.label = progress, done, total, label
+
+    def update(self, done: float, total: float, values: Values = "") -> None:
+        """Tell how far this job is."""
+        told = values if isinstance(values, str) else {"model": self.label, **values}
+        self.progress.update(self.done + done / total, self.total, told)
+
+    def note(self, text: str) -> None:
+        """Say one thing."""
+        self.progress.note(f"{self.label}: {text}")
+
+
+def summarise(
+    protocol: BenchmarkProtocol, results: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row a model: every seed, the median, its spread, and the deviation from the paper."""
+    rows = []
+    for name, model in protocol.models.items():
+        runs = [r for r in results if r["model"] == name]
+        if not runs:
+            continue
+        published = None if model.published is None else model.published.model_dump()
+        row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
+        for key in ("f_mse", "a_mse"):
+            values = [r[key] for r in runs if r[key] is not None]
+            row[key] = float(np.median(values)) if values else None
+            row[f"{key}_by_seed"] = values
+            paper = (published or {}).get(key)
+            row[f"{key}_deviation"] = row[key] / paper - 1 if values and paper else None
+        row |= {
+            "seeds": [r["seed"] for r in runs],
+            "epochs": [r["epochs"] for r in runs],
+            "best_epoch": [r["best_epoch"] for r in runs],
+            "seconds": [r["seconds"] for r in runs],
+            "parameters": runs[0]["parameters"],
+            "device": runs[0]["device"],
+        }
+        rows.append(row)
+    return rows
