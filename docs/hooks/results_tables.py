@@ -27,9 +27,38 @@ def page() -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## {path.stem.replace('_', ' ').capitalize()}", ""]
         lines += [f"From `benchmarks/results/{path.name}`."]
+        if "rows" in content and "task" in content:
+            lines += _benchmark(content)
+            continue
         for name, part in _sections(content):
             lines += ["", f"### {name.replace('_', ' ').capitalize()}", "", *_part(part)]
     return "\n".join(lines)
+
+
+def _benchmark(content: dict[str, Any]) -> list[str]:
+    """A published table with our rows: every seed, the budget, the deviation."""
+    unit = f" / {content['unit']}" if content["unit"] else ""
+    rows = []
+    for row in content["rows"]:
+        paper = row["published"] or {}
+        off = row["f_mse_deviation"]
+        rows.append(
+            {
+                "model": row["title"],
+                f"F-MSE{unit}, median": _text(row["f_mse"]),
+                "every seed": _text(row["f_mse_by_seed"]),
+                "published F-MSE": _text(paper.get("f_mse")),
+                "off by": "–" if off is None else f"{off:+.0%}",
+                f"A-MSE{unit}, median": _text(row["a_mse"]),
+                "published A-MSE": _text(paper.get("a_mse")),
+                "epochs": _text(max(row["epochs"])),
+                "minutes a seed": f"{max(row['seconds']) / 60:.1f}",
+                "parameters": _text(row["parameters"]),
+                "device": row["device"],
+            }
+        )
+    data = "; ".join(f"{name}: {_text(value)}" for name, value in content["data"].items())
+    return ["", f"Data: {data}.", "", *_table(rows)]
 
 
 def _sections(content: dict[str, Any]) -> list[tuple[str, Any]]:

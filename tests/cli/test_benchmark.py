@@ -1,0 +1,117 @@
+"""`benchmark` as a user runs it, on a few trajectories."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from egno_md.cli import main
+
+PROTOCOL = {
+    "data": {"kind": "nbody", "train": 60, "validation": 20, "test": 20},
+    "epochs": 2,
+    "evaluate_every": 1,
+    "models": {
+        "ours": {
+            "title": "Ours",
+            "points": 5,
+            "network": {"kind": "egno", "layers": 1, "hidden": 8, "force_channel": False},
+            "supervise_velocities": 0.1,
+            "steps": {"batch_size": 20},
+        },
+        "paper": {
+            "title": "Published",
+            "points": 5,
+            "network": {"kind": "egno-published", "layers": 1, "hidden": 8},
+            "steps": {"batch_size": 20, "schedule": "constant", "weight_average": None},
+            "published": {"f_mse": 0.0054, "a_mse": 0.0022},
+        },
+    },
+}
+
+
+@pytest.fixture
+def protocol(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(PROTOCOL), encoding="utf-8")
+    return path
+
+
+def run(protocol: Path, out: Path, *options: str) -> Result:
+    words = ["benchmark", "nbody", "--protocol", str(protocol), "--out", str(out), "--quiet"]
+    return CliRunner().invoke(main, [*words, *options])
+
+
+def results(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+
+
+def test_rows_stand_beside_the_published_ones(protocol: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    done = run(protocol, out)
+    assert done.exit_code == 0, done.output
+    assert "Published" in done.output
+    assert "0.0054" in done.output
+    ours, paper = results(out)["rows"]
+    assert ours["published"] is None
+    assert paper["f_mse_deviation"] == pytest.approx(paper["f_mse"] / 0.0054 - 1)
+    for row in (ours, paper):
+        assert row["f_mse"] > row["a_mse"] > 0
+        assert row["seeds"] == [0]
+        assert row["epochs"] == [2]
+        assert row["device"] == "cpu"
+        assert row["seconds"][0] > 0
+    assert (out / "benchmark.png").stat().st_size > 10_000
+    assert results(out)["provenance"]["versions"]["torch"]
+
+
+def test_resuming_adds_seeds_and_keeps_what_is_finished(protocol: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    assert run(protocol, out, "--models", "ours").exit_code == 0
+    kept = out / "ours" / "seed-0" / "result.json"
+    stamp = kept.stat().st_mtime_ns
+    assert run(protocol, out, "--models", "ours").exit_code == 2
+    assert run(protocol, out, "--models", "ours", "--seeds", "2", "--resume").exit_code == 0
+    assert kept.stat().st_mtime_ns == stamp
+    (row,) = results(out)["rows"]
+    assert row["seeds"] == [0, 1]
+    assert row["f_mse_by_seed"][0] != row["f_mse_by_seed"][1]
+
+
+def test_another_budget_is_another_benchmark(protocol: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    assert run(protocol, out, "--models", "ours").exit_code == 0
+    refused = run(protocol, out, "--models", "ours", "--epochs", "3", "--resume")
+    assert refused.exit_code == 2
+    assert "epochs" in refused.output
+
+
+def test_workers_change_nothing_but_time(protocol: Path, tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert run(protocol, alone).exit_code == 0
+    assert run(protocol, shared, "--workers", "2").exit_code == 0
+    for one, two in zip(results(alone)["rows"], results(shared)["rows"], strict=True):
+        assert one["f_mse_by_seed"] == two["f_mse_by_seed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--models", "our"], "Did you mean 'ours'"),
+        (["--set", "models.ours.points=3"], "1, 2, 5 or 10"),
+        (["--set", "models.ours.network.force_channel=true"], "force_channel: false"),
+        (["--set", "epochs=0"], "epochs"),
+    ],
+)
+def test_a_bad_request_is_one_line(
+    protocol: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
+    out = tmp_path / "table"
+    done = run(protocol, out, *options)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert len(done.output.strip().splitlines()) == 1
