@@ -18,11 +18,13 @@ class Task:
         name: of the data set.
         atoms: nodes of a frame.
         time_points: of the window, in the time unit of the velocities.
-        node_features: scalars per node that come with every frame.
+        node_features: scalars per node that come with every frame and that the node
+            knows.
         pairs: directed ``(receiver, sender)`` edges that every frame has.
         edge_features: fixed scalars per pair.
-        charge_products: whether an edge also knows the product of its nodes' first
-            features.
+        charge_products: whether an edge also knows the product of its nodes' charges,
+            which come with every frame as one more scalar that the node itself does
+            not know: changing the sign of all of them changes nothing.
         cutoff: edges of a frame are the pairs within it, instead of `pairs`.
         distances: whether an edge also knows the distance in the start frame.
         bonds: undirected pairs that hold the nodes together, for pooling.

@@ -150,7 +150,7 @@ def nbody_task(
         name="nbody",
         atoms=PARTICLES,
         time_points=tuple(float(t) for t in (frames - START_FRAME) * FRAME),
-        node_features=1,
+        node_features=0,
         pairs=complete_pairs(PARTICLES),
         charge_products=True,
     )

@@ -65,6 +65,23 @@ class TaskWindows(Dataset[WindowBatch]):
             past_velocities=pick(self.past_velocities) if past else None,  # type: ignore[arg-type]
         )
 
+    def with_reversed(self) -> TaskWindows:
+        """These windows and then the same ones run backwards in time.
+
+        Hamiltonian dynamics run backwards is as true: from the last frame, with
+        velocities turned round, through the same frames to the first. The time
+        points must be evenly spaced from the start. Past frames are left out.
+        """
+        x = np.concatenate([self.positions[:, None], self.future_positions], axis=1)[:, ::-1]
+        v = -np.concatenate([self.velocities[:, None], self.future_velocities], axis=1)[:, ::-1]
+        return TaskWindows(
+            positions=np.concatenate([self.positions, x[:, 0]]),
+            velocities=np.concatenate([self.velocities, v[:, 0]]),
+            features=np.concatenate([self.features, self.features]),
+            future_positions=np.concatenate([self.future_positions, x[:, 1:]]),
+            future_velocities=np.concatenate([self.future_velocities, v[:, 1:]]),
+        )
+
     def first(self, count: int) -> TaskWindows:
         """The first `count` windows."""
         return TaskWindows(*(None if a is None else a[:count] for a in vars(self).values()))  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ class TaskOperator(nn.Module):
         around = Surroundings(
             centred=centred,
             accelerations=None,
-            nodes=flat(start.features),
+            nodes=flat(start.features)[:, : self.task.node_features],
             graph=self._graph(start),
             bonds=self._repeated(len(like), like, bonds=True) if len(self.task.bonds) else None,
             index=index,
@@ -91,7 +91,7 @@ class TaskOperator(nn.Module):
         features = [graph.features]
         if self.task.charge_products:
             assert start.features is not None
-            charge = flat(start.features)[:, :1]
+            charge = flat(start.features)[:, self.task.node_features :]
             features.append(graph.gather_receivers(charge) * graph.gather_senders(charge))
         if self.task.distances:
             r = graph.separations(flat(start.positions))

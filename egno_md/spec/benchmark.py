@@ -108,6 +108,7 @@ class BenchmarkModel(Spec):
         points: P.
         steps: of the optimiser.
         supervise_velocities: weight of the velocity error beside the position error.
+        time_reversal: learn half of the windows run backwards in time.
         published: what the paper gives; null for none.
     """
 
@@ -117,6 +118,7 @@ class BenchmarkModel(Spec):
     points: Positive
     steps: Steps = Steps()
     supervise_velocities: Annotated[float, Field(ge=0)] = 0.0
+    time_reversal: bool = False
     published: Published | None = None
 
 

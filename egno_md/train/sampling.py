@@ -44,10 +44,15 @@ class EpochBatches(Sampler[np.ndarray]):
         batch_size: windows a batch; the last one of an epoch may be smaller.
         epochs: between two validations.
         seed: with the number of the validation it decides every batch.
+        variants: of every window, each numbered `windows` on from the last; an epoch
+            holds one of them, drawn at random.
     """
 
-    def __init__(self, windows: int, batch_size: int, epochs: int, seed: int) -> None:
+    def __init__(
+        self, windows: int, batch_size: int, epochs: int, seed: int, variants: int = 1
+    ) -> None:
         self.windows, self.batch_size, self.epochs, self.seed = windows, batch_size, epochs, seed
+        self.variants = variants
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,6 +66,8 @@ class EpochBatches(Sampler[np.ndarray]):
         random = np.random.default_rng([self.seed, self.epoch])
         for _ in range(self.epochs):
             order = random.permutation(self.windows)
+            if self.variants > 1:
+                order += self.windows * random.integers(self.variants, size=self.windows)
             for start in range(0, self.windows, self.batch_size):
                 yield order[start : start + self.batch_size]
 

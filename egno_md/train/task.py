@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress
 from egno_md.core.task import Task
 from egno_md.data.tasks import TaskData, TaskWindows
@@ -40,6 +41,7 @@ def fit_task(
     folder: Path,
     *,
     velocity_weight: float,
+    time_reversal: bool,
     evaluate_every: int,
     seed: int,
     device: str,
@@ -53,19 +55,26 @@ def fit_task(
         optimisation: how; `validate_every` is set by `evaluate_every`.
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         velocity_weight: of the velocity term in the loss.
+        time_reversal: learn half of the windows run backwards in time.
         evaluate_every: epochs between two validations.
         seed: of the batches.
         device: ``cpu`` or ``gpu``, known to be there.
         progress: who listens.
 
     Raises:
+        SpecError: windows that cannot be reversed.
         TrainingError: the error became NaN.
     """
     module = TaskModule(operator, optimisation, velocity_weight)
-    batches = EpochBatches(len(data.train), optimisation.batch_size, evaluate_every, seed)
+    train, count = data.train, len(data.train)
+    if time_reversal:
+        _check_reversible(data.task)
+        train = train.with_reversed()
+    variants = len(train) // count
+    batches = EpochBatches(count, optimisation.batch_size, evaluate_every, seed, variants)
     held_out = FixedBatches(np.arange(len(data.validation)), _at_once(data.task))
     loaders = (
-        DataLoader(data.train, batch_size=None, sampler=batches),
+        DataLoader(train, batch_size=None, sampler=batches),
         DataLoader(data.validation, batch_size=None, sampler=held_out),
     )
     return run_fit(
@@ -108,6 +117,15 @@ def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
         position_residual=_rms(end - baseline),
         velocity_residual=_rms(speed - start),
     )
+
+
+def _check_reversible(task: Task) -> None:
+    steps = np.diff([0.0, *task.time_points])
+    if not np.allclose(steps, steps[0]):
+        raise SpecError(
+            f"time_reversal: the time points of {task.name} are not evenly spaced from the start. "
+            "Use window: uniform, or time_reversal: false."
+        )
 
 
 def _at_once(task: Task) -> int:

@@ -128,6 +128,7 @@ def _fit(
         optimisation,
         job.folder,
         velocity_weight=job.model.supervise_velocities,
+        time_reversal=job.model.time_reversal,
         evaluate_every=min(protocol.evaluate_every, protocol.epochs),
         seed=job.seed,
         device=job.device,
