@@ -16,10 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from egno_md.core.errors import OutputError
 from egno_md.data.store import write_json
 
-RUN = "run.json"
+RUN, LOCK = "run.json", ".lock"
 PACKAGES = ("egno-md", "openmm", "mdtraj", "torch", "lightning", "tblite", "torchmd-net", "numpy")
 OutputMode = Literal["new", "resume", "overwrite"]
 
@@ -31,10 +33,12 @@ class Output:
     Attributes:
         root: the directory.
         record: what `run.json` says: verb, request, seed, versions, status.
+        lock: held until the run has ended or its process is gone.
     """
 
     root: Path
     record: dict[str, Any]
+    lock: BaseFileLock
 
     @property
     def is_complete(self) -> bool:
@@ -45,6 +49,7 @@ class Output:
         """Mark the run complete, with its results in short."""
         record = {**self.record, **results, "status": "complete", "finished": _now()}
         write_json(self.root / RUN, record)
+        self.lock.release()
 
 
 def open_output(
@@ -65,14 +70,18 @@ def open_output(
         inputs: what the run reads; the directory may not hold any of it.
 
     Raises:
-        OutputError: the directory holds something else, or cannot be written.
+        OutputError: the directory holds something else, cannot be written, or
+            another process is writing there.
     """
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     try:
+        if (root / LOCK).is_file():
+            _held(root).release()
         earlier = _claim(Path(root), verb, request, fingerprint, mode, inputs)
-        if earlier is not None:
-            return Output(root, earlier)
         root.mkdir(parents=True, exist_ok=True)
+        lock = _held(root)
+        if earlier is not None:
+            return Output(root, earlier, lock)
     except OSError as error:
         raise OutputError(f"{root}: cannot be used for results: {error.strerror}.") from None
     record = {
@@ -85,7 +94,19 @@ def open_output(
         "provenance": provenance(),
     }
     write_json(root / RUN, record)
-    return Output(root, record)
+    return Output(root, record, lock)
+
+
+def _held(root: Path) -> BaseFileLock:
+    """The directory's lock; the same process may hold it twice."""
+    lock = FileLock(root / LOCK, is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputError(
+            f"{root}: another egno-md is writing there. Wait for it, or choose another --out."
+        ) from None
+    return lock
 
 
 def _claim(
@@ -111,7 +132,7 @@ def _claim(
                 "another --out."
             )
         return earlier
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+    if not root.exists() or (root.is_dir() and all(p.name == LOCK for p in root.iterdir())):
         return None
     if earlier is None:
         raise OutputError(

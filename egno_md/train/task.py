@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch.utils.data import DataLoader
 
 from egno_md.core.errors import SpecError
@@ -22,6 +23,8 @@ from egno_md.train.module import OperatorModule, start_of
 from egno_md.train.sampling import EpochBatches, FixedBatches
 
 COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse")
+SAMPLE = 200
+"""Frames whose nearest neighbours set the unit of length."""
 NODES_AT_ONCE = 5000
 """Nodes in one validation batch, at most."""
 
@@ -98,20 +101,18 @@ def task_errors(operator: TaskOperator, windows: TaskWindows) -> SquaredErrors:
 def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
     """Root mean squares of the training windows for our EGNO; one for all others.
 
-    The unit of length is half the root mean squared distance of nodes that an
-    edge joins, which is about a bond where edges are bonds.
+    The unit of length is the median distance of a node to its nearest one: a bond,
+    where there are bonds.
     """
     if not isinstance(network, Egno):
         ones = dict.fromkeys(("length", "velocity", "position_residual", "velocity_residual"), 1.0)
         return Scales(**ones, acceleration=1.0)
     x, v, length = windows.positions, windows.velocities, task.time_points[-1]
     end, speed = windows.future_positions[:, -1], windows.future_velocities[:, -1]
-    pairs = task.pairs
-    r = x[:, pairs[:, 0]] - x[:, pairs[:, 1]] if len(pairs) else np.full((1, 3), task.cutoff)
     baseline = x + v * length if network.output == "ballistic" else x
     start = v if network.output == "ballistic" else np.zeros_like(v)
     return Scales(
-        length=0.5 * float(np.sqrt(np.square(r).sum(-1).mean())),
+        length=_nearest(x[:SAMPLE]),
         velocity=_rms(v),
         acceleration=1.0,
         position_residual=_rms(end - baseline),
@@ -130,6 +131,12 @@ def _check_reversible(task: Task) -> None:
 
 def _at_once(task: Task) -> int:
     return max(NODES_AT_ONCE // task.atoms, 1)
+
+
+def _nearest(positions: np.ndarray) -> float:
+    trees = (KDTree(frame) for frame in positions)
+    pairs = zip(trees, positions, strict=True)
+    return float(np.median([tree.query(frame, k=2)[0][:, 1] for tree, frame in pairs]))
 
 
 def _rms(values: np.ndarray) -> float:
