@@ -101,7 +101,7 @@ def task_errors(operator: TaskOperator, windows: TaskWindows) -> SquaredErrors:
 def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
     """Root mean squares of the training windows for our EGNO; one for all others.
 
-    The unit of length is a short distance between nodes, which one in ten nearest
+    The unit of length is a short distance between nodes, which one in four nearest
     neighbours goes below: a bond, where there are bonds.
     """
     if not isinstance(network, Egno):
@@ -136,7 +136,7 @@ def _at_once(task: Task) -> int:
 def _nearest(positions: np.ndarray) -> float:
     trees = (KDTree(frame) for frame in positions)
     pairs = zip(trees, positions, strict=True)
-    return float(np.quantile([tree.query(frame, k=2)[0][:, 1] for tree, frame in pairs], 0.1))
+    return float(np.quantile([tree.query(frame, k=2)[0][:, 1] for tree, frame in pairs], 0.25))
 
 
 def _rms(values: np.ndarray) -> float:
