@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,20 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from egno_md.core.progress import Progress
 from egno_md.data.windows import WindowDataset
+from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.train import TrainProtocol
+from egno_md.train.linear import fit_linear
 from egno_md.train.module import Budget, MovingAverage, OperatorModule
 from egno_md.train.sampling import FixedBatches, RandomBatches
 
 VALIDATION_WINDOWS = 1024
 VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
 """Bounds on what a validation reads, and reads at once, in atoms."""
+
+SOLVED_ATOMS = 30_000
+"""Read at once where there is a solution in closed form."""
 
 COLUMNS: tuple[str, ...] = (
     "step",
@@ -68,6 +75,8 @@ def fit(
 ) -> FitResult:
     """Train in place; the operator ends with the best validated weights.
 
+    A linear network is solved by least squares instead, without checkpoints.
+
     Args:
         operator: freshly built, its weights drawn.
         train: windows to learn from.
@@ -81,6 +90,8 @@ def fit(
     Raises:
         TrainingError: the error became NaN.
     """
+    if isinstance(operator.network, LinearNetwork):
+        return _solve(operator.network, operator, train)
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
     batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
@@ -120,6 +131,16 @@ def fit(
     spent = budget.fraction(trainer.global_step) >= 1
     stopped = "the budget is spent" if spent else "no gain in validation"
     return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+
+
+def _solve(network: LinearNetwork, operator: WindowOperator, train: WindowDataset) -> FitResult:
+    begin = time.perf_counter()
+    at_once = max(SOLVED_ATOMS // train.atoms, 1)
+    numbers = FixedBatches(np.arange(len(train)), at_once)
+    fit_linear(network, operator.card.scales, (train[chosen] for chosen in numbers))
+    operator.eval()
+    seconds = round(time.perf_counter() - begin, 2)
+    return FitResult(0, seconds, 0, "solved by least squares")
 
 
 class History(Callback):
