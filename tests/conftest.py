@@ -19,7 +19,7 @@ from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
 from egno_md.nn.card import OperatorCard, Scales
 from egno_md.nn.operator import WindowOperator
-from egno_md.spec.network import Egno, Network
+from egno_md.spec.network import Egno, Network, decodes_end_alone
 
 torch.set_num_threads(1)
 
@@ -39,10 +39,11 @@ def ethanol() -> System:
 
 
 def make_card(system: System, network: Network, length: float = 0.008) -> OperatorCard:
-    """A card with scales of ethanol at 500 K."""
+    """A card with scales of ethanol at 500 K; one time point where the network has only one."""
+    points = 1 if decodes_end_alone(network) else 4
     return OperatorCard(
         network=network,
-        time_points=tuple(length * (p + 1) / 4 for p in range(4)),
+        time_points=tuple(length * (p + 1) / points for p in range(points)),
         system=system.name,
         digest=system.digest,
         atomic_numbers=tuple(system.atomic_numbers.tolist()),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from egno_md.core.units import UNITS
-from egno_md.spec.describe import describe, summary, tag
+from egno_md.spec.describe import describe, summary, tags
 from egno_md.spec.system import SystemSpec
 from egno_md.workflows.protocol import MODELS
 
@@ -30,7 +30,8 @@ def _nested(model: type[BaseModel], prefix: str, level: int) -> Iterator[str]:
     for field in describe(model):
         for inner in field.models:
             name = f"{prefix}{field.name}"
-            kind = f" of kind `{tag(inner)}`" if tag(inner) else ""
+            kinds = " or ".join(f"`{tag}`" for tag in tags(inner))
+            kind = f" of kind {kinds}" if kinds else ""
             yield from ("", f"{'#' * level} `{name}`{kind}", "", summary(inner), "")
             yield from _table(inner, f"{name}.")
             yield from _nested(inner, f"{name}.", level)

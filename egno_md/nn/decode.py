@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -76,11 +76,14 @@ class Prediction:
         positions: nm.
         velocities: nm/ps; unsupervised for the published network.
         penalty: added to the loss in training; None for none.
+        points: which of the window's time points these are; all but for a network
+            that decodes ΔT alone, and for EGNN-R in training.
     """
 
     positions: Float[Tensor, "batch points atoms 3"]
     velocities: Float[Tensor, "batch points atoms 3"]
     penalty: Float[Tensor, ""] | None = None
+    points: slice = field(default_factory=lambda: slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,37 +141,41 @@ def decode_ours(
     return Prediction(x + v * tau.view(1, -1, 1, 1) + correction * fraction**2, v + kick * fraction)
 
 
-def decode_scene(
-    network: nn.Module, scales: Units, start: Start, around: Surroundings
-) -> Prediction:
-    """A window of a `SceneNetwork`: lengths in `scales.length`, velocities in `scales.velocity`."""
+def make_scene(scales: Units, start: Start, around: Surroundings) -> Scene:
+    """What a `SceneNetwork` sees: lengths in `scales.length`, velocities in `scales.velocity`."""
     positions = flat(around.centred) / scales.length
     velocities = flat(start.velocities) / scales.velocity
     r = around.graph.separations(positions)
     squared = r.square().sum(-1, keepdim=True)
     speed = velocities.norm(dim=-1, keepdim=True)
     shift = (start.positions - around.centred)[:, None]
-    paths = network(
-        Scene(
-            positions,
-            velocities,
-            torch.cat([speed, around.nodes], dim=-1),
-            replace(around.graph, features=torch.cat([around.graph.features, squared], dim=-1)),
-            around.index,
-            around.tau / around.length,
-            around.bonds,
-            None
-            if start.past_positions is None
-            else _by_node(start.past_positions - shift) / scales.length,
-            None
-            if start.past_velocities is None
-            else _by_node(start.past_velocities) / scales.velocity,
-        )
+    return Scene(
+        positions,
+        velocities,
+        torch.cat([speed, around.nodes], dim=-1),
+        replace(around.graph, features=torch.cat([around.graph.features, squared], dim=-1)),
+        around.index,
+        around.tau / around.length,
+        around.bonds,
+        None
+        if start.past_positions is None
+        else _by_node(start.past_positions - shift) / scales.length,
+        None
+        if start.past_velocities is None
+        else _by_node(start.past_velocities) / scales.velocity,
     )
+
+
+def decode_scene(
+    network: nn.Module, scales: Units, start: Start, around: Surroundings
+) -> Prediction:
+    """A window of a `SceneNetwork`."""
+    scene = make_scene(scales, start, around)
+    paths = network(scene)
     shape = (len(start.positions), -1, paths.positions.shape[1], 3)
-    moved = (paths.positions - positions[:, None]).view(shape).transpose(1, 2) * scales.length
+    moved = (paths.positions - scene.positions[:, None]).view(shape).transpose(1, 2)
     kept = paths.velocities.view(shape).transpose(1, 2) * scales.velocity
-    return Prediction(start.positions[:, None] + moved, kept, paths.penalty)
+    return Prediction(start.positions[:, None] + moved * scales.length, kept, paths.penalty)
 
 
 def flat(values: Tensor) -> Tensor:

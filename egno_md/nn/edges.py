@@ -13,7 +13,7 @@ from egno_md.core.pairs import complete_pairs
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.graph import Graph, hop_pairs, hops_of, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
-from egno_md.spec.network import Egno, Hierarchical
+from egno_md.spec.network import Egno, Hierarchical, Linear
 
 HOPS = 4
 """Bond separations told apart on edges; farther ones count as none."""
@@ -50,7 +50,7 @@ class EdgeFinder:
         self._lists: list[NeighbourList] = []
         self._template: Graph | None = None
         if self.is_fixed:
-            complete = network.edges == "complete"
+            complete = not isinstance(network, Linear) and network.edges == "complete"
             pairs = complete_pairs(len(self.numbers)) if complete else self._bonded
             self._template = make_graph(pairs, self.features(pairs), len(self.numbers))
 

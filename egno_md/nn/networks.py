@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
+from egno_md.nn.eghn import HierarchicalNetwork
 from egno_md.nn.egno import EgnoNetwork, EgnoShape
+from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.published import PublishedEgnoNetwork
-from egno_md.spec.network import Egno, Network, PublishedEgno
+from egno_md.nn.stack import StackNetwork
+from egno_md.spec.network import Egno, Hierarchical, Linear, Network, PublishedEgno, Stack
 
 
-def build_network(spec: Network, node_features: int, edge_features: int) -> nn.Module:
+def build_network(spec: Network, node_features: int, edge_features: int, points: int) -> nn.Module:
     """A freshly drawn network.
 
     Args:
@@ -17,6 +20,7 @@ def build_network(spec: Network, node_features: int, edge_features: int) -> nn.M
         node_features: scalars that a node is known by; ‖v‖ comes on top of them.
         edge_features: fixed scalars per edge; functions of the start geometry
             come on top of them.
+        points: P, time points of the window it is trained on.
 
     Returns:
         An `EgnoNetwork` for `Egno`, else a `SceneNetwork`.
@@ -39,5 +43,9 @@ def build_network(spec: Network, node_features: int, edge_features: int) -> nn.M
             )
         case PublishedEgno():
             return PublishedEgnoNetwork(spec, node_features + 1, edge_features + 1)
-        case _:
-            raise NotImplementedError(spec.kind)
+        case Stack():
+            return StackNetwork(spec, node_features + 1, edge_features + 1, points)
+        case Linear():
+            return LinearNetwork(points)
+        case Hierarchical():
+            return HierarchicalNetwork(spec, node_features + 1, edge_features + 1)

@@ -12,10 +12,19 @@ from torch import Tensor, nn
 from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
 from egno_md.nn.card import OperatorCard, Scales
-from egno_md.nn.decode import Prediction, Start, Surroundings, decode_ours, decode_scene
+from egno_md.nn.decode import (
+    Prediction,
+    Start,
+    Surroundings,
+    decode_ours,
+    decode_scene,
+    make_scene,
+)
 from egno_md.nn.edges import EdgeFinder
 from egno_md.nn.graph import Graph
 from egno_md.nn.networks import build_network
+from egno_md.nn.scene import Scene
+from egno_md.nn.unroll import Times, check_window, decode_window
 from egno_md.spec.network import Egno
 
 ATOMS_AT_ONCE = 20_000
@@ -33,10 +42,14 @@ class WindowOperator(nn.Module):
 
     Args:
         card: architecture, system and scales.
+
+    Raises:
+        SpecError: the network cannot decode the card's time points.
     """
 
     def __init__(self, card: OperatorCard) -> None:
         super().__init__()
+        check_window(card.network, card.time_points)
         self.card = card
         self.node_features: Tensor
         self.masses: Tensor
@@ -45,7 +58,8 @@ class WindowOperator(nn.Module):
         self.register_buffer("node_features", torch.from_numpy(features).float(), persistent=False)
         masses = torch.tensor(card.masses, dtype=torch.float32)
         self.register_buffer("masses", masses, persistent=False)
-        self.network = build_network(card.network, features.shape[1], self._edges.width)
+        points = len(card.time_points)
+        self.network = build_network(card.network, features.shape[1], self._edges.width, points)
 
     @property
     def scales(self) -> Scales:
@@ -64,19 +78,39 @@ class WindowOperator(nn.Module):
 
         Raises:
             BundleMismatch: another number of atoms, or forces or the box are missing.
-            WindowMismatch: a time point outside the window.
+            WindowMismatch: a time point outside the window, or one that a network of
+                fixed time points was not trained at.
         """
-        return self._decode(start, time_points, follows=None)
+        return self._window(start, time_points, follows=None)
 
-    def _decode(
+    def scene(self, start: Start) -> Scene:
+        """What a network of the published kind sees of start frames, at its own time points."""
+        self._check(start)
+        around = self._around(start, self.card.time_points, None, follows=None)
+        return make_scene(self.card.scales, start, around)
+
+    def _window(
         self, start: Start, time_points: Tensor | None, *, follows: int | None
     ) -> Prediction:
         self._check(start)
-        points = None if time_points is None else tuple(time_points.tolist())
+
+        def decode(start: Start, trained: Times, asked: Times | None) -> Prediction:
+            around = self._around(start, trained, asked, follows=follows)
+            scales, network = self.card.scales, self.card.network
+            if isinstance(network, Egno):
+                return decode_ours(self.network, network, scales, start, around)
+            return decode_scene(self.network, scales, start, around)
+
+        network, times = self.card.network, self.card.time_points
+        return decode_window(network, decode, start, times, time_points, is_training=self.training)
+
+    def _around(
+        self, start: Start, trained: Times, asked: Times | None, *, follows: int | None
+    ) -> Surroundings:
         like = start.positions
-        index, tau = time_positions(self.card.time_points, points, like.device, like.dtype)
+        index, tau = time_positions(trained, asked, like.device, like.dtype)
         where = _centred(start.positions, start.box)
-        around = Surroundings(
+        return Surroundings(
             centred=where,
             accelerations=self._accelerations(start),
             nodes=self._nodes(len(where)),
@@ -84,12 +118,8 @@ class WindowOperator(nn.Module):
             bonds=self._edges.bonded(len(where), where),
             index=index,
             tau=tau,
-            length=self.card.window.length,
+            length=trained[-1],
         )
-        scales, network = self.card.scales, self.card.network
-        if isinstance(network, Egno):
-            return decode_ours(self.network, network, scales, start, around)
-        return decode_scene(self.network, scales, start, around)
 
     def _accelerations(self, start: Start) -> Tensor | None:
         if not self.card.uses_forces:
@@ -153,7 +183,7 @@ class WindowOperator(nn.Module):
             stack(forces) if self.card.uses_forces and len(forces) == len(frames) else None,
             stack(boxes) if self.card.periodic and len(boxes) == len(frames) else None,
         )
-        return self._decode(start, None, follows=first)
+        return self._window(start, None, follows=first)
 
 
 def _centred(positions: Tensor, box: Tensor | None = None) -> Tensor:

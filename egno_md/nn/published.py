@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from egno_md.nn.scene import Paths, Scene
 from egno_md.nn.spatial import spatial_layer
-from egno_md.nn.temporal import TIME_EMBEDDING, SpectralMix, time_embedding
+from egno_md.nn.temporal import (
+    TIME_EMBEDDING,
+    SpectralMix,
+    mix_scalars,
+    mix_vectors,
+    with_time,
+)
 from egno_md.spec.network import PublishedEgno
-
-NEGATIVE_SLOPE = 0.01
 
 
 class PublishedEgnoNetwork(nn.Module):
@@ -43,16 +46,16 @@ class PublishedEgnoNetwork(nn.Module):
 
     def forward(self, scene: Scene) -> Paths:
         """Decode every time point of a scene."""
-        h = self.embed(_with_time(scene))
+        h = self.embed(with_time(scene))
         x, v, mean = self._begin(scene)
         state: Tensor | None = None
         for index, layer in enumerate(self.layers):
             if self.scalar_mix:
-                mixed = self.scalar_mix[index](h)
-                h = h + nn.functional.leaky_relu(mixed, NEGATIVE_SLOPE)
+                h = mix_scalars(self.scalar_mix[index], h)
             if self.vector_mix:
-                x, v = self._mix_vectors(self.vector_mix[index], x - mean, v)
-                x = x + mean
+                vectors = [x - mean, v] if self.spec.temporal == "full" else [x - mean]
+                moved, *turned = mix_vectors(self.vector_mix[index], vectors)
+                x, v = moved + mean, turned[0] if turned else v
             x, h, state = layer(x, v, h, scene.graph, state)
         return Paths(x, v)
 
@@ -67,21 +70,3 @@ class PublishedEgnoNetwork(nn.Module):
             x = scene.positions[:, None].expand(-1, points, -1)
             v = scene.velocities[:, None].expand(-1, points, -1)
         return x, v, scene.graph.centre(x.flatten(1)).view(x.shape)
-
-    def _mix_vectors(self, mix: nn.Module, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = torch.stack([x, v], dim=-1) if self.spec.temporal == "full" else x[..., None]
-        vectors = vectors + mix(vectors.transpose(1, 2)).transpose(1, 2)
-        return vectors[..., 0], vectors[..., 1] if self.spec.temporal == "full" else v
-
-
-def _with_time(scene: Scene) -> Tensor:
-    """Node features with the embedding of each time point, ``(nodes, points, ...)``."""
-    points = len(scene.index)
-    embedding = time_embedding(scene.index)
-    return torch.cat(
-        [
-            scene.features[:, None].expand(-1, points, -1),
-            embedding[None].expand(len(scene.features), -1, -1),
-        ],
-        dim=-1,
-    )

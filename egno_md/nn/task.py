@@ -16,11 +16,21 @@ from torch import Tensor, nn
 from egno_md.core.errors import SpecError
 from egno_md.core.task import NO_PAIRS, Task
 from egno_md.nn.card import Scales
-from egno_md.nn.decode import Prediction, Start, Surroundings, decode_ours, decode_scene, flat
+from egno_md.nn.decode import (
+    Prediction,
+    Start,
+    Surroundings,
+    decode_ours,
+    decode_scene,
+    flat,
+    make_scene,
+)
 from egno_md.nn.graph import Graph, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
 from egno_md.nn.networks import build_network
 from egno_md.nn.operator import time_positions
+from egno_md.nn.scene import Scene
+from egno_md.nn.unroll import Times, check_window, decode_window
 from egno_md.spec.network import Egno, Network
 
 
@@ -33,7 +43,8 @@ class TaskOperator(nn.Module):
         scales: that normalise the network.
 
     Raises:
-        SpecError: the network has the force channel; a task has no forces.
+        SpecError: the network has the force channel and a task has no forces, or it
+            cannot decode the task's time points.
     """
 
     def __init__(self, spec: Network, task: Task, scales: Scales) -> None:
@@ -42,8 +53,10 @@ class TaskOperator(nn.Module):
             raise SpecError(
                 f"the {task.name} task has no forces. Set network.force_channel: false."
             )
+        check_window(spec, task.time_points)
         self.spec, self.task, self.scales = spec, task, scales
-        self.network = build_network(spec, task.node_features, task.width)
+        points = len(task.time_points)
+        self.network = build_network(spec, task.node_features, task.width, points)
         fixed = task.edge_features
         if fixed is None:
             fixed = np.zeros((len(task.pairs), 0))
@@ -61,27 +74,47 @@ class TaskOperator(nn.Module):
             start: the start frames, with features.
             time_points: in (0, ΔT]; the task's by default, any others zero-shot.
 
+        Returns:
+            The window; a network that predicts its end alone gives one time point,
+            so that there is an F-MSE and no A-MSE.
+
         Raises:
-            WindowMismatch: a time point outside the window.
+            WindowMismatch: a time point outside the window, or one that a network of
+                fixed time points was not trained at.
         """
+        return decode_window(
+            self.spec,
+            self._decode,
+            start,
+            self.task.time_points,
+            time_points,
+            is_training=self.training,
+        )
+
+    def scene(self, start: Start) -> Scene:
+        """What the network sees of start frames, at its own time points."""
+        return make_scene(self.scales, start, self._around(start, self.task.time_points, None))
+
+    def _decode(self, start: Start, trained: Times, asked: Times | None) -> Prediction:
+        around = self._around(start, trained, asked)
+        if isinstance(self.spec, Egno):
+            return decode_ours(self.network, self.spec, self.scales, start, around)
+        return decode_scene(self.network, self.scales, start, around)
+
+    def _around(self, start: Start, trained: Times, asked: Times | None) -> Surroundings:
         assert start.features is not None
-        like, times = start.positions, self.task.time_points
-        asked = None if time_points is None else tuple(time_points.tolist())
-        index, tau = time_positions(times, asked, like.device, like.dtype)
-        centred = like - like.mean(1, keepdim=True)
-        around = Surroundings(
-            centred=centred,
+        like = start.positions
+        index, tau = time_positions(trained, asked, like.device, like.dtype)
+        return Surroundings(
+            centred=like - like.mean(1, keepdim=True),
             accelerations=None,
             nodes=flat(start.features)[:, : self.task.node_features],
             graph=self._graph(start),
             bonds=self._repeated(len(like), like, bonds=True) if len(self.task.bonds) else None,
             index=index,
             tau=tau,
-            length=times[-1],
+            length=trained[-1],
         )
-        if isinstance(self.spec, Egno):
-            return decode_ours(self.network, self.spec, self.scales, start, around)
-        return decode_scene(self.network, self.scales, start, around)
 
     def _graph(self, start: Start) -> Graph:
         if self.task.cutoff is None:

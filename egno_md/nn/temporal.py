@@ -13,7 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from egno_md.nn.scene import Scene
+
 TIME_EMBEDDING = 32
+NEGATIVE_SLOPE = 0.01
 
 LARGEST_MATRIX = 512
 """Points times channels up to which inference mixes by one real matrix."""
@@ -113,3 +116,28 @@ def _rates(count: int, device: str, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):
         steps = torch.arange(count, dtype=dtype, device=device)
         return torch.exp(steps * (-math.log(1e4) / (count - 1)))
+
+
+def mix_scalars(mix: nn.Module, h: Tensor) -> Tensor:
+    """EGNO's temporal convolution of scalars, residual (Xu et al. 2024, Eq. 9)."""
+    return h + nn.functional.leaky_relu(mix(h), NEGATIVE_SLOPE)
+
+
+def mix_vectors(mix: nn.Module, vectors: list[Tensor]) -> list[Tensor]:
+    """That of vectors ``(nodes, points, 3)``, residual and linear (Eq. 10)."""
+    stacked = torch.stack(vectors, dim=-1)
+    stacked = stacked + mix(stacked.transpose(1, 2)).transpose(1, 2)
+    return list(stacked.unbind(-1))
+
+
+def with_time(scene: Scene) -> Tensor:
+    """Node features with the embedding of each time point, ``(nodes, points, ...)``."""
+    points = len(scene.index)
+    embedding = time_embedding(scene.index)
+    return torch.cat(
+        [
+            scene.features[:, None].expand(-1, points, -1),
+            embedding[None].expand(len(scene.features), -1, -1),
+        ],
+        dim=-1,
+    )

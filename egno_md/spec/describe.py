@@ -71,11 +71,10 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=\.)\s(?=[A-Z])", text, maxsplit=1)[0]
 
 
-def tag(model: type[BaseModel]) -> str | None:
-    """The value of `kind` that stands for a spec, where it has one."""
+def tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """The values of `kind` that stand for a spec; none where it has no kind."""
     kind = model.model_fields.get("kind")
-    found = get_args(kind.annotation) if kind else ()
-    return str(found[0]) if found else None
+    return tuple(str(v) for v in get_args(kind.annotation)) if kind else ()
 
 
 @cache
@@ -127,9 +126,9 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
     if origin is Annotated:
         return _kind(arguments[0], [*metadata, *arguments[1:]])
     if origin in (Union, types.UnionType):
-        tags = [tag(a) for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        if tags and all(tags):
-            return f"keys; kind is one of: {', '.join(str(t) for t in tags)}"
+        found = [tags(a) for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+        if found and all(found):
+            return f"keys; kind is one of: {', '.join(t for f in found for t in f)}"
         rest = [_kind(a, metadata) for a in arguments if a is not type(None)]
         return " or ".join([*rest, *(["null"] if type(None) in arguments else [])])
     if origin is Literal:

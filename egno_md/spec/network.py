@@ -15,6 +15,9 @@ Spatial = Literal[
 ]
 """Layers that pass messages between nodes at one time point."""
 
+BLOCK = 2
+"""Time points of a block of EGNN-TB, as published."""
+
 
 class PublishedEgno(Spec):
     """EGNO exactly as published (Xu et al. 2024), for comparison with the paper.
@@ -53,9 +56,12 @@ class Stack(Spec):
         layers: how many.
         hidden: channels per node.
         edges: complete graph, or the bonded two-hop graph.
-        readout: `last` predicts the window's end alone; `sequential` reads the time
-            points one after another (EGNN-S); `rolled` applies one step P times
-            (EGNN-R); `blocks` predicts the window two points at a time (EGNN-TB).
+        readout: `last` predicts the window's end alone, so `window.points` is 1;
+            `sequential` reads one time point after another out of the layers, from the
+            lowest to the highest (EGNN-S), so it needs a layer a point; `rolled`
+            learns one step of ΔT/P and applies it P times (EGNN-R); `blocks` predicts
+            the window two points at a time, each block from the end of the one before
+            (EGNN-TB).
     """
 
     kind: Spatial
@@ -73,14 +79,14 @@ class Linear(Spec):
     """
 
     kind: Literal["linear"]
-    edges: Literal["complete", "two-hop"] = "two-hop"
 
 
 class Hierarchical(Spec):
     """EGHN (Han et al. 2022), and EGHNO: the same with temporal convolutions.
 
     Attributes:
-        kind: `eghn` predicts the window's end alone, `eghno` every time point.
+        kind: `eghn` predicts the window's end alone, so `window.points` is 1; `eghno`
+            predicts every time point.
         layers: of the low and of the high level, and of the pooling.
         hidden: channels per node.
         clusters: K, nodes of the high level.
@@ -147,3 +153,58 @@ class Egno(Spec):
 Network = Annotated[
     Egno | PublishedEgno | Stack | Linear | Hierarchical, Field(discriminator="kind")
 ]
+
+
+def block_points(network: Network) -> int | None:
+    """Time points that one call decodes, for networks that go through the window in blocks."""
+    if not isinstance(network, Stack):
+        return None
+    return {"rolled": 1, "blocks": BLOCK}.get(network.readout)
+
+
+def decodes_end_alone(network: Network) -> bool:
+    """Whether a network predicts ΔT and no time point before it."""
+    if isinstance(network, Stack):
+        return network.readout == "last"
+    return isinstance(network, Hierarchical) and network.kind == "eghn"
+
+
+def decodes_any_time(network: Network) -> bool:
+    """Whether a network can be asked for time points that it was not trained at."""
+    if isinstance(network, Hierarchical):
+        return network.kind == "eghno"
+    return isinstance(network, Egno | PublishedEgno)
+
+
+def predicts_velocities(network: Network) -> bool:
+    """Whether velocities come out of a network, and not only go into it."""
+    if isinstance(network, PublishedEgno):
+        return network.temporal == "full"
+    if isinstance(network, Hierarchical):
+        return network.kind == "eghno"
+    return isinstance(network, Egno)
+
+
+def check_points(network: Network, points: int, *, is_even: bool) -> None:
+    """Refuse a window that a network cannot decode.
+
+    Args:
+        network: that decodes it.
+        points: P.
+        is_even: whether the time points are pΔT/P.
+
+    Raises:
+        ValueError: saying what to change.
+    """
+    if not isinstance(network, Stack):
+        return
+    if network.readout == "sequential" and network.layers < points:
+        raise ValueError(
+            f"readout: sequential reads a time point out of a layer, and there are {points} points "
+            f"and {network.layers} layers. Set network.layers: {points}, or fewer points."
+        )
+    if block_points(network) is not None and not is_even:
+        raise ValueError(
+            f"readout: {network.readout} goes on in equal steps, and the time points are uneven. "
+            "Use window.kind: uniform, or readout: sequential."
+        )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from egno_md.spec.describe import FieldDoc, as_yaml, describe, tag
+from egno_md.spec.describe import FieldDoc, as_yaml, describe, tags
 
 COMMENT_COLUMN = 34
 WIDTH = 100
@@ -48,13 +48,16 @@ def _block(
 
 def _chosen(field: FieldDoc, value: dict[str, Any] | None) -> type[BaseModel]:
     kind = (value or {}).get("kind")
-    return next((m for m in field.models if tag(m) == kind), field.models[0])
+    return next((m for m in field.models if kind in tags(m)), field.models[0])
 
 
 def _line(field: FieldDoc, value: Any, indent: str) -> Iterator[str]:
     meaning = field.meaning.rstrip(".")
     if field.name == "kind":
-        yield from _commented(f"{indent}kind: {field.kind}", meaning)
+        kinds = field.kind.removeprefix("one of: ").split(", ")
+        text = kinds[0] if value is ... else value
+        choice = f" [{', '.join(kinds)}]" if len(kinds) > 1 else ""
+        yield from _commented(f"{indent}kind: {text}", meaning + choice)
         return
     unset = "…" if field.default is None else field.default
     text = unset if value is ... else as_yaml(value)

@@ -10,7 +10,13 @@ from egno_md.core.errors import WindowMismatch
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.spec.base import Spec, Time, WallTime
-from egno_md.spec.network import Network
+from egno_md.spec.network import (
+    Network,
+    PublishedEgno,
+    check_points,
+    decodes_end_alone,
+    predicts_velocities,
+)
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -125,7 +131,8 @@ class TrainProtocol(Spec):
         split: of the data by time.
         optimisation: budget and steps.
         supervise_velocities: weight of the velocity error beside the position error;
-            0 gives an operator that cannot roll out.
+            0 gives an operator that cannot roll out, and is all that networks without
+            velocities of their own can have.
     """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
@@ -133,3 +140,25 @@ class TrainProtocol(Spec):
     split: Split = Split()
     optimisation: Optimisation
     supervise_velocities: Annotated[float, Field(ge=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _network_decodes_the_window(self) -> TrainProtocol:
+        network, points = self.network, self.window.points
+        if decodes_end_alone(network) and points > 1:
+            raise ValueError(
+                f"network.kind: {network.kind} predicts the window's end alone, and the window has "
+                f"{points} points. Set window.points: 1, or a network that decodes them all, such "
+                "as readout: sequential or kind: eghno."
+            )
+        check_points(network, points, is_even=self.window.kind == "uniform")
+        if isinstance(network, PublishedEgno) and network.reads == "sequence":
+            raise ValueError(
+                "network.reads: sequence starts from P frames, and a window from one. Set reads: "
+                "frame; sequences are known to 'egno-md benchmark' only."
+            )
+        if self.supervise_velocities > 0 and not predicts_velocities(network):
+            raise ValueError(
+                f"a network of kind: {network.kind} passes velocities through as they are, so they "
+                "cannot be supervised. Set supervise_velocities: 0.0, or use kind: egno."
+            )
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ def measure_errors(
         there = batch.to(device)
         start = Start(there.positions, there.velocities, there.forces, there.box)
         decoded = operator(start, times)
-        return Prediction(decoded.positions.cpu(), decoded.velocities.cpu())
+        return replace(
+            decoded, positions=decoded.positions.cpu(), velocities=decoded.velocities.cpu()
+        )
 
     return measure(predict, windows, limit)
 

@@ -8,8 +8,10 @@ from torch.utils.data import DataLoader
 
 from egno_md.core.progress import Progress
 from egno_md.data.windows import WindowDataset
+from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.train import TrainProtocol
+from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import FixedBatches, RandomBatches
@@ -42,6 +44,8 @@ def fit(
 ) -> FitResult:
     """Train in place; the operator ends with the best validated weights.
 
+    A linear network is solved by least squares instead, without checkpoints.
+
     Args:
         operator: freshly built, its weights drawn.
         train: windows to learn from.
@@ -55,6 +59,8 @@ def fit(
     Raises:
         TrainingError: the error became NaN.
     """
+    if isinstance(operator.network, LinearNetwork):
+        return solve_linear(operator, train)
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
     batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)

@@ -15,21 +15,22 @@ from egno_md.nn.decode import Prediction, Units
 def window_loss(
     prediction: Prediction, batch: WindowBatch, scales: Units, velocity_weight: float
 ) -> Tensor:
-    """Mean squared position error over the P points (Xu et al. 2024, Eq. 11),
+    """Mean squared position error over the decoded points (Xu et al. 2024, Eq. 11),
     plus `velocity_weight` times that of velocities, each in units of its
-    baseline's residual at ΔT.
+    baseline's residual at ΔT, plus the network's own penalty.
     """
-    x = (prediction.positions - batch.future_positions) / scales.position_residual
+    points = prediction.points
+    x = (prediction.positions - batch.future_positions[:, points]) / scales.position_residual
     loss = x.square().mean()
     if velocity_weight > 0:
-        v = (prediction.velocities - batch.future_velocities) / scales.velocity_residual
-        loss = loss + velocity_weight * v.square().mean()
-    return loss
+        v = prediction.velocities - batch.future_velocities[:, points]
+        loss = loss + velocity_weight * (v / scales.velocity_residual).square().mean()
+    return loss if prediction.penalty is None else loss + prediction.penalty
 
 
 @dataclass(frozen=True, eq=False)
 class SquaredErrors:
-    """Mean squared errors by time point, summed over windows.
+    """Mean squared errors by decoded time point, summed over windows.
 
     Attributes:
         windows: how many.
@@ -48,9 +49,11 @@ class SquaredErrors:
         """The errors of one batch."""
         dims = (0, 2, 3)
         windows = len(batch.positions)
-        x = (prediction.positions - batch.future_positions).square().mean(dims)
-        v = (prediction.velocities - batch.future_velocities).square().mean(dims)
-        thermal = batch.future_velocities.square().mean(dims)
+        future_x = batch.future_positions[:, prediction.points]
+        future_v = batch.future_velocities[:, prediction.points]
+        x = (prediction.positions - future_x).square().mean(dims)
+        v = (prediction.velocities - future_v).square().mean(dims)
+        thermal = future_v.square().mean(dims)
         return cls(windows, x * windows, v * windows, thermal * windows)
 
     def __add__(self, other: SquaredErrors) -> SquaredErrors:
@@ -73,7 +76,7 @@ class SquaredErrors:
 
     @property
     def a_mse(self) -> float:
-        """Mean of the same over all time points, Å²."""
+        """Mean of the same over the decoded time points, Å²; F-MSE where there is one."""
         return float(self.positions.mean() / self.windows) * 100
 
     @property

@@ -14,9 +14,11 @@ from egno_md.core.progress import Progress
 from egno_md.core.task import Task
 from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.nn.card import Scales
+from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.task import TaskOperator
 from egno_md.spec.network import Egno, Network
 from egno_md.spec.train import Optimisation
+from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import OperatorModule, start_of
@@ -68,6 +70,8 @@ def fit_task(
         SpecError: windows that cannot be reversed.
         TrainingError: the error became NaN.
     """
+    if isinstance(operator.network, LinearNetwork):
+        return solve_linear(operator, data.train)
     module = TaskModule(operator, optimisation, velocity_weight)
     train, count = data.train, len(data.train)
     if time_reversal:

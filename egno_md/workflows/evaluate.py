@@ -16,9 +16,14 @@ from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, write_json
 from egno_md.data.windows import WindowDataset
 from egno_md.nn.bundle import check_belongs, load_bundle
+from egno_md.nn.clusters import cluster_assignment
+from egno_md.nn.decode import Start
+from egno_md.nn.eghn import HierarchicalNetwork
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
+from egno_md.report.clusters import write_clusters
 from egno_md.report.evaluation import plot_evaluation
+from egno_md.spec.network import decodes_any_time
 from egno_md.spec.train import Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
@@ -43,7 +48,8 @@ def run_evaluate(
         bundle: of the operator.
         data: a store of the same system. The split is that of the training
             protocol, so that on the training store `test` is really held out.
-        out: for `evaluation.json` and figures.
+        out: for `evaluation.json` and figures; and the clusters of a hierarchical
+            network at ΔT, as a PDB file and a picture.
         part: ``test``, ``validation``, ``train`` or ``all``.
         seed: of the random rotations.
         device: ``auto``, ``cpu`` or ``gpu``.
@@ -96,6 +102,10 @@ def run_evaluate(
     }
     write_json(out / "evaluation.json", result)
     plot_evaluation(result, out / "figures")
+    if isinstance(operator.network, HierarchicalNetwork):
+        first = seen.positions[:1]
+        shares = cluster_assignment(operator, Start(first, seen.velocities[:1]))[0, -1]
+        write_clusters(store.topology, first[0].numpy(), shares, out / "clusters")
     output.finish(summary=result)
     return result
 
@@ -120,6 +130,9 @@ def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str,
 
 def _zero_shot(operator: WindowOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
     """Twice the time points, by interpolated time positions."""
+    if not decodes_any_time(operator.card.network):
+        kind = operator.card.network.kind
+        return {"available": False, "reason": f"kind: {kind} decodes fixed time points"}
     points = torch.tensor((0.0, *operator.card.time_points), dtype=torch.float64)
     doubled = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)
     window = Window(tuple(doubled.tolist()))

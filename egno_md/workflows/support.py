@@ -8,7 +8,7 @@ from egno_md.core.errors import BundleMismatch, DataError, SpecError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.nn.card import OperatorCard
-from egno_md.spec.network import Egno, Network
+from egno_md.spec.network import Egno, Network, predicts_velocities
 
 
 def resolve_device(name: str) -> torch.device:
@@ -76,11 +76,16 @@ def check_boxes(frames: list[Frame], system: System, source: str) -> None:
 
 
 def check_rolls_out(card: OperatorCard) -> None:
-    """Refuse an operator whose velocities were never trained.
+    """Refuse an operator without velocities, or whose velocities were never trained.
 
     Raises:
         BundleMismatch: it cannot start a second window.
     """
+    if not predicts_velocities(card.network):
+        raise BundleMismatch(
+            f"the operator of {card.system} is of kind: {card.network.kind}, which predicts "
+            "positions alone, so its windows cannot follow each other. Train kind: egno."
+        )
     protocol = card.training.get("protocol", {})
     if protocol and not protocol.get("supervise_velocities", 1.0):
         raise BundleMismatch(

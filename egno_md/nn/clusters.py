@@ -1,0 +1,40 @@
+"""Which cluster of a hierarchical network each node belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from egno_md.core.errors import SpecError
+from egno_md.nn.decode import Start
+from egno_md.nn.eghn import HierarchicalNetwork
+from egno_md.nn.operator import WindowOperator
+from egno_md.nn.task import TaskOperator
+
+
+@torch.inference_mode()
+def cluster_assignment(
+    operator: WindowOperator | TaskOperator, start: Start
+) -> Float[np.ndarray, "batch points atoms clusters"]:
+    """How much of each node belongs to each cluster, s of Han et al. 2022.
+
+    Args:
+        operator: of kind `eghn`, whose clusters are the same at every time point and
+            given once, or `eghno`.
+        start: the start frames.
+
+    Returns:
+        Shares that add up to 1 over the clusters.
+
+    Raises:
+        SpecError: the operator's network has no clusters.
+    """
+    network = operator.network
+    if not isinstance(network, HierarchicalNetwork):
+        raise SpecError(
+            f"clusters of a {type(network).__name__} were asked for, and it has none. Use an "
+            "operator of kind: eghn or eghno."
+        )
+    s = network.clusters(operator.scene(start)).unflatten(0, (len(start.positions), -1))
+    return s.transpose(1, 2).cpu().numpy()
