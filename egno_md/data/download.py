@@ -27,8 +27,16 @@ MD17_MOLECULES = (
     "uracil",
 )
 
-KNOWN_SUMS: dict[str, str] = {}
-"""SHA-256 by file name. The publishers of MD17 give none, and none is made up here."""
+KNOWN_SUMS: dict[str, str] = {
+    "adk4AKE.psf": "1aa947d58fb41b6805dc1e7be4dbe65c6a8f4690f0bd7fc2ae03e7bd437085f4",
+    "1ake_007-nowater-core-dt240ps.dcd": (
+        "598fcbcfcc425f6eafbe9997238320fcacc6a4613ecce061e1521732bab734bf"
+    ),
+}
+"""SHA-256 by file name, as MDAnalysisData publishes them.
+
+The publishers of MD17 give none, and none is made up here.
+"""
 
 SUMS = "SHA256SUMS"
 """Sums of files fetched on trust, in the format `sha256sum --check` reads."""
@@ -84,14 +92,24 @@ def fetch(
     url: str,
     folder: Path,
     *,
+    name: str | None = None,
     sha256: str | None = None,
     trust_first_download: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Fetch one .npz file over https; see `fetch_md17`."""
+    """Fetch one file over https, an .npz where no sum is known; see `fetch_md17`.
+
+    Args:
+        url: where it lies.
+        folder: where it is kept.
+        name: to keep it by; the last part of `url` if None.
+        sha256: see `fetch_md17`.
+        trust_first_download: likewise.
+        progress: likewise.
+    """
     progress = progress or Silent()
     require_https(url)
-    name = url.rsplit("/", 1)[-1]
+    name = name or url.rsplit("/", 1)[-1]
     path = folder / name
     expected = _expected_sum(name, folder, sha256)
     if expected is None and not trust_first_download:

@@ -7,8 +7,6 @@ tighter settings, picked at random: `old_indices` says where each one came from.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import mdtraj
@@ -17,6 +15,7 @@ import numpy as np
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
+from egno_md.data.npz import read_npz
 
 Array = np.ndarray
 
@@ -127,34 +126,20 @@ def _element(number: int) -> mdtraj.element.Element:
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of one of the two layouts; pickles are never opened."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the path of an MD17 .npz file.")
-    try:
-        with path.open("rb") as raw:
-            file = np.load(raw, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: holds a single array. Give an MD17 .npz file.")
-            keys = REVISED_KEYS if "coords" in file.files else ORIGINAL_KEYS
-            missing = [k for k in keys if k not in file.files]
-            if missing:
-                raise DataError(
-                    f"{path}: has no {', '.join(missing)}; it holds "
-                    f"{', '.join(sorted(file.files)) or 'nothing'}. An MD17 file holds "
-                    f"{', '.join(ORIGINAL_KEYS)} or {', '.join(REVISED_KEYS)}."
-                )
-            return {k: file[k] for k in keys}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError):
-        raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        if not zipfile.is_zipfile(path):
-            raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
-        if "pickle" in str(error) or "Object array" in str(error):
+    """The arrays of one of the two layouts."""
+
+    def choose(names: list[str]) -> tuple[str, ...]:
+        keys = REVISED_KEYS if "coords" in names else ORIGINAL_KEYS
+        missing = [k for k in keys if k not in names]
+        if missing:
             raise DataError(
-                f"{path}: holds pickled objects, which can run code and are never opened. "
-                "Save plain arrays of numbers."
-            ) from None
-        raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
+                f"{path}: has no {', '.join(missing)}; it holds "
+                f"{', '.join(sorted(names)) or 'nothing'}. An MD17 file holds "
+                f"{', '.join(ORIGINAL_KEYS)} or {', '.join(REVISED_KEYS)}."
+            )
+        return keys
+
+    return read_npz(path, "an MD17 .npz file", choose)
 
 
 def _check_shapes(

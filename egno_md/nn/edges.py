@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from egno_md.core.pairs import complete_pairs
+from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
 from egno_md.nn.card import OperatorCard
-from egno_md.nn.graph import Graph, hop_pairs, hops_of, join_graphs, make_graph
+from egno_md.nn.graph import Graph, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
 from egno_md.spec.network import Egno, Hierarchical, Linear
 

@@ -51,8 +51,9 @@ class Md17Data(Spec):
         train: windows to learn from.
         validation: windows that choose the weights.
         test: windows that are reported.
-        split: `random` starts over the whole trajectory as published, or blocks of
-            `time`, whose windows share no frame.
+        split: the very starts of the authors (`published`, original files only),
+            others at `random` over the whole trajectory, or from blocks of `time`,
+            whose windows share no frame.
         seed: of the starts.
     """
 
@@ -62,7 +63,7 @@ class Md17Data(Spec):
     train: Positive = 500
     validation: Positive = 2000
     test: Positive = 2000
-    split: Literal["random", "time"] = "random"
+    split: Literal["published", "random", "time"] = "random"
     seed: Annotated[int, Field(ge=0)] = 0
 
 

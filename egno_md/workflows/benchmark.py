@@ -17,7 +17,7 @@ from egno_md.data.tasks import TaskData
 from egno_md.report.benchmark import draw_benchmark
 from egno_md.spec.benchmark import BenchmarkProtocol
 from egno_md.spec.files import suggest
-from egno_md.workflows.benchmark_data import load_task
+from egno_md.workflows.benchmark_data import load_task, reads_past
 from egno_md.workflows.benchmark_run import Job, PartOf, run_job, summarise
 from egno_md.workflows.support import resolve_device
 
@@ -103,7 +103,7 @@ def _run_all(
         kept: dict[Any, TaskData] = {}
         for index, job in enumerate(jobs):
             part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
-            key = (job.model.points, job.model.window)
+            key = (job.model.points, job.model.window, reads_past(job.model))
             if key not in kept:
                 kept[key] = load_task(protocol.data, job.model, data)
             result = run_job(job, protocol, kept[key], part)

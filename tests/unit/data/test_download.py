@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from egno_md.core.errors import DataError
+from egno_md.data.adk import fetch_adk
 from egno_md.data.download import SUMS, fetch, fetch_md17
 
 
@@ -153,3 +154,16 @@ def test_unknown_molecule_suggests_the_nearest(tmp_path):
         fetch_md17("benzene", tmp_path)
     with pytest.raises(DataError, match="Known: aspirin"):
         fetch_md17("xyz", tmp_path)
+
+
+def test_a_file_is_kept_by_the_name_it_is_given(tmp_path, server):
+    url = "https://example.org/files/8672230"
+    path = fetch(url, tmp_path / "cache", name="a.psf", sha256=sum_of(server.path))
+    assert path == tmp_path / "cache" / "a.psf"
+    assert server.requests == [url]
+
+
+def test_another_file_than_the_known_sum_is_thrown_away(tmp_path, server):
+    with pytest.raises(DataError, match="another SHA-256 than expected"):
+        fetch_adk(tmp_path / "cache")
+    assert len(server.requests) == 1

@@ -1,0 +1,86 @@
+"""What a benchmark protocol says of its data is what the windows become."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egno_md.core.errors import DataError
+from egno_md.data.tasks import TaskData
+from egno_md.spec.benchmark import AdkData, BenchmarkModel, Md17Data, MocapData, TaskDataSpec
+from egno_md.spec.network import PublishedEgno
+from egno_md.workflows import benchmark_data
+from egno_md.workflows.benchmark_data import load_task
+from tests.unit.data import test_adk, test_md17_task, test_mocap
+
+
+def row(points: int, window: str = "uniform", reads: str = "frame") -> BenchmarkModel:
+    network = PublishedEgno(kind="egno-published", reads=reads)  # type: ignore[arg-type]
+    return BenchmarkModel(title="a row", network=network, window=window, points=points)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    np.savez(tmp_path / "run.npz", **test_mocap.trials(11, 125))  # type: ignore[arg-type]
+    test_md17_task.save(tmp_path / "md17.npz", test_md17_task.moving(300))
+    test_adk.psf(tmp_path / "a.psf")
+    test_adk.dcd(tmp_path / "a.dcd", 116)
+    return tmp_path
+
+
+MD17 = Md17Data.model_validate(
+    {"kind": "md17", "length": "40 fs", "train": 30, "validation": 10, "test": 10}
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "file", "points", "uniform", "last"),
+    [
+        (MocapData(kind="mocap"), "run.npz", 5, (6, 12, 18, 24, 30), (26, 27, 28, 29, 30)),
+        (MD17, "md17.npz", 4, (20, 40, 60, 80), (77, 78, 79, 80)),
+        (AdkData(kind="adk"), ".", 4, (3, 7, 11, 15), (12, 13, 14, 15)),
+    ],
+)
+def test_rows_have_their_time_points_and_their_past(files, spec, file, points, uniform, last):
+    path = files / file
+    assert load_task(spec, row(points), path).task.time_points == uniform
+    assert load_task(spec, row(points, "last"), path).task.time_points == last
+    with_past = load_task(spec, row(points, reads="sequence"), path)
+    assert with_past.train.past_positions is not None
+    assert with_past.train.past_positions.shape[1] == points
+
+
+def settings(spec: TaskDataSpec, points: int, data: Path | None = None) -> dict:
+    found: TaskData = load_task(spec, row(points), data)
+    return dict(found.settings)
+
+
+def test_what_the_protocol_says_decides_the_windows(files):
+    md17 = MD17.model_copy(update={"split": "time", "seed": 7, "path": files / "md17.npz"})
+    # 300 frames leave no block of time for windows of 80
+    with pytest.raises(DataError, match="too few frames for a"):
+        load_task(md17, row(4))
+    md17 = md17.model_copy(update={"length": 0.008})
+    found = settings(md17, 4)
+    assert (found["split"], found["seed"], found["windows"]) == ("time", 7, [30, 10, 10])
+    adk = AdkData(kind="adk", velocity="backward", cutoff=10, offsets=(2, 4))
+    found = settings(adk, 2, files)
+    assert (found["velocity"], found["cutoff_angstrom"]) == ("backward", 10)
+    named = AdkData(kind="adk", topology=files / "a.psf", trajectory=files / "a.dcd")
+    assert settings(named, 4)["offsets_frames"] == [3, 7, 11, 15]
+
+
+def test_data_that_are_not_given_are_asked_for(files):
+    with pytest.raises(DataError, match="the mocap benchmark needs its data"):
+        load_task(MocapData(kind="mocap"), row(5))
+    with pytest.raises(DataError, match="the md17 benchmark needs its data"):
+        load_task(MD17, row(4))
+    test_adk.psf(files / "b.psf")
+    with pytest.raises(DataError, match=r"has 2 .psf and 1 .dcd files"):
+        load_task(AdkData(kind="adk"), row(4), files)
+
+
+def test_adenylate_kinase_is_fetched_where_no_files_are_named(files, monkeypatch):
+    fetched = (files / "a.psf", files / "a.dcd")
+    monkeypatch.setattr(benchmark_data, "fetch_adk", lambda: fetched)
+    assert settings(AdkData(kind="adk"), 4)["windows"] == [60, 20, 20]
