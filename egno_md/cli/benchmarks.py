@@ -86,6 +86,24 @@ def nbody(**options: Any) -> None:
     _run(**options)
 
 
+@_table("mocap", reads="The npz file, or a folder of CMU's ASF and AMC files.")
+def mocap(**options: Any) -> None:
+    """Motion capture: 31 joints of a running or walking human, 30 frames ahead."""
+    _run(**options)
+
+
+@_table("md17", reads="The original npz file of a molecule, or a trajectory store.")
+def md17(**options: Any) -> None:
+    """MD17: heavy atoms of a molecule, 1.5 ps ahead."""
+    _run(**options)
+
+
+@_table("adk", reads="A folder with one PSF and one DCD file; fetched by default.")
+def adk(**options: Any) -> None:
+    """Adenylate kinase: 855 backbone atoms, 3.6 ns ahead."""
+    _run(**options)
+
+
 def _run(
     *,
     models: str,
@@ -126,4 +144,5 @@ def _run(
     console.result(content, f"Figure and numbers: {out}")
 
 
-benchmark.add_command(nbody)
+for _table_of in (nbody, mocap, md17, adk):
+    benchmark.add_command(_table_of)
