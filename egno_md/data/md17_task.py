@@ -59,6 +59,18 @@ Benzene, aspirin, ethanol, malonaldehyde, naphthalene, salicylic acid, toluene, 
 """
 
 
+MOLECULES = (
+    "aspirin",
+    "benzene",
+    "ethanol",
+    "malonaldehyde",
+    "naphthalene",
+    "salicylic",
+    "toluene",
+    "uracil",
+)
+
+
 def md17_task(
     source: Path,
     *,
@@ -129,6 +141,7 @@ def md17_task(
         unit="Å",
         source=words,
         settings={
+            "molecule": _molecule(words),
             "window_ps": length,
             "window_frames": window,
             "frame_spacing_ps": spacing,
@@ -139,6 +152,11 @@ def md17_task(
             "rigid_bonds": rigid,
         },
     )
+
+
+def _molecule(words: str) -> str | None:
+    """The molecule of MD17 that the source names."""
+    return next((name for name in MOLECULES if name in words.lower()), None)
 
 
 def _read(source: Path) -> tuple[Stretches, Array, float, str]:

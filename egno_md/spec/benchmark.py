@@ -111,6 +111,7 @@ class BenchmarkModel(Spec):
         supervise_velocities: weight of the velocity error beside the position error.
         time_reversal: learn half of the windows run backwards in time.
         published: what the paper gives; null for none.
+        published_for: what it gives for each molecule, where it has several.
     """
 
     title: str
@@ -121,6 +122,7 @@ class BenchmarkModel(Spec):
     supervise_velocities: Annotated[float, Field(ge=0)] = 0.0
     time_reversal: bool = False
     published: Published | None = None
+    published_for: dict[str, Published] = Field(default_factory=dict)
 
 
 TaskDataSpec = Annotated[NbodyData | MocapData | Md17Data | AdkData, Field(discriminator="kind")]

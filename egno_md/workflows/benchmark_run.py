@@ -46,7 +46,9 @@ class Job:
     def request(self, protocol: BenchmarkProtocol, data: TaskData) -> dict[str, Any]:
         """Everything that decides the result."""
         return {
-            "model": self.model.model_dump(mode="json", exclude={"title", "published"}),
+            "model": self.model.model_dump(
+                mode="json", exclude={"title", "published", "published_for"}
+            ),
             "data": dict(data.settings),
             "epochs": protocol.epochs,
             "max_time": protocol.model_dump(mode="json")["max_time"],
@@ -171,13 +173,15 @@ class PartOf:
 def summarise(
     protocol: BenchmarkProtocol, results: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """One row a model: every seed, the median, its spread, and the deviation from the paper."""
+    """One row a model: every seed, the median, and the deviation from the paper."""
     rows = []
     for name, model in protocol.models.items():
         runs = [r for r in results if r["model"] == name]
         if not runs:
             continue
-        published = None if model.published is None else model.published.model_dump()
+        molecule = str(runs[0]["request"]["data"].get("molecule"))
+        paper_row = model.published_for.get(molecule, model.published)
+        published = None if paper_row is None else paper_row.model_dump()
         row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
         for key in ("f_mse", "a_mse"):
             values = [r[key] for r in runs if r[key] is not None]
