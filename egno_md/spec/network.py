@@ -72,11 +72,7 @@ class Stack(Spec):
 
 
 class Linear(Spec):
-    """x + c v: one fitted coefficient per time point.
-
-    Attributes:
-        edges: ignored; there are none.
-    """
+    """x + c v: one fitted coefficient per time point."""
 
     kind: Literal["linear"]
 
