@@ -129,6 +129,8 @@ def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -
 
 
 def _told(result: dict[str, Any]) -> str:
+    if "failed" in result:
+        return f"{result['model']}, seed {result['seed']}: failed: {result['failed']}"
     a_mse = "" if result["a_mse"] is None else f", A-MSE {result['a_mse']:.4g}"
     return (
         f"{result['model']}, seed {result['seed']}: test F-MSE {result['f_mse']:.4g}{a_mse} after "

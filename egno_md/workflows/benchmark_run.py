@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress, Values
 from egno_md.data.store import write_json
 from egno_md.data.tasks import TaskData
@@ -74,9 +75,7 @@ def run_job(
 
     Returns:
         What `result.json` says: errors in the squared unit of the data, budget, time.
-
-    Raises:
-        TrainingError: the error became NaN.
+        A training that failed is a result too, with `failed` and no errors.
     """
     request = job.request(protocol, data)
     earlier = finished(job, request)
@@ -84,25 +83,34 @@ def run_job(
         return earlier
     job.folder.mkdir(parents=True, exist_ok=True)
     operator = new_operator(job.model, data, job.seed)
-    fitted = _fit(job, protocol, data, operator, progress)
-    errors = task_errors(operator, data.test)
-    state = {k: v.detach().cpu().contiguous() for k, v in operator.state_dict().items()}
-    save_file(state, job.folder / WEIGHTS)
-    per_epoch = -(-len(data.train) // job.model.steps.batch_size)
     result = {
         "request": request,
         "model": job.name,
         "seed": job.seed,
         "parameters": sum(p.numel() for p in operator.parameters()),
-        **_measured(errors),
+        "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
+    }
+    try:
+        fitted = _fit(job, protocol, data, operator, progress)
+        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, job, data)
+    except TrainingError as error:
+        result |= {"failed": str(error), "f_mse": None, "a_mse": None}
+        result |= dict.fromkeys(("epochs", "best_epoch", "seconds"), 0.0)
+    else:
+        state = {k: v.detach().cpu().contiguous() for k, v in operator.state_dict().items()}
+        save_file(state, job.folder / WEIGHTS)
+    write_json(job.folder / RESULT, result)
+    return result
+
+
+def _spent(fitted: FitResult, job: Job, data: TaskData) -> dict[str, Any]:
+    per_epoch = -(-len(data.train) // job.model.steps.batch_size)
+    return {
         "epochs": round(fitted.steps / per_epoch, 1),
         "best_epoch": round(fitted.best_step / per_epoch, 1),
         "seconds": fitted.seconds,
         "stopped": fitted.stopped,
-        "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
     }
-    write_json(job.folder / RESULT, result)
-    return result
 
 
 def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
@@ -140,6 +148,8 @@ def _fit(
 
 def _measured(errors: SquaredErrors) -> dict[str, Any]:
     many = len(errors.mse) > 1
+    if not all(np.isfinite(errors.mse)):
+        raise TrainingError("the best weights blow up on the test set")
     return {
         "f_mse": errors.mse[-1],
         "a_mse": float(np.mean(errors.mse)) if many else None,
@@ -194,6 +204,7 @@ def summarise(
             "epochs": [r["epochs"] for r in runs],
             "best_epoch": [r["best_epoch"] for r in runs],
             "seconds": [r["seconds"] for r in runs],
+            "failed": [r["failed"] for r in runs if "failed" in r],
             "parameters": runs[0]["parameters"],
             "device": runs[0]["device"],
         }
