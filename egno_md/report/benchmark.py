@@ -47,6 +47,9 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
         values = row["f_mse_by_seed"]
+        if not values:
+            axis.text(0.02, place, "failed", transform=axis.get_yaxis_transform(), va="center")
+            continue
         axis.plot(values, [place] * len(values), "o", color=COLOURS[0], alpha=0.45, ms=4)
         axis.plot(row["f_mse"], place, "|", color=COLOURS[0], ms=14, mew=2.4)
         paper = (row["published"] or {}).get("f_mse")
@@ -81,7 +84,7 @@ def _draw_curves(
             steps, values = _curve(folder / "metrics.csv")
             if len(steps) < 2:
                 continue
-            scale = epochs / steps[-1]
+            scale = (epochs or 1.0) / steps[-1]
             style = ("-", "--", ":")[drawn // len(COLOURS) % 3]
             colour = COLOURS[drawn % len(COLOURS)]
             axis.plot(steps * scale, values, style, color=colour, label=label, lw=1.3, alpha=0.85)

@@ -98,6 +98,17 @@ def test_workers_change_nothing_but_time(protocol: Path, tmp_path: Path) -> None
         assert one["f_mse_by_seed"] == two["f_mse_by_seed"]
 
 
+def test_a_training_that_fails_is_a_row(protocol: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    settings = ["--set", "models.paper.steps.learning_rate=1e30"]
+    done = run(protocol, out, *settings)
+    assert done.exit_code == 0, done.output
+    ours, paper = results(out)["rows"]
+    assert ours["f_mse"] > 0
+    assert paper["f_mse"] is None
+    assert "NaN" in paper["failed"][0] or "blow up" in paper["failed"][0]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
