@@ -91,7 +91,11 @@ def _draw_curves(
             label = None
         drawn += label is None
     axis.set(xlabel="epoch", ylabel=_label("validation F-MSE", unit), yscale="log")
-    if drawn:
+    if not drawn:
+        axis.text(
+            0.5, 0.5, "too few validations for a curve", transform=axis.transAxes, ha="center"
+        )
+    else:
         axis.legend(frameon=False, fontsize=8, ncols=2 if drawn > 8 else 1)
 
 

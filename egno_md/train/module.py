@@ -14,6 +14,9 @@ from egno_md.spec.train import Optimisation
 from egno_md.train.budget import BudgetModule
 from egno_md.train.losses import SquaredErrors, window_loss
 
+BLOWN_UP = 1e30
+"""Stands for errors beyond it, and for those that overflow."""
+
 
 class OperatorModule(BudgetModule):
     """Trains a `WindowOperator` or a `TaskOperator`.
@@ -61,16 +64,20 @@ class OperatorModule(BudgetModule):
         }
 
     def on_validation_epoch_end(self) -> None:
-        """Log what `measures` finds."""
+        """Log what `measures` finds, bounded while the weights are sound.
+
+        A network that is rolled out may blow up before it has learned anything.
+        """
         if self._errors is None:
             return
         values = self.measures(self._errors)
-        if not all(math.isfinite(v) for v in values.values()):
+        is_finite = all(math.isfinite(v) for v in values.values())
+        if not is_finite and not all(bool(p.isfinite().all()) for p in self.parameters()):
             raise TrainingError(
                 f"validation error became NaN at step {self.global_step}. "
                 "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
             )
-        self.log_dict(values)
+        self.log_dict({k: v if v < BLOWN_UP else BLOWN_UP for k, v in values.items()})
 
     def transfer_batch_to_device(
         self, batch: WindowBatch, device: torch.device, dataloader_idx: int
