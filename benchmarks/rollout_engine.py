@@ -32,7 +32,7 @@ ENSEMBLE = {
 }
 REFERENCE = {
     "ethanol": {"sampling.length": "50 ps", "replicas": 4},
-    "aspirin": {"sampling.length": "16 ps", "replicas": 2},
+    "aspirin": {"sampling.length": "25.008 ps", "replicas": 4},
 }
 SPEED = {
     "ethanol": {"one": "8 ps", "batch": "1.6 ps"},
