@@ -40,11 +40,12 @@ def _block(
             yield from _line(field, value if values is not None else ..., indent)
             continue
         is_left_out = values is not None and value is None
-        key = f"{indent}{field.name}: null" if is_left_out else f"{indent}{field.name}:"
-        yield from _commented(key, field.meaning.rstrip("."))
+        key = f"{indent}{field.name}:"
         if field.is_named:
+            yield from _commented(key if value else f"{key} {{}}", field.meaning.rstrip("."))
             yield from _named(field, value or {}, depth + 1, prefix)
             continue
+        yield from _commented(f"{key} null" if is_left_out else key, field.meaning.rstrip("."))
         chosen = None if is_left_out else _chosen(field, value)
         if chosen is not None:
             yield from _block(chosen, value, depth + 1, prefix)

@@ -156,6 +156,14 @@ def test_a_bad_request_is_one_line(
     assert len(done.output.strip().splitlines()) == 1
 
 
+def test_a_training_that_blows_up_is_named(protocol: Path, tmp_path: Path) -> None:
+    wild = ["--set", "models.ours.steps.learning_rate=1.0e+30", "--questions", "resolution"]
+    done = run(protocol, tmp_path / "stress", *wild)
+    assert done.exit_code == 2
+    assert "ours on nbody, 2 modes, seed 0: failed" in done.output
+    assert "smaller models.ours.steps.learning_rate" in done.output
+
+
 def test_the_rule_takes_the_smallest_within_one_standard_error() -> None:
     random = np.random.default_rng(0)
     hard = random.exponential(size=(1, 400))

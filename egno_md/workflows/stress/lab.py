@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from safetensors.torch import load_file
 
+from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
 from egno_md.data.nbody import TIMESTEP, charged_particles, simulate
 from egno_md.data.spheres import simulate_spheres, spheres_task, velocity_decorrelation_time
@@ -133,9 +134,19 @@ class Lab:
         )
 
     def train(self, training: Training, progress: Progress) -> dict[str, Any]:
-        """Train and test; an interrupted training goes on, a finished one is read."""
+        """Train and test; an interrupted training goes on, a finished one is read.
+
+        Raises:
+            TrainingError: it failed, so that there is nothing to question.
+        """
         data = self.data(training.case).data
-        return run_job(self.job(training), self.protocol, data, progress)
+        result = run_job(self.job(training), self.protocol, data, progress)
+        if "failed" in result:
+            raise TrainingError(
+                f"{training.label}: failed: {result['failed']} Use a smaller "
+                f"models.{training.model}.steps.learning_rate and --overwrite."
+            )
+        return result
 
     def operator(self, training: Training) -> TaskOperator:
         """A trained operator."""
