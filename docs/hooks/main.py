@@ -12,6 +12,7 @@ import observables_reference
 import protocols_reference
 import results_tables
 import shipped_reference
+import stress_tables
 from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
@@ -22,6 +23,7 @@ GENERATED = {
     "errors": errors_reference.page,
     "observables": observables_reference.page,
     "shipped": shipped_reference.page,
+    "stress": stress_tables.page,
 }
 """What stands for ``<!-- generated: name -->`` in a page."""
 

@@ -27,6 +27,9 @@ def page() -> str:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines += ["", f"## {path.stem.replace('_', ' ').capitalize()}", ""]
         lines += [f"From `benchmarks/results/{path.name}`."]
+        if "questions" in content:
+            lines += ["", f"Findings and tables are on [a page of their own]({path.stem}.md)."]
+            continue
         if "rows" in content and "task" in content:
             lines += _benchmark(content)
             continue

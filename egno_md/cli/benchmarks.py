@@ -129,7 +129,7 @@ def _run(
     content = run_benchmark(
         rules,
         out,
-        models=[m.strip() for m in models.split(",") if m.strip()],
+        models=_names(models),
         seeds=range(seed, seed + seeds),
         data=data,
         device=device,
@@ -144,5 +144,85 @@ def _run(
     console.result(content, f"Figure and numbers: {out}")
 
 
-for _table_of in (nbody, mocap, md17, adk):
-    benchmark.add_command(_table_of)
+@click.command("stress")
+@click.option(
+    "--questions",
+    default="",
+    metavar="NAME,…",
+    help="equivariance, resolution, collisions, ladder, modes; all of them by default.",
+)
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many, from --seed on.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Budget of every training; the protocol's by default."
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Processes that share the trainings.",
+)
+@click.option(
+    "--protocol",
+    default="default",
+    show_default=True,
+    help="File or shipped name.",
+    shell_complete=complete.protocols("stress"),
+)
+@changes
+@writes
+def stress(
+    *,
+    questions: str,
+    seeds: int,
+    epochs: int | None,
+    workers: int,
+    protocol: str,
+    settings: tuple[str, ...],
+    out: Path,
+    seed: int,
+    device: str,
+    mode: OutputMode,
+    console: Console,
+) -> None:
+    """What the EGNO paper leaves open: symmetry, resolution, collisions, long windows, modes.
+
+    Trains small operators on charged particles and on spheres that bounce, and
+    says what it found in sentences. --resume goes on, and may add questions and
+    seeds.
+    """
+    from egno_md.report.stress_tables import stress_tables
+    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.spec.stress import StressProtocol
+    from egno_md.workflows.stress import run_stress
+
+    told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
+    rules = read_spec(find_protocol("stress", protocol), StressProtocol, told)
+    content = run_stress(
+        rules,
+        out,
+        questions=_names(questions),
+        seeds=range(seed, seed + seeds),
+        device=device,
+        workers=workers,
+        mode=mode,
+        progress=console,
+    )
+    for table in stress_tables(content).values():
+        console.table(*table)
+    sentences = [text for found in content["findings"].values() for text in found]
+    console.result(content, *sentences, f"Figure and numbers: {out}")
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+for _command in (nbody, mocap, md17, adk, stress):
+    benchmark.add_command(_command)

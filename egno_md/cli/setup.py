@@ -87,6 +87,8 @@ for _verb, _like in {
     "propagate": "nvt-300k",
     "fit-potential": "tensornet",
     "parareal": "nve-500k",
+    "benchmark": "nbody",
+    "stress": "default",
 }.items():
     _protocol_verb(_verb, _like)
 

@@ -30,7 +30,12 @@ Array = np.ndarray
 
 
 def simulate(
-    trajectories: int, frames: int, random: np.random.Generator
+    trajectories: int,
+    frames: int,
+    random: np.random.Generator,
+    *,
+    stride: int = STEPS_PER_FRAME,
+    begin: int = 0,
 ) -> tuple[Float[Array, "trajectories frames 5 3"], ...]:
     """Positions and velocities at every frame, and the charges.
 
@@ -41,6 +46,8 @@ def simulate(
         trajectories: how many.
         frames: 0, 1, … of each.
         random: draws charges, positions and directions.
+        stride: steps between two frames.
+        begin: step of frame 0.
 
     Returns:
         Positions, velocities, and charges ``(trajectories, 5)``.
@@ -59,7 +66,6 @@ def simulate(
     products = charges[first] * charges[second]
     kept_x = np.empty((frames, *shape))
     kept_v = np.empty_like(kept_x)
-    kept_x[0], kept_v[0] = x, v
 
     def kick() -> None:
         r = x[:, first] - x[:, second]
@@ -71,12 +77,12 @@ def simulate(
             force[:, b] -= pair[:, k]
         v[...] += TIMESTEP * np.clip(force, -LARGEST_FORCE, LARGEST_FORCE)
 
-    kick()
-    for step in range(1, (frames - 1) * STEPS_PER_FRAME + 1):
-        x += TIMESTEP * v
-        if step % STEPS_PER_FRAME == 0:
-            kept_x[step // STEPS_PER_FRAME] = x
-            kept_v[step // STEPS_PER_FRAME] = v
+    for step in range(begin + (frames - 1) * stride + 1):
+        if step > 0:
+            x += TIMESTEP * v
+        frame, between = divmod(step - begin, stride)
+        if frame >= 0 and between == 0:
+            kept_x[frame], kept_v[frame] = x, v
         kick()
     order = (3, 0, 2, 1)
     return kept_x.transpose(order), kept_v.transpose(order), charges.T
@@ -146,22 +152,26 @@ def nbody_task(
             past_positions=_single(x[:, past]),
             past_velocities=_single(v[:, past]),
         )
-    task = Task(
-        name="nbody",
-        atoms=PARTICLES,
-        time_points=tuple(float(t) for t in (frames - START_FRAME) * FRAME),
-        node_features=0,
-        pairs=complete_pairs(PARTICLES),
-        charge_products=True,
-    )
     return TaskData(
-        task,
+        charged_particles((frames - START_FRAME) * FRAME),
         parts["train"],
         parts["validation"],
         parts["test"],
         unit="",
         source="charged particles, generated (Kipf et al. 2018; Satorras et al. 2021)",
         settings={"seed": seed, "sizes": [train, validation, test], "frames": frames.tolist()},
+    )
+
+
+def charged_particles(time_points: Float[Array, " points"]) -> Task:
+    """What a frame of charged particles consists of."""
+    return Task(
+        name="nbody",
+        atoms=PARTICLES,
+        time_points=tuple(float(t) for t in time_points),
+        node_features=0,
+        pairs=complete_pairs(PARTICLES),
+        charge_products=True,
     )
 
 

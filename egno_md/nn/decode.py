@@ -180,7 +180,7 @@ def decode_scene(
 
 def flat(values: Tensor) -> Tensor:
     """``(batch, atoms, ...)`` to ``(nodes, ...)``."""
-    return values.reshape(-1, *values.shape[2:])
+    return values.flatten(0, 1)
 
 
 def _by_node(values: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from egno_md.nn.operator import Start, WindowOperator
+from egno_md.nn.decode import Prediction, Start
+from egno_md.nn.operator import WindowOperator
 
 TRANSLATION = 1.0
 """nm: several molecule sizes."""
@@ -84,12 +85,27 @@ def equivariance_residuals(
         forces = None if f is None else f @ matrix.T
         turned = None if box is None else box @ matrix.T
         moved = operator(Start(x @ matrix.T + offset, v @ matrix.T, forces, turned))
-        expected = plain.positions @ matrix.T + offset
-        by_position = (moved.positions - expected).abs().max() / (
-            plain.positions - x[:, None]
-        ).abs().max()
-        by_velocity = (moved.velocities - plain.velocities @ matrix.T).abs().max() / (
-            plain.velocities.abs().max()
-        )
-        residuals[name] = float(torch.maximum(by_position, by_velocity))
+        residuals[name] = relative_residual(plain, moved, x, matrix, offset)
     return residuals
+
+
+def relative_residual(
+    plain: Prediction, moved: Prediction, positions: Tensor, matrix: Tensor, offset: Tensor
+) -> float:
+    """Largest |f(g·x) - g·f(x)| over the largest predicted move; for velocities over the fastest.
+
+    Args:
+        plain: f(x).
+        moved: f(g·x).
+        positions: x.
+        matrix: of g, a rotation or a reflection.
+        offset: of g.
+    """
+    expected = plain.positions @ matrix.T + offset
+    by_position = (moved.positions - expected).abs().max() / (
+        plain.positions - positions[:, None]
+    ).abs().max()
+    by_velocity = (moved.velocities - plain.velocities @ matrix.T).abs().max() / (
+        plain.velocities.abs().max()
+    )
+    return float(torch.maximum(by_position, by_velocity))

@@ -128,21 +128,29 @@ class BenchmarkModel(Spec):
 TaskDataSpec = Annotated[NbodyData | MocapData | Md17Data | AdkData, Field(discriminator="kind")]
 
 
-class BenchmarkProtocol(Spec):
+class TaskBudget(Spec):
+    """What training on benchmark data may spend.
+
+    Attributes:
+        epochs: budget of every model.
+        max_time: of every model and seed on the clock, beside `epochs`; null for none.
+        evaluate_every: epochs between two validations.
+    """
+
+    epochs: Positive = 100
+    max_time: WallTime | None = None
+    evaluate_every: Positive = 5
+
+
+class BenchmarkProtocol(TaskBudget):
     """One published table.
 
     Attributes:
         data: which windows.
         unit: of the errors in the table, such as Å²; empty where the data name none.
-        epochs: budget of every model.
-        max_time: of every model and seed on the clock, beside `epochs`; null for none.
-        evaluate_every: epochs between two validations.
         models: rows by the name that `--models` uses.
     """
 
     data: TaskDataSpec
     unit: str = ""
-    epochs: Positive = 100
-    max_time: WallTime | None = None
-    evaluate_every: Positive = 5
     models: dict[str, BenchmarkModel]

@@ -34,6 +34,7 @@ class FieldDoc:
         default: as YAML would say it; None where the key is required.
         is_required: whether it must be given.
         models: the specs that may stand there; several where `kind` decides.
+        is_named: whether any number of them stand there, each by a name of its own.
     """
 
     name: str
@@ -42,6 +43,7 @@ class FieldDoc:
     default: str | None
     is_required: bool
     models: tuple[type[BaseModel], ...]
+    is_named: bool
 
 
 def describe(model: type[BaseModel]) -> list[FieldDoc]:
@@ -55,6 +57,7 @@ def describe(model: type[BaseModel]) -> list[FieldDoc]:
             default=None if field.is_required() else _default(field),
             is_required=field.is_required(),
             models=tuple(_models(field.annotation)),
+            is_named=get_origin(field.annotation) is dict,
         )
         for name, field in model.model_fields.items()
     ]

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from egno_md.spec.describe import FieldDoc, as_yaml, describe, tags
@@ -38,12 +39,31 @@ def _block(
         if not field.models:
             yield from _line(field, value if values is not None else ..., indent)
             continue
-        chosen = _chosen(field, value)
-        yield from _commented(f"{indent}{field.name}:", field.meaning.rstrip("."))
-        yield from _block(chosen, value, depth + 1, prefix)
+        is_left_out = values is not None and value is None
+        key = f"{indent}{field.name}:"
+        if field.is_named:
+            yield from _commented(key if value else f"{key} {{}}", field.meaning.rstrip("."))
+            yield from _named(field, value or {}, depth + 1, prefix)
+            continue
+        yield from _commented(f"{key} null" if is_left_out else key, field.meaning.rstrip("."))
+        chosen = None if is_left_out else _chosen(field, value)
+        if chosen is not None:
+            yield from _block(chosen, value, depth + 1, prefix)
         for other in field.models:
             if other is not chosen and values is not None:
                 yield from _alternative(field.name, other, depth)
+
+
+def _named(field: FieldDoc, values: dict[str, Any], depth: int, prefix: str) -> Iterator[str]:
+    """Specs by name: the first explained, the others as they are."""
+    indent = prefix + "  " * depth
+    for number, (name, inner) in enumerate(values.items()):
+        yield f"{indent}{as_yaml(name)}:"
+        if number == 0:
+            yield from _block(_chosen(field, inner), inner, depth + 1, prefix)
+        else:
+            plain = yaml.safe_dump(inner, sort_keys=False, allow_unicode=True, width=WIDTH // 2)
+            yield from textwrap.indent(plain, f"{indent}  ").splitlines()
 
 
 def _chosen(field: FieldDoc, value: dict[str, Any] | None) -> type[BaseModel]:

@@ -17,7 +17,7 @@ from egno_md.core.progress import Progress, Values
 from egno_md.data.store import write_json
 from egno_md.data.tasks import TaskData
 from egno_md.nn.task import TaskOperator
-from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
+from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol, TaskBudget
 from egno_md.spec.train import Optimisation
 from egno_md.train.loop import FitResult
 from egno_md.train.losses import SquaredErrors
@@ -44,7 +44,7 @@ class Job:
     folder: Path
     device: str
 
-    def request(self, protocol: BenchmarkProtocol, data: TaskData) -> dict[str, Any]:
+    def request(self, protocol: TaskBudget, data: TaskData) -> dict[str, Any]:
         """Everything that decides the result."""
         return {
             "model": self.model.model_dump(
@@ -68,9 +68,7 @@ def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
     return found if same else None
 
 
-def run_job(
-    job: Job, protocol: BenchmarkProtocol, data: TaskData, progress: Progress
-) -> dict[str, Any]:
+def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) -> dict[str, Any]:
     """Train and test; an interrupted run goes on, a finished one is read.
 
     Returns:
@@ -122,7 +120,7 @@ def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperat
 
 def _fit(
     job: Job,
-    protocol: BenchmarkProtocol,
+    protocol: TaskBudget,
     data: TaskData,
     operator: TaskOperator,
     progress: Progress,

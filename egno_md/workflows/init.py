@@ -18,6 +18,9 @@ from egno_md.workflows.protocol import MODELS
 LARGEST_FOR_XTB = 200
 """Atoms beyond which GFN2-xTB takes seconds a step."""
 
+COMMANDS = {"benchmark": "benchmark TABLE", "stress": "benchmark stress"}
+"""Commands that take a protocol of another name than their own."""
+
 _PROTEIN = {"kind": "forcefield", "files": ["amber14/protein.ff14SB.xml"]}
 _SOLUTION = {
     "kind": "forcefield",
@@ -40,9 +43,10 @@ def init_protocol(verb: str, out: Path, like: str) -> Path:
     """
     path = find_protocol(verb, like)
     spec: Spec = read_spec(path, MODELS[verb])
+    command = COMMANDS.get(verb, verb)
     header = (
-        f"Protocol for 'egno-md {verb}', with the values of {path.stem}. Quantities carry their "
-        f"unit. Use it with: egno-md {verb} … --protocol {out.name}"
+        f"Protocol for 'egno-md {command}', with the values of {path.stem}. Quantities carry their "
+        f"unit. Use it with: egno-md {command} … --protocol {out.name}"
     )
     _write(out, commented_yaml(spec, header))
     return out

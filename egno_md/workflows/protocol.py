@@ -12,6 +12,7 @@ from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.spec.stress import StressProtocol
 from egno_md.spec.train import TrainProtocol
 
 MODELS: dict[str, type[Spec]] = {
@@ -21,6 +22,7 @@ MODELS: dict[str, type[Spec]] = {
     "parareal": PararealProtocol,
     "fit-potential": FitPotentialProtocol,
     "benchmark": BenchmarkProtocol,
+    "stress": StressProtocol,
 }
 Changes = dict[str, object] | None
 
@@ -43,12 +45,14 @@ def protocol(
 def protocol(
     verb: Literal["benchmark"], name: str, changes: Changes = None
 ) -> BenchmarkProtocol: ...
+@overload
+def protocol(verb: Literal["stress"], name: str, changes: Changes = None) -> StressProtocol: ...
 def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
     """Read a protocol.
 
     Args:
         verb: ``generate``, ``train``, ``propagate``, ``parareal``,
-            ``fit-potential`` or ``benchmark``.
+            ``fit-potential``, ``benchmark`` or ``stress``.
         name: a shipped name or a YAML file.
         changes: dotted keys and their values, such as ``{"sampling.length": "50 ps"}``.
 
