@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cli_reference
 import errors_reference
+import layers_reference
 import observables_reference
 import protocols_reference
 import results_tables
@@ -22,6 +23,8 @@ GENERATED = {
     "errors": errors_reference.page,
     "observables": observables_reference.page,
     "shipped": shipped_reference.page,
+    "layers": layers_reference.page,
+    "layer_accuracy": layers_reference.accuracy,
 }
 """What stands for ``<!-- generated: name -->`` in a page."""
 
