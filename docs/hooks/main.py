@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cli_reference
 import errors_reference
+import layers_reference
 import observables_reference
 import protocols_reference
 import results_tables
@@ -24,6 +25,8 @@ GENERATED = {
     "observables": observables_reference.page,
     "shipped": shipped_reference.page,
     "stress": stress_tables.page,
+    "layers": layers_reference.page,
+    "layer_accuracy": layers_reference.accuracy,
 }
 """What stands for ``<!-- generated: name -->`` in a page."""
 

@@ -31,14 +31,14 @@ def page() -> str:
             lines += ["", f"Findings and tables are on [a page of their own]({path.stem}.md)."]
             continue
         if "rows" in content and "task" in content:
-            lines += _benchmark(content)
+            lines += benchmark(content)
             continue
         for name, part in _sections(content):
             lines += ["", f"### {name.replace('_', ' ').capitalize()}", "", *_part(part)]
     return "\n".join(lines)
 
 
-def _benchmark(content: dict[str, Any]) -> list[str]:
+def benchmark(content: dict[str, Any]) -> list[str]:
     """A published table with our rows: every seed, the budget, the deviation."""
     unit = f" / {content['unit']}" if content["unit"] else ""
     rows = []
@@ -61,7 +61,7 @@ def _benchmark(content: dict[str, Any]) -> list[str]:
             }
         )
     data = "; ".join(f"{name}: {_text(value)}" for name, value in content["data"].items())
-    return ["", f"Data: {data}.", "", *_table(rows)]
+    return ["", f"Data: {data}.", "", *table(rows)]
 
 
 def _sections(content: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -89,14 +89,14 @@ def _part(part: Any) -> list[str]:
     for is_kind, row in KINDS:
         chosen = {k: v for k, v in records.items() if is_kind(v)}
         if chosen and len(chosen) == len(part):
-            return _table([{"": k} | row(v) for k, v in chosen.items()])
+            return table([{"": k} | row(v) for k, v in chosen.items()])
     if records and len(records) == len(part):
-        return _table([{"": k} | _flat(v) for k, v in records.items()])
+        return table([{"": k} | _flat(v) for k, v in records.items()])
     listed = {k: v for k, v in part.items() if _is_listed(v)}
     plain = [{"": k, "value": _text(v)} for k, v in part.items() if k not in listed]
-    lines = _table(plain) if plain else []
+    lines = table(plain) if plain else []
     for name, rows in listed.items():
-        lines += ["", f"{name.replace('_', ' ')}:", "", *_table([_inner(row) for row in rows])]
+        lines += ["", f"{name.replace('_', ' ')}:", "", *table([_inner(row) for row in rows])]
     return lines
 
 
@@ -174,7 +174,8 @@ def _flat(record: dict[str, Any]) -> Row:
     return {k: _text(v) for k, v in record.items() if not isinstance(v, (dict, list))}
 
 
-def _table(rows: list[Row]) -> list[str]:
+def table(rows: list[Row]) -> list[str]:
+    """A Markdown table; a column for every key."""
     columns = list(dict.fromkeys(c for row in rows for c in row))
     if columns == ["", "value"]:
         rows = [row | {"": LABELS.get(row[""], row[""].replace("_", " "))} for row in rows]

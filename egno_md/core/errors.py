@@ -34,3 +34,7 @@ class OutputError(EgnoMDError):
 
 class TrainingError(EgnoMDError):
     """Training cannot start or has produced something unusable."""
+
+
+class ContractError(EgnoMDError):
+    """A layer does not keep what it claims, such as a symmetry."""

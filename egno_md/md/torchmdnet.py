@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from egno_md.core.errors import PotentialError
+from egno_md.core.quiet import hush_warp
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM
 from egno_md.md.tensornet import DenseTensorNet, compiled, fits_all_pairs
 from egno_md.spec.fit_potential import TensorNet
@@ -164,22 +165,10 @@ def load_force(folder: Path, atomic_numbers: np.ndarray) -> TorchMDNetForce:
 
 def _create(arguments: dict) -> torch.nn.Module:
     try:
-        _hush_warp()
+        hush_warp()
         from torchmdnet.models.model import create_model
     except ImportError:
         raise PotentialError(
             "the potential needs torchmd-net. Run: pip install torchmd-net"
         ) from None
     return create_model(arguments)
-
-
-def _hush_warp() -> None:
-    """TorchMD-Net's kernels would greet on stdout, where results go."""
-    try:
-        import warp
-    except ImportError:  # TorchMD-Net before 3 has none
-        return
-    if hasattr(warp, "LOG_ERROR"):
-        warp.config.log_level = warp.LOG_ERROR
-    else:
-        warp.config.quiet = True

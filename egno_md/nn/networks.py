@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from torch import nn
 
+from egno_md.core.errors import SpecError
 from egno_md.nn.eghn import HierarchicalNetwork
 from egno_md.nn.egno import EgnoNetwork, EgnoShape
 from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.published import PublishedEgnoNetwork
+from egno_md.nn.spatial import LayerFactory
 from egno_md.nn.stack import StackNetwork
 from egno_md.spec.network import Egno, Hierarchical, Linear, Network, PublishedEgno, Stack
 
 
-def build_network(spec: Network, node_features: int, edge_features: int, points: int) -> nn.Module:
+def build_network(
+    spec: Network,
+    node_features: int,
+    edge_features: int,
+    points: int,
+    layer: LayerFactory | None = None,
+) -> nn.Module:
     """A freshly drawn network.
 
     Args:
@@ -21,10 +29,19 @@ def build_network(spec: Network, node_features: int, edge_features: int, points:
         edge_features: fixed scalars per edge; functions of the start geometry
             come on top of them.
         points: P, time points of the window it is trained on.
+        layer: a `SpatialLayer` class of your own, for the published EGNO and stacks.
 
     Returns:
         An `EgnoNetwork` for `Egno`, else a `SceneNetwork`.
+
+    Raises:
+        SpecError: a layer for a network that takes none, or one that needs e3nn.
     """
+    if layer is not None and not isinstance(spec, PublishedEgno | Stack):
+        raise SpecError(
+            f"a network of the kind {spec.kind} takes no layer of your own. "
+            "Use PublishedEgno or Stack."
+        )
     match spec:
         case Egno():
             return EgnoNetwork(
@@ -42,9 +59,9 @@ def build_network(spec: Network, node_features: int, edge_features: int, points:
                 )
             )
         case PublishedEgno():
-            return PublishedEgnoNetwork(spec, node_features + 1, edge_features + 1)
+            return PublishedEgnoNetwork(spec, node_features + 1, edge_features + 1, layer)
         case Stack():
-            return StackNetwork(spec, node_features + 1, edge_features + 1, points)
+            return StackNetwork(spec, node_features + 1, edge_features + 1, points, layer)
         case Linear():
             return LinearNetwork(points)
         case Hierarchical():

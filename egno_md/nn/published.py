@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from egno_md.nn.scene import Paths, Scene
-from egno_md.nn.spatial import spatial_layer
+from egno_md.nn.spatial import LayerFactory, layer_factory
 from egno_md.nn.temporal import (
     TIME_EMBEDDING,
     SpectralMix,
@@ -23,9 +23,19 @@ class PublishedEgnoNetwork(nn.Module):
         spec: sizes, and departures from the paper.
         node_features: scalars per node, ‖v‖ included.
         edge_features: scalars per edge, the start frame's d² included.
+        layer: a `SpatialLayer` class of your own instead of `spec.spatial`.
+
+    Raises:
+        SpecError: the layer needs e3nn, which is not installed.
     """
 
-    def __init__(self, spec: PublishedEgno, node_features: int, edge_features: int) -> None:
+    def __init__(
+        self,
+        spec: PublishedEgno,
+        node_features: int,
+        edge_features: int,
+        layer: LayerFactory | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         hidden, modes = spec.hidden, spec.modes
@@ -40,13 +50,19 @@ class PublishedEgnoNetwork(nn.Module):
         self.vector_mix = nn.ModuleList(
             SpectralMix(width, modes, published=True, scale=0.1) for _ in vectors
         )
-        self.layers = nn.ModuleList(
-            spatial_layer(spec.spatial, hidden, edge_features) for _ in depth
-        )
+        layer = layer or layer_factory(spec.spatial)
+        self.layers = nn.ModuleList(layer(hidden, edge_features) for _ in depth)
+        self.tensor_embed = None
+        if spec.embedding == "tensornet":
+            from egno_md.nn.layers.tensornet import TensorNetEmbedding
+
+            self.tensor_embed = TensorNetEmbedding(node_features, hidden)
 
     def forward(self, scene: Scene) -> Paths:
         """Decode every time point of a scene."""
         h = self.embed(with_time(scene))
+        if self.tensor_embed is not None:
+            h = h + self.tensor_embed(scene)[:, None]
         x, v, mean = self._begin(scene)
         state: Tensor | None = None
         for index, layer in enumerate(self.layers):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from egno_md.nn.scene import Paths, Scene
-from egno_md.nn.spatial import spatial_layer
+from egno_md.nn.spatial import LayerFactory, layer_factory
 from egno_md.nn.temporal import TIME_EMBEDDING, with_time
 from egno_md.spec.network import Stack
 
@@ -35,17 +35,27 @@ class StackNetwork(nn.Module):
         node_features: scalars per node, ‖v‖ included.
         edge_features: scalars per edge, the start frame's d² included.
         points: P.
+        layer: a `SpatialLayer` class of your own instead of `spec.kind`.
+
+    Raises:
+        SpecError: the layer needs e3nn, which is not installed.
     """
 
-    def __init__(self, spec: Stack, node_features: int, edge_features: int, points: int) -> None:
+    def __init__(
+        self,
+        spec: Stack,
+        node_features: int,
+        edge_features: int,
+        points: int,
+        layer: LayerFactory | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.is_timed = spec.readout == "blocks"
         width = node_features + (TIME_EMBEDDING if self.is_timed else 0)
         self.embed = nn.Linear(width, spec.hidden)
-        self.layers = nn.ModuleList(
-            spatial_layer(spec.kind, spec.hidden, edge_features) for _ in range(spec.layers)
-        )
+        layer = layer or layer_factory(spec.kind)
+        self.layers = nn.ModuleList(layer(spec.hidden, edge_features) for _ in range(spec.layers))
         reads = points if spec.readout == "sequential" else 1
         self.read_after = [-(-point * spec.layers // reads) for point in range(1, reads + 1)]
 

@@ -30,6 +30,7 @@ from egno_md.nn.neighbours import NeighbourList
 from egno_md.nn.networks import build_network
 from egno_md.nn.operator import time_positions
 from egno_md.nn.scene import Scene
+from egno_md.nn.spatial import LayerFactory
 from egno_md.nn.unroll import Times, check_window, decode_window
 from egno_md.spec.network import Egno, Network
 
@@ -41,13 +42,16 @@ class TaskOperator(nn.Module):
         spec: the network; its own `edges` are ignored, the task knows them.
         task: what a frame consists of.
         scales: that normalise the network.
+        layer: a `SpatialLayer` class of your own, for the published EGNO and stacks.
 
     Raises:
-        SpecError: the network has the force channel and a task has no forces, or it
-            cannot decode the task's time points.
+        SpecError: the network has the force channel and a task has no forces, it cannot
+            decode the task's time points, takes no layer of your own, or needs e3nn.
     """
 
-    def __init__(self, spec: Network, task: Task, scales: Scales) -> None:
+    def __init__(
+        self, spec: Network, task: Task, scales: Scales, layer: LayerFactory | None = None
+    ) -> None:
         super().__init__()
         if isinstance(spec, Egno) and spec.force_channel:
             raise SpecError(
@@ -56,7 +60,7 @@ class TaskOperator(nn.Module):
         check_window(spec, task.time_points)
         self.spec, self.task, self.scales = spec, task, scales
         points = len(task.time_points)
-        self.network = build_network(spec, task.node_features, task.width, points)
+        self.network = build_network(spec, task.node_features, task.width, points, layer)
         fixed = task.edge_features
         if fixed is None:
             fixed = np.zeros((len(task.pairs), 0))

@@ -22,8 +22,8 @@ BLOCK = 2
 class PublishedEgno(Spec):
     """EGNO exactly as published (Xu et al. 2024), for comparison with the paper.
 
-    `spatial`, `temporal` and `reads` depart from it: other layers, the paper's
-    ablations, and its trajectory-to-trajectory variant.
+    `spatial`, `embedding`, `temporal` and `reads` depart from it: other layers, a
+    richer embedding, the paper's ablations, and its trajectory-to-trajectory variant.
 
     Attributes:
         layers: blocks of temporal convolution and message passing.
@@ -32,6 +32,8 @@ class PublishedEgno(Spec):
         edges: complete graph, or the bonded two-hop graph.
         spatial: the layer that passes messages; `egnn` as published. `tfn`,
             `se3-transformer` and `segnn` need the extra `egno-md[e3nn]`.
+        embedding: of nodes: a `linear` map of their features, as published, or that
+            and the invariants that TorchMD-Net's TensorNet finds in the start frame.
         temporal: what is mixed along time: `full` scalars, positions and velocities
             (ablation I), `no-velocity` (II), `scalars` only (III), `none` (IV).
         reads: the start frame, or the `sequence` of P frames that ends with it
@@ -44,6 +46,7 @@ class PublishedEgno(Spec):
     modes: Annotated[int, Field(ge=0)] = 2
     edges: Literal["complete", "two-hop"] = "two-hop"
     spatial: Spatial = "egnn"
+    embedding: Literal["linear", "tensornet"] = "linear"
     temporal: Literal["full", "no-velocity", "scalars", "none"] = "full"
     reads: Literal["frame", "sequence"] = "frame"
 

@@ -1,0 +1,1 @@
+"""Spatial layers besides EGNN: each a `SpatialLayer`, imported only when asked for."""
