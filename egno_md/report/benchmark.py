@@ -12,6 +12,8 @@ import numpy as np
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 ROW_HEIGHT = 0.34
+WIDE = 8.0
+"""Errors that differ by more than this factor are drawn on a logarithmic axis."""
 
 
 def draw_benchmark(
@@ -58,15 +60,22 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], ls="", marker="|", color=COLOURS[0], ms=12, mew=2.4),
-        Line2D([], [], ls="", marker="o", color=COLOURS[0], alpha=0.45, ms=4),
-        Line2D([], [], ls="", marker="D", mfc="none", color=COLOURS[1], ms=6),
+        Line2D([], [], ls="", marker="|", color=COLOURS[0], ms=12, mew=2.4, label="median"),
+        Line2D([], [], ls="", marker="o", color=COLOURS[0], alpha=0.45, ms=4, label="each seed"),
     ]
-    labels = ["median", "each seed", "published"]
+    papers = [row["published"]["f_mse"] for row in rows if row["published"]]
+    if papers:
+        style = {"marker": "D", "mfc": "none", "color": COLOURS[1], "ms": 6}
+        handles.append(Line2D([], [], ls="", label="published", **style))
     axis.legend(
-        handles, labels, frameon=False, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1)
+        handles=handles, frameon=False, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1)
     )
-    axis.set(xscale="log", xlabel=_label("test F-MSE", unit), ylim=(-0.7, len(rows) - 0.3))
+    shown = [v for row in rows for v in row["f_mse_by_seed"]] + papers
+    if shown and max(shown) > WIDE * min(shown):
+        axis.set_xscale("log")
+    else:
+        axis.set_xlim(left=0)
+    axis.set(xlabel=_label("test F-MSE", unit), ylim=(-0.7, len(rows) - 0.3))
     axis.set_yticks(places, [r["title"] for r in rows])
 
 
