@@ -164,9 +164,7 @@ class _Block(nn.Module):
         self.by_sender = nn.Linear(hidden, hidden, bias=False)
         self.by_edge = nn.Linear(shape.edge_features + START_GEOMETRY, hidden)
         self.by_geometry = nn.Linear(geometry, hidden, bias=False)
-        self.message = nn.Sequential(
-            nn.SiLU(inplace=True), nn.Linear(hidden, hidden), nn.SiLU(inplace=True)
-        )
+        self.message = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         self.weights = nn.Linear(hidden, 2 * vectors)
         self.node = nn.Sequential(
             nn.Linear(2 * hidden + 2 * vectors, hidden),

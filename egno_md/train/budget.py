@@ -31,6 +31,7 @@ class BudgetModule(L.LightningModule):
             self.parameters(),
             lr=self.optimisation.learning_rate,
             weight_decay=self.optimisation.weight_decay,
+            fused=True,
         )
 
     def on_train_batch_start(self, *_: Any) -> None:
