@@ -57,6 +57,11 @@ class SpectralMix(nn.Module):
         self.weight = nn.Parameter(weight * scale)
         self._cached: tuple[object, Tensor] | None = None
 
+    def train(self, mode: bool = True) -> SpectralMix:
+        """Forget the matrix too: fused optimisers change weights without a new version."""
+        self._cached = None
+        return super().train(mode)
+
     def forward(self, values: Float[Tensor, "... points channels"]) -> Tensor:
         """Mix over the last two axes."""
         points, channels = values.shape[-2:]
