@@ -19,11 +19,11 @@ from egno_md.data.tasks import TaskData
 from egno_md.nn.task import TaskOperator
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol, TaskBudget
 from egno_md.spec.train import Optimisation
-from egno_md.train.loop import FitResult
+from egno_md.train.loop import FitResult, read_metrics
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.task import fit_task, task_errors, task_scales
 
-RESULT, WEIGHTS = "result.json", "model.safetensors"
+RESULT, WEIGHTS, METRICS = "result.json", "model.safetensors", "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     try:
         fitted = _fit(job, protocol, data, operator, progress)
         result |= _measured(task_errors(operator, data.test)) | _spent(fitted, job, data)
+        result["validation"] = _learning_curve(job, data)
     except TrainingError as error:
         result |= {"failed": str(error), "f_mse": None, "a_mse": None}
         result |= dict.fromkeys(("epochs", "best_epoch", "seconds"), 0.0)
@@ -102,13 +103,24 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
 
 
 def _spent(fitted: FitResult, job: Job, data: TaskData) -> dict[str, Any]:
-    per_epoch = -(-len(data.train) // job.model.steps.batch_size)
+    per_epoch = _steps_per_epoch(job, data)
     return {
         "epochs": round(fitted.steps / per_epoch, 1),
         "best_epoch": round(fitted.best_step / per_epoch, 1),
         "seconds": fitted.seconds,
         "stopped": fitted.stopped,
     }
+
+
+def _learning_curve(job: Job, data: TaskData) -> list[tuple[float, float]]:
+    """Epochs and the F-MSE in validation after them."""
+    per_epoch = _steps_per_epoch(job, data)
+    rows = read_metrics(job.folder / METRICS)
+    return [(round(int(r["step"]) / per_epoch, 1), float(r["val_f_mse"])) for r in rows]
+
+
+def _steps_per_epoch(job: Job, data: TaskData) -> int:
+    return -(-len(data.train) // job.model.steps.batch_size)
 
 
 def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
@@ -126,7 +138,7 @@ def _fit(
     progress: Progress,
 ) -> FitResult:
     steps = job.model.steps
-    per_epoch = -(-len(data.train) // steps.batch_size)
+    per_epoch = _steps_per_epoch(job, data)
     optimisation = Optimisation(
         **steps.model_dump(), max_steps=protocol.epochs * per_epoch, max_time=None
     ).model_copy(update={"max_time": protocol.max_time})
@@ -203,6 +215,8 @@ def summarise(
             "best_epoch": [r["best_epoch"] for r in runs],
             "seconds": [r["seconds"] for r in runs],
             "failed": [r["failed"] for r in runs if "failed" in r],
+            "validation_f_mse_by_epoch": [r.get("validation", []) for r in runs],
+            "recipe": model.steps.model_dump(mode="json"),
             "parameters": runs[0]["parameters"],
             "device": runs[0]["device"],
         }
