@@ -53,7 +53,7 @@ class Table:
 
 
 TABLES = {
-    "nbody": Table("nbody", "egno-md,egno,egnn,egnn-s,linear", 100),
+    "nbody": Table("nbody", "egno-md,egno,egno-paper,egnn,egnn-s,linear", 100),
     "nbody_ablation": Table("nbody", "egno,egno-ii,egno-iii,egno-iv", 100),
     "nbody_ours": Table("nbody", OURS, 50, seeds=1),
     "nbody_spatial": Table("nbody", SPATIAL, 10, seeds=1),
