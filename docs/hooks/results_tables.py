@@ -8,7 +8,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 ANGSTROM = 10.0
 """Per nm."""
 
@@ -32,6 +33,8 @@ def page() -> str:
             continue
         if "rows" in content and "task" in content:
             lines += benchmark(content)
+            if (ROOT / "docs" / "assets" / f"{path.stem}.png").is_file():
+                lines += ["", f"![Errors and learning curves](assets/{path.stem}.png)"]
             continue
         for name, part in _sections(content):
             lines += ["", f"### {name.replace('_', ' ').capitalize()}", "", *_part(part)]
