@@ -14,6 +14,7 @@ from egno_md.workflows.fit_potential import run_fit_potential as fit_potential
 from egno_md.workflows.generate import run_generate as generate
 from egno_md.workflows.load import run_load as load
 from egno_md.workflows.parareal import run_parareal as parareal
+from egno_md.workflows.prepare import run_prepare as prepare
 from egno_md.workflows.propagate import run_propagate as propagate
 from egno_md.workflows.protocol import protocol
 from egno_md.workflows.report import run_report as report
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "load_system",
     "parareal",
+    "prepare",
     "propagate",
     "protocol",
     "report",

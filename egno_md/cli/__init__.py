@@ -30,6 +30,7 @@ def main() -> None:
 
 for _verb in (
     data.systems,
+    setup.prepare,
     data.generate,
     data.load,
     potentials.fit_potential,

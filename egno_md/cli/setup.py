@@ -110,3 +110,70 @@ def init_system(structure: Path, out: Path | None) -> None:
         f"{folder}: {built.system.n_atoms} atoms, {built.system.potential}. Look through "
         f"{folder / 'system.yaml'}, then: egno-md generate {folder} --out runs/data"
     )
+
+
+@click.command()
+@click.argument("structure", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the system.")
+@click.option("--ph", default=7.0, show_default=True, help="By which residues are protonated.")
+@click.option("--chains", help="Chains to keep, such as A or A,B; needed where there are several.")
+@click.option("--model", default=1, show_default=True, help="Of a file with several.")
+@click.option("--altloc", help="Alternate location to keep, such as A, or 'highest'.")
+@click.option("--caps", is_flag=True, help="ACE and NME instead of charged termini.")
+@click.option("--build-loops", is_flag=True, help="Model missing residues by their SEQRES.")
+@click.option("--replace-nonstandard", is_flag=True, help="Put standard residues for modified ones.")
+@click.option("--remove-ligands", is_flag=True, help="Leave out ligands and ions.")
+@click.option(
+    "--solvent",
+    type=click.Choice(["obc2", "water"]),
+    default="obc2",
+    show_default=True,
+    help="Implicit, or a box of TIP3P-FB water.",
+)
+@click.option("--padding", default="1 nm", show_default=True, help="Of water around the protein.")
+@click.option("--salt", default=0.0, show_default=True, help="mol/l of NaCl in the water.")
+@click.option("--minimise/--no-minimise", default=True, help="Relax it, atoms of the file held.")
+@click.option("--name", help="Of the system; the folder's by default.")
+@click.option("--origin", default="", help="Where the structure is from, for the recipe.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
+@click.option("--quiet", is_flag=True, help="Only results and errors, no progress.")
+@click.option("--json", "as_json", is_flag=True, help="The recipe as one JSON object on stdout.")
+def prepare(
+    structure: Path,
+    out: Path,
+    chains: str | None,
+    name: str | None,
+    origin: str,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Make a system of STRUCTURE, a protein's PDB or mmCIF file.
+
+    Adds missing heavy atoms, termini or caps and hydrogens (PDBFixer, OpenMM),
+    leaves out crystal water, relaxes the result and writes a system's folder for
+    generate, train and propagate: system.yaml, structure and recipe. Whatever needs
+    a choice of yours (chains, alternate locations, gaps, modified residues, ligands)
+    is named with its residue and the option that makes the choice.
+    """
+    from egno_md.console import Console
+    from egno_md.workflows.prepare import run_prepare
+
+    console = Console(quiet=quiet or as_json, as_json=as_json)
+    given = {k: v for k, v in options.items() if v is not None}
+    if chains is not None:
+        given["chains"] = tuple(c.strip() for c in chains.split(","))
+    made = run_prepare(
+        structure, out, given, seed=seed, name=name, origin=origin, progress=console
+    )
+    recipe, system = made.recipe, made.built.system
+    built = sum(map(len, recipe["heavy_atoms_built"].values()))
+    console.result(
+        {"out": str(out), **recipe},
+        f"{out}: {system.n_atoms:,} atoms, {recipe['residues']} residues, {system.potential}; "
+        f"{built} heavy atoms built, left out: "
+        f"{', '.join(f'{n} {r}' for r, n in recipe['left_out'].items()) or 'nothing'}.",
+        f"Look through {out / 'recipe.json'}, then: egno-md generate {out} "
+        "--protocol protein-300k --out runs/data",
+    )

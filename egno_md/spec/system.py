@@ -110,6 +110,8 @@ class SystemSpec(Spec):
         constraints: `h-bonds` fixes bonds to hydrogen; operators need none.
         hydrogen_mass: heavier hydrogens, taken from their neighbours; null for their own.
         operator: which of its shipped operators is used by default.
+        states: known structures by name, PDB files beside system.yaml that a rollout
+            measures its distance to, such as {open: open.pdb}.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -119,3 +121,4 @@ class SystemSpec(Spec):
     constraints: Literal["none", "h-bonds"] = "none"
     hydrogen_mass: Mass | None = None
     operator: str | None = None
+    states: Annotated[dict[str, str], Field(default_factory=dict)]
