@@ -45,8 +45,13 @@ class Barostat(Protocol):
 class Refiner(Protocol):
     """Repairs a frame without changing what it represents."""
 
-    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
-        """A frame with bounded forces and Maxwell velocities at `kelvin`."""
+    def refine(
+        self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None
+    ) -> Refinement:
+        """A frame with bounded forces and Maxwell velocities at `kelvin`.
+
+        Stereocentres and peptide bonds stay as they are in `sound`.
+        """
         ...
 
 
@@ -59,12 +64,14 @@ class Refinement:
         blocks: minimisation blocks used.
         displacement: root-mean-square move of the atoms, nm.
         max_force: largest force component norm after minimisation, kJ/mol/nm.
+        moves: of each atom, nm.
     """
 
     frame: Frame
     blocks: int
     displacement: float
     max_force: float
+    moves: np.ndarray
 
 
 @dataclass(frozen=True)

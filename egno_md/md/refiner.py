@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import openmm
+from jaxtyping import Float, Int
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
@@ -14,10 +15,8 @@ from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVE, OpenMMEngine
 from egno_md.md.given import GivenSystem
+from egno_md.md.restraints import Guards, add_position_restraints, set_reference
 from egno_md.spec.propagate import Refinement as RefinementSpec
-
-SAFE_TIMESTEP = 5e-4
-"""ps: the flexible system has unconstrained hydrogens."""
 
 BLOCK = 2e-3
 """ps between thermostat kicks of the short dynamics."""
@@ -26,12 +25,28 @@ FRICTION = 10.0
 """1/ps, of the short dynamics."""
 
 
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a refinement must leave as it is.
+
+    Attributes:
+        atoms: held near where they are.
+        centres: three neighbours of each stereocentre, and the centre last.
+        peptides: CA, C, N, CA of every peptide bond.
+    """
+
+    atoms: Int[np.ndarray, " atoms"]
+    centres: Int[np.ndarray, "centres 4"]
+    peptides: Int[np.ndarray, "peptides 4"]
+
+
 class OpenMMRefiner:
     """Refines frames on a flexible copy of a system.
 
     A fixed number of minimiser iterations can leave forces that explode; blocks
     are repeated until the largest force is below a bound, and only then is
-    dynamics run.
+    dynamics run. Velocities are drawn anew at the end, so that the temperature
+    is right although minimisation has cooled the positions.
 
     Args:
         built: the system.
@@ -39,6 +54,7 @@ class OpenMMRefiner:
         kelvin: temperature afterwards.
         platform: OpenMM platform name or ``"auto"``.
         seed: of the thermostat.
+        held: atoms on springs, stereocentres and peptide bonds behind walls.
     """
 
     def __init__(
@@ -48,45 +64,84 @@ class OpenMMRefiner:
         kelvin: float,
         platform: str,
         seed: int,
+        held: Held | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self.held = spec, held
+        flexible = built.flexible()
+        self._restraint, self._guards = None, None
+        if held is not None:
+            system = openmm.XmlSerializer.clone(flexible.openmm_system)
+            is_periodic = flexible.system.box is not None
+            self._restraint = add_position_restraints(
+                system, held.atoms, spec.restraint, is_periodic
+            )
+            self._guards = Guards.add(system, held.centres, held.peptides)
+            flexible = replace(flexible, openmm_system=system)
         self.engine = OpenMMEngine(
-            built.flexible(),
-            timestep=SAFE_TIMESTEP,
+            flexible,
+            timestep=spec.timestep,
             kelvin=kelvin,
             friction=FRICTION,
             seed=seed,
             platform=platform,
         )
 
-    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
+    def refine(
+        self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None
+    ) -> Refinement:
         """Minimise in blocks, draw velocities, run short dynamics.
+
+        Args:
+            frame: to repair.
+            kelvin: of the velocities.
+            seed: of the velocities and of the dynamics' noise.
+            sound: has the stereochemistry to keep; `frame` itself by default.
 
         Raises:
             PotentialError: the forces stay above the bound.
         """
         context = self.engine._context
         self.engine.forget()
-        at_rest = replace(frame, velocities=np.zeros_like(frame.velocities))
-        self.engine.load(at_rest)
-        blocks, force = 0, np.inf
-        while blocks < self.spec.max_blocks:
+        if not np.isfinite(frame.positions).all():
+            raise PotentialError(
+                f"refinement of {self.engine.system.name}: the predicted positions are not finite. "
+                "Use policy fallback, or an operator that is trained further."
+            )
+        if self._restraint is not None and self._guards is not None and self.held is not None:
+            set_reference(self._restraint, context, frame.positions[self.held.atoms])
+            self._guards.keep(context, (sound or frame).positions)
+        self.engine.load(replace(frame, velocities=np.zeros_like(frame.positions)))
+        blocks, force = self._minimise(context)
+        random = np.random.default_rng(seed)
+        after = self._thermalise(self.engine.read(), kelvin, random)
+        moves = np.linalg.norm(after.positions - frame.positions, axis=1)
+        velocities = maxwell_velocities(self.engine.system.masses, kelvin, random)
+        after = replace(after, time=frame.time, velocities=velocities)
+        if self.held is not None:  # what was read holds the springs' share
+            after = replace(after, potential_energy=None, forces=None)
+        return Refinement(after, blocks, float(np.sqrt(np.mean(moves**2))), force, moves)
+
+    def _minimise(self, context: openmm.Context) -> tuple[int, float]:
+        """Blocks used, and the largest force left."""
+        force = np.inf
+        for blocks in range(1, self.spec.max_blocks + 1):
             openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
             self.engine.forgive()
-            blocks += 1
             now = self.engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
             if force < self.spec.max_force:
-                break
-        else:
-            raise PotentialError(
-                f"refinement of {self.engine.system.name} ended with a force of {force:.3g} "
-                f"kJ/mol/nm after {blocks} blocks. Use policy fallback."
-            )
-        after = self._thermalise(self.engine.read(), kelvin, np.random.default_rng(seed))
-        moved = float(np.sqrt(np.mean((after.positions - frame.positions) ** 2) * 3))
-        return Refinement(replace(after, time=frame.time), blocks, moved, force)
+                return blocks, force
+        worst = self._worst_residue(now.forces)
+        raise PotentialError(
+            f"refinement of {self.engine.system.name} ended with a force of {force:.3g} kJ/mol/nm "
+            f"at {worst} after {self.spec.max_blocks} blocks. Use policy fallback."
+        )
+
+    def _worst_residue(self, forces: Float[np.ndarray, "atoms 3"] | None) -> str:
+        assert forces is not None
+        index = int(np.nan_to_num(np.linalg.norm(forces, axis=1), nan=np.inf).argmax())
+        return str(self.engine.system.topology.atom(index))
 
     def _thermalise(self, frame: Frame, kelvin: float, random: np.random.Generator) -> Frame:
         """Maxwell velocities, then Langevin dynamics whose noise is ours, not the platform's."""
@@ -97,6 +152,6 @@ class OpenMMRefiner:
                 frame.velocities, masses, kelvin, FRICTION, BLOCK, random
             )
             self.engine.load(replace(frame, velocities=velocities))
-            self.engine.skip(round(BLOCK / SAFE_TIMESTEP), ensemble=NVE)
+            self.engine.skip(max(round(BLOCK / self.spec.timestep), 1), ensemble=NVE)
             frame = self.engine.read()
         return frame

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import mdtraj
+from dataclasses import dataclass
+
 import numpy as np
 import openmm
 from jaxtyping import Float, Int
@@ -52,44 +53,67 @@ def set_reference(
     force.updateParametersInContext(context)
 
 
-def add_guards(
-    system: openmm.System,
-    centres: Int[Array, "centres 4"],
-    signs: Float[Array, " centres"],
-    peptides: Int[Array, "peptides 4"],
-    cosines: Float[Array, " peptides"],
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Guards:
     """Walls against turning a centre inside out and a peptide bond around.
 
-    They vanish for a sound structure, and with the context's parameter ``guard``
-    at 0.
+    They vanish for a sound structure.
 
-    Args:
-        system: changed in place.
-        centres: three neighbours of a stereocentre, and the centre itself last.
-        signs: of the triple product of the neighbours about it.
-        peptides: CA, C, N, CA.
-        cosines: of ω as it must stay: -1 for trans, 1 for cis.
+    Attributes:
+        wall: of the stereocentres.
+        turn: of the peptide bonds.
     """
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (
-        [f"({axis}{i}-{axis}4)" for axis in "xyz"] for i in (1, 2, 3)
-    )
-    volume = (
-        f"({ax}*({by}*{cz}-{bz}*{cy})+{ay}*({bz}*{cx}-{bx}*{cz})+{az}*({bx}*{cy}-{by}*{cx}))"
-    )
-    wall = openmm.CustomCompoundBondForce(
-        4, f"guard*{CHIRAL_STIFFNESS}*max(0, {CHIRAL_VOLUME} - sign*{volume})^2"
-    )
-    wall.addGlobalParameter("guard", 1.0)
-    wall.addPerBondParameter("sign")
-    for atoms, sign in zip(centres.tolist(), signs.tolist(), strict=True):
-        wall.addBond(atoms, [sign])
-    system.addForce(wall)
-    turn = openmm.CustomTorsionForce(
-        f"guard*{PEPTIDE_STIFFNESS}*max(0, 0.5 - cosine*cos(theta))^2"
-    )
-    turn.addGlobalParameter("guard", 1.0)
-    turn.addPerTorsionParameter("cosine")
-    for atoms, cosine in zip(peptides.tolist(), cosines.tolist(), strict=True):
-        turn.addTorsion(*atoms, [cosine])
-    system.addForce(turn)
+
+    wall: openmm.CustomCompoundBondForce
+    turn: openmm.CustomTorsionForce
+
+    @classmethod
+    def add(
+        cls,
+        system: openmm.System,
+        centres: Int[Array, "centres 4"],
+        peptides: Int[Array, "peptides 4"],
+    ) -> Guards:
+        """Add both forces to a system, which is changed in place.
+
+        Args:
+            system: whose atoms they act on.
+            centres: three neighbours of each stereocentre, and the centre itself last.
+            peptides: CA, C, N, CA of each peptide bond.
+        """
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (
+            [f"({axis}{i}-{axis}4)" for axis in "xyz"] for i in (1, 2, 3)
+        )
+        volume = (
+            f"({ax}*({by}*{cz}-{bz}*{cy})+{ay}*({bz}*{cx}-{bx}*{cz})+{az}*({bx}*{cy}-{by}*{cx}))"
+        )
+        wall = openmm.CustomCompoundBondForce(
+            4, f"{CHIRAL_STIFFNESS}*max(0, {CHIRAL_VOLUME} - sign*{volume})^2"
+        )
+        wall.addPerBondParameter("sign")
+        for atoms in centres.tolist():
+            wall.addBond(atoms, [1.0])
+        turn = openmm.CustomTorsionForce(
+            f"{PEPTIDE_STIFFNESS}*max(0, 0.5 - cosine*cos(theta))^2"
+        )
+        turn.addPerTorsionParameter("cosine")
+        for atoms in peptides.tolist():
+            turn.addTorsion(*atoms, [-1.0])
+        system.addForce(wall)
+        system.addForce(turn)
+        return cls(wall, turn)
+
+    def keep(self, context: openmm.Context, positions: Float[Array, "atoms 3"]) -> None:
+        """Keep the stereochemistry of `positions`, nm."""
+        for index in range(self.wall.getNumBonds()):
+            atoms, _ = self.wall.getBondParameters(index)
+            a, b, c = (positions[i] - positions[atoms[3]] for i in atoms[:3])
+            sign = 1.0 if np.dot(a, np.cross(b, c)) > 0 else -1.0
+            self.wall.setBondParameters(index, atoms, [sign])
+        for index in range(self.turn.getNumTorsions()):
+            *atoms, _ = self.turn.getTorsionParameters(index)
+            p, q, r, s = (positions[i] for i in atoms)
+            cosine = np.dot(np.cross(q - p, r - q), np.cross(r - q, s - r))
+            self.turn.setTorsionParameters(index, *atoms, [1.0 if cosine > 0 else -1.0])
+        for force in (self.wall, self.turn):
+            force.updateParametersInContext(context)

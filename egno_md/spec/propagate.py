@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.spec.base import Duration, Force, Length, Pressure, Rate, Spec, Temperature, Time
+from egno_md.spec.base import (
+    Duration,
+    Force,
+    Length,
+    Pressure,
+    Rate,
+    Spec,
+    Stiffness,
+    Temperature,
+    Time,
+)
 from egno_md.spec.generate import PlatformName
 
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
@@ -101,12 +111,18 @@ class Refinement(Spec):
         max_blocks: after which the refinement has failed.
         max_force: below which dynamics may begin.
         dynamics: NVT after the minimisation, with Maxwell velocities.
+        timestep: of that dynamics, which has no constraints; heavy hydrogens allow 1 fs.
+        restraint: of the springs that hold what the operator predicted: its atoms, or
+            of all atoms the backbone; 0 for none. In `policy: refine` of small
+            molecules nothing is held.
     """
 
     block_iterations: Annotated[int, Field(ge=1)] = 10
     max_blocks: Annotated[int, Field(ge=1)] = 20
     max_force: Force = 2.0e4
     dynamics: Time = 0.05
+    timestep: Time = 5e-4
+    restraint: Stiffness = 1000.0
 
 
 class PropagateProtocol(Spec):
@@ -132,6 +148,9 @@ class PropagateProtocol(Spec):
         reference_steps: MD steps that are timed to say how fast MD is here.
         platform: of OpenMM; `auto` takes what is fastest for the system's size here.
         workers: processes that energies and forces of replicas are spread over.
+        refine_every: windows after which the end is refined whatever its checks say, as
+            `--refine every=1`; null for bad windows alone. Operators that predict some
+            atoms only need it.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
     """
@@ -152,6 +171,7 @@ class PropagateProtocol(Spec):
     reference_steps: Annotated[int, Field(ge=10)] = 400
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
+    refine_every: Annotated[int, Field(ge=1)] | None = None
     retry_prefix: bool = False
 
     @model_validator(mode="after")

@@ -1,0 +1,198 @@
+"""Lifting and refinement on adenylate kinase: the round trip along a real transition path.
+
+Heavy atoms, the backbone (855 atoms) or the alpha carbons of a path frame are lifted from another
+frame of the path, and refined; the result is compared with what the path says. Then the same with
+Gaussian noise on what is lifted, which refinement must survive or refuse. Needs the files of
+MDAnalysis's adenylate kinase path (adk.psf, adk_dims.dcd). Run from the project's root:
+
+    python benchmarks/lift.py ../shared/data/adk
+
+Writes benchmarks/results/lift.json. About ten minutes on one core.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.selection import choose_atoms
+from egno_md.core.state import Frame
+from egno_md.data.output import provenance
+from egno_md.md.build import BuiltSystem, load_system
+from egno_md.md.refiner import Held, OpenMMRefiner
+from egno_md.rollout.integrity import Integrity
+from egno_md.rollout.lift import Lift, Stereo
+from egno_md.spec.propagate import Refinement
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 0
+KELVIN = 300.0
+SPEC = {"timestep": "1 fs", "dynamics": "20 fs", "max_blocks": 40}
+MOVES = ((0, 2), (0, 12), (0, 24), (0, 40), (97, 60))
+"""Frames of the path: lifted from, lifted to."""
+CHARMM = {("ILE", "CD1"): "CD", ("last", "O"): "OT1", ("last", "OXT"): "OT2"}
+
+
+@dataclass
+class Bench:
+    built: BuiltSystem
+    path: np.ndarray
+    heavy: np.ndarray
+    stereo: Stereo
+    integrity: Integrity
+    refiners: dict[str, OpenMMRefiner]
+
+    def refiner(self, lift: Lift) -> OpenMMRefiner:
+        if lift.atoms not in self.refiners:
+            backbone = choose_atoms(self.built.system.topology, "backbone", "adk")
+            held = lift.chosen if lift.atoms == "ca" else backbone
+            self.refiners[lift.atoms] = OpenMMRefiner(
+                self.built,
+                Refinement.model_validate(SPEC),
+                KELVIN,
+                "CPU",
+                SEED,
+                Held(held, self.stereo.centres, self.stereo.peptides),
+            )
+        return self.refiners[lift.atoms]
+
+
+def heavy_path(folder: Path, topology: mdtraj.Topology) -> np.ndarray:
+    """Heavy atoms of the path in our order, nm."""
+    path = mdtraj.load_dcd(str(folder / "adk_dims.dcd"), top=str(folder / "adk.psf"))
+    theirs = {(a.residue.index, a.name): a.index for a in path.topology.atoms}
+    last = topology.n_residues - 1
+    order = []
+    for atom in topology.atoms:
+        if atom.element.atomic_number > 1:
+            residue = atom.residue
+            where = "last" if residue.index == last else residue.name
+            names = (atom.name, CHARMM.get((where, atom.name), ""))
+            order.append(next(theirs[residue.index, n] for n in names if (residue.index, n) in theirs))
+    return path.xyz[:, order].astype(np.float64)
+
+
+def rmsd(a: np.ndarray, b: np.ndarray) -> float:
+    """Å, without superposition."""
+    return 10 * float(np.sqrt(np.square(a - b).sum(1).mean()))
+
+
+def refine(bench: Bench, lift: Lift, before: np.ndarray, lifted: np.ndarray) -> dict:
+    """What a refinement made of a lifted frame."""
+    still = np.zeros_like(lifted)
+    begun = time.perf_counter()
+    try:
+        done = bench.refiner(lift).refine(
+            Frame(lifted, still), KELVIN, SEED, Frame(before, still)
+        )
+    except PotentialError as error:
+        spent = time.perf_counter() - begun
+        return {"refused": str(error.args[0]), "refine_seconds": round(spent, 2)}
+    after = done.frame.positions
+    changed = bench.stereo.changed(before, after)
+    contact = bench.integrity.closest_contact(after, 0.2)
+    return {
+        "refine_seconds": round(time.perf_counter() - begun, 2),
+        "blocks": done.blocks,
+        "max_force": round(done.max_force, 1),
+        "changed": list(changed),
+        "cis_before": bench.stereo.cis(before),
+        "cis_after": bench.stereo.cis(after),
+        "closest_contact_angstrom": round(10 * min(contact, 0.2), 2),
+        "positions": after,
+    }
+
+
+def round_trips(bench: Bench, choices: list[str]) -> list[dict]:
+    system, rows = bench.built.system, []
+    whole = Lift.of(system, "heavy")
+    for choice in choices:
+        lift = Lift.of(system, choice)
+        for start, stop in MOVES:
+            before = whole.positions(system.positions, bench.path[start])
+            target = whole.positions(before, bench.path[stop])
+            begun = time.perf_counter()
+            lifted = lift.positions(before, target[lift.chosen])
+            seconds = time.perf_counter() - begun
+            found = refine(bench, lift, before, lifted)
+            after = found.pop("positions", None)
+            rows.append(
+                {
+                    "atoms": choice,
+                    "chosen": len(lift.chosen),
+                    "from": start,
+                    "to": stop,
+                    "move_angstrom": round(rmsd(bench.path[start], bench.path[stop]), 3),
+                    "lift_ms": round(1e3 * seconds, 2),
+                    "heavy_rmsd_lifted": round(rmsd(lifted[bench.heavy], bench.path[stop]), 3),
+                    "heavy_rmsd_refined": None
+                    if after is None
+                    else round(rmsd(after[bench.heavy], bench.path[stop]), 3),
+                    **found,
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def noisy(bench: Bench, choices: list[str]) -> list[dict]:
+    system, rows = bench.built.system, []
+    random = np.random.default_rng(SEED)
+    for choice in choices:
+        lift = Lift.of(system, choice)
+        for sigma in (0.5, 1.0):
+            before = system.positions
+            shaken = before[lift.chosen]
+            shaken = shaken + 0.1 * sigma * random.standard_normal(shaken.shape)
+            lifted = lift.positions(before, shaken)
+            found = refine(bench, lift, before, lifted)
+            after = found.pop("positions", None)
+            rows.append(
+                {
+                    "atoms": choice,
+                    "noise_angstrom": sigma,
+                    "heavy_rmsd_lifted": round(rmsd(lifted[bench.heavy], before[bench.heavy]), 3),
+                    "heavy_rmsd_refined": None
+                    if after is None
+                    else round(rmsd(after[bench.heavy], before[bench.heavy]), 3),
+                    **found,
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--choices", default="heavy,backbone,ca")
+    parser.add_argument("--noise", default="all,heavy,backbone,ca")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "lift.json")
+    asked = parser.parse_args()
+    built = load_system("adk")
+    system = built.system
+    bench = Bench(
+        built,
+        heavy_path(asked.folder, system.topology),
+        np.flatnonzero(system.atomic_numbers > 1),
+        Stereo.of(system),
+        Integrity.of(system),
+        {},
+    )
+    result = {
+        "round_trips": round_trips(bench, [c for c in asked.choices.split(",") if c]),
+        "noise": noisy(bench, [c for c in asked.noise.split(",") if c]),
+        "refinement": SPEC,
+        "seed": SEED,
+        "provenance": provenance(),
+    }
+    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
