@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame
+from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVE, OpenMMEngine
@@ -85,6 +86,11 @@ class OpenMMRefiner:
             seed=seed,
             platform=platform,
         )
+
+    @property
+    def system(self) -> System:
+        """What is refined."""
+        return self.engine.system
 
     def refine(
         self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None

@@ -11,6 +11,7 @@ from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures
 from egno_md.core.units import kinetic_energy, temperature
 from egno_md.rollout.integrity import Integrity
+from egno_md.rollout.lift.stereo import Stereo
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Check:
         hottest_atom: largest kinetic energy of one atom, kJ/mol: in a large
             system one may go wrong long before the total energy shows it.
         keeps_constraints: whether the projection onto them converged.
+        turned: stereocentres turned inside out and peptide bonds turned around.
     """
 
     energy_error: float | None
@@ -43,6 +45,7 @@ class Check:
     closest_contact: float = float("inf")
     hottest_atom: float = 0.0
     keeps_constraints: bool = True
+    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +57,22 @@ class Checker:
         bond_lengths: reference length per bond, nm.
         integrity: its chirality and contacts.
         contact: distance up to which contacts are looked for, nm.
+        stereo: of a peptide; None of other molecules.
     """
 
     system: System
     bond_lengths: np.ndarray
     integrity: Integrity
     contact: float = 0.1
+    stereo: Stereo | None = None
 
     @classmethod
     def of(cls, system: System, structure: np.ndarray, contact: float = 0.1) -> Checker:
         """Reference bonds from a relaxed structure ``(atoms, 3)``."""
         lengths = bond_lengths(structure, system.bonds)
-        return cls(system, lengths, Integrity.of(system), contact)
+        stereo = Stereo.of(system)
+        known = stereo if stereo.names else None
+        return cls(system, lengths, Integrity.of(system), contact, known)
 
     def measure(self, start: Frame, end: Frame) -> Check:
         """Measure an evaluated `end` against the `start` of its window."""
@@ -85,6 +92,9 @@ class Checker:
             and (error is None or np.isfinite(error)),
             inverted_centres=self.integrity.inverted(start.positions, end.positions),
             hottest_atom=self.hottest_atom(end.velocities),
+            turned=()
+            if self.stereo is None
+            else self.stereo.changed(start.positions, end.positions),
             closest_contact=self.integrity.closest_contact(end.positions, self.contact, end.box),
         )
 

@@ -97,6 +97,8 @@ class Controller:
             return f"bond off by {check.bond_deviation * 10:.2f} Å"
         if check.hottest_atom > factor * limits.atom * BOLTZMANN * self.reference_kelvin:
             return f"an atom with a kinetic energy of {check.hottest_atom:.3g} kJ/mol"
+        if check.turned:
+            return f"{check.turned[0]} turned around ({len(check.turned)} in all)"
         if check.inverted_centres:
             return f"{check.inverted_centres} centres inverted"
         if check.closest_contact * factor < limits.contact:
@@ -155,4 +157,5 @@ class Controller:
             or check.bond_deviation > 3 * limits.bond
             or check.max_force > 10 * limits.force
             or check.inverted_centres > 0
+            or len(check.turned) > 0
         )

@@ -13,12 +13,14 @@ from egno_md.rollout.checks import Check
 KINDS = ("accept", "prefix", "refine", "fallback", "stop")
 CLOCKS = (
     "network",
+    "lift",
     "checks",
     "refinement",
     "fallback",
     "thermostat",
     "constraints",
     "barostat",
+    "observables",
     "output",
 )
 
@@ -34,7 +36,10 @@ class Event:
         kind: accept, prefix, refine, fallback or stop.
         reason: why not simply accepted.
         seconds: spent on checks and repair of this window.
-        check: what was measured on the proposal, where it was checked.
+        check: what was measured on the proposal, where it was checked; after a
+            refinement of every window, on the refined frame.
+        refined: what a refinement did, and to which residues.
+        observed: of a protein at the window's end.
     """
 
     replica: int
@@ -44,6 +49,8 @@ class Event:
     reason: str
     seconds: float
     check: Check | None
+    refined: dict[str, Any] | None = None
+    observed: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One flat record; what is not finite becomes null."""
@@ -68,6 +75,10 @@ class Event:
         record["temperature_by_element"] = {
             k: _finite(v) for k, v in measured.get("temperature_by_element", {}).items()
         }
+        if self.refined is not None:
+            record["refined"] = self.refined
+        if self.observed is not None:
+            record["observed"] = {k: _finite(v) for k, v in self.observed.items()}
         return record
 
 

@@ -27,6 +27,8 @@ from egno_md.rollout.conservation import restore_energy
 from egno_md.rollout.constraints import FAILED, Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.events import Event, Tally
+from egno_md.rollout.observe import Observer
+from egno_md.rollout.repair import Repair
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.rollout.thermostat import Thermostat
 
@@ -74,6 +76,9 @@ class WindowLoop:
         constraints: keeps windows and kicks on them; None without constraints.
         barostat: changes the volume after windows, or None at fixed volume.
         barostat_every: windows between its trial moves.
+        refine_every: windows between refinements whatever the checks say; None for
+            bad windows alone.
+        observer: of a protein, at every window's end.
         tally: counts and clocks.
     """
 
@@ -91,6 +96,8 @@ class WindowLoop:
     constraints: Projection | None = None
     barostat: Barostat | None = None
     barostat_every: int = 1
+    refine_every: int | None = None
+    observer: Observer | None = None
     tally: Tally = field(default_factory=Tally)
 
     @property
@@ -114,7 +121,10 @@ class WindowLoop:
         Yields:
             Per running replica its index, what happened, and the window's frames.
         """
+        is_refined = self.refine_every is not None and (window + 1) % self.refine_every == 0
         is_checked = self.controller.policy != "off" and (window + 1) % self.check_every == 0
+        # what is only carried along is no state of the force field until it is refined
+        is_checked = is_checked and not is_refined and self.surrogate.lift is None
         running = {i: r for i, r in enumerate(replicas) if not r.stop_reason}
         starts = self._starts(running, is_checked)
         for index in [i for i in running if i not in starts]:
@@ -122,7 +132,13 @@ class WindowLoop:
         if not starts:
             return
         with self.clock("network"):
-            proposals = self.surrogate.propose(list(starts.values()))
+            predicted = self.surrogate.predict(list(starts.values()))
+        with self.clock("lift"):
+            proposals = self.surrogate.complete(list(starts.values()), predicted)
+        if is_refined:
+            for (index, start), proposal in zip(starts.items(), proposals, strict=True):
+                yield index, *self._refined(index, replicas[index], start, proposal, window)
+            return
         raw = dict(zip(starts, proposals, strict=True))
         begun = time.perf_counter()
         windows = {i: self._constrained(starts[i], proposal) for i, proposal in raw.items()}
@@ -193,12 +209,56 @@ class WindowLoop:
                 self._finish(replica, trajectory, window)
         except PotentialError as error:
             trajectory, kind, reason = proposal.slice(0, 0), "stop", str(error.args[0])
-        if kind == "stop":
-            replica.stop_reason = reason
         seconds = time.perf_counter() - begun
         event = Event(index, window, replica.frame.time, kind, reason, seconds, check)
+        return self._told(event, replica), trajectory
+
+    def _told(self, event: Event, replica: Replica) -> Event:
+        """Count an event, with what is observed at its end."""
+        if event.kind == "stop":
+            replica.stop_reason = event.reason
+        elif self.observer is not None:
+            with self.clock("observables"):
+                event = replace(event, observed=self.observer.measure(replica.frame))
         self.tally.count(event)
-        return event, trajectory
+        return event
+
+    def _refined(
+        self, index: int, replica: Replica, start: Frame, proposal: Trajectory, window: int
+    ) -> tuple[Event, Trajectory]:
+        """A window whose end is refined before it is looked at."""
+        begun = time.perf_counter()
+        repair = Repair(self.refiner, self.constraints, self.kelvin, self.tally)
+        check, told, kind, reason = None, None, "refine", "every window"
+        try:
+            end, told = repair(proposal[-1], start, replica.random)
+            end = self._evaluate({index: end})[index]
+            with self.clock("checks"):
+                # a minimised start or end says nothing of energy conservation
+                check = self.checker.measure(replace(start, potential_energy=None), end)
+            problem = self.controller.problem(check)
+            if problem is not None and self.controller.policy != "off":
+                raise PotentialError(f"after refinement: {problem}")
+            trajectory = _with_end(proposal, replace(end, time=proposal[-1].time))
+        except PotentialError as error:
+            verdict: Verdict = Stop(str(error.args[0]))
+            if self.controller.policy in ("fallback", "strict"):
+                verdict = Fallback(verdict.reason)
+            trajectory, kind, reason = self._replaced(verdict, index, start, proposal, replica)
+        if kind != "stop":
+            self._finish(replica, trajectory, window)
+        seconds = time.perf_counter() - begun
+        event = Event(index, window, replica.frame.time, kind, reason, seconds, check, told)
+        return self._told(event, replica), trajectory
+
+    def _replaced(
+        self, verdict: Verdict, index: int, start: Frame, proposal: Trajectory, replica: Replica
+    ) -> tuple[Trajectory, str, str]:
+        """MD in place of a window beyond repair, or the end."""
+        try:
+            return self._carry_out(verdict, index, start, proposal, proposal[-1], replica)
+        except PotentialError as error:
+            return proposal.slice(0, 0), "stop", str(error.args[0])
 
     def _is_energy_kept(self, end: Frame) -> bool:
         return self.keeps_energy and self.thermostat is None and end.potential_energy is not None
@@ -217,7 +277,7 @@ class WindowLoop:
             return {**lost, **(self.evaluator or self.reference).evaluate_all(known)}
 
     def _constrained(self, start: Frame, proposal: Trajectory) -> Trajectory:
-        if self.constraints is None:
+        if self.constraints is None or self.surrogate.lift is not None:
             return proposal
         with self.clock("constraints"):
             return self.constraints.window(start, proposal)
@@ -271,11 +331,8 @@ class WindowLoop:
                 rest = self._complete(index, kept[-1], upto)
                 return join([_bare(kept), _bare(rest)]), "prefix", f"{upto + 1} of {len(proposal)}"
             case Refine(reason):
-                with self.clock("refinement"):
-                    seed = int(replica.random.integers(2**31 - 2))
-                    refined = self.refiner().refine(end, self.kelvin, seed).frame
-                    if self.constraints is not None:
-                        refined = self.constraints.frame(refined)
+                repair = Repair(self.refiner, self.constraints, self.kelvin, self.tally)
+                refined, _ = repair(end, start, replica.random)
                 return _with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
                 with self.clock("fallback"):

@@ -70,8 +70,11 @@ class Springs:
 class Healer:
     home: np.ndarray
 
-    def refine(self, frame: Frame, kelvin: float, seed: int) -> Refinement:
-        return Refinement(replace(frame, positions=self.home, potential_energy=0.0), 1, 0.0, 0.0)
+    def refine(
+        self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None
+    ) -> Refinement:
+        healed = replace(frame, positions=self.home, potential_energy=0.0)
+        return Refinement(healed, 1, 0.0, 0.0, np.zeros(len(self.home)))
 
 
 def make_loop(
