@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     shell_complete=complete.protocols("propagate"),
 )
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
+@click.option("--windows", type=click.IntRange(1), help="How far, in windows instead of --length.")
 @click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
+@click.option(
+    "--refine",
+    metavar="every=N",
+    help="Refine the end of every N-th window whatever its checks say, such as every=1.",
+)
 @click.option(
     "--policy",
     type=click.Choice(["off", "monitor", "refine", "fallback", "strict"]),
@@ -50,7 +56,9 @@ def propagate(
     operator: str | None,
     protocol: str,
     length: str | None,
+    windows: int | None,
     replicas: int | None,
+    refine: str | None,
     policy: str | None,
     start: Path | None,
     frame: int | None,
@@ -65,10 +73,15 @@ def propagate(
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
     from egno_md.workflows.propagate import run_propagate
+    from egno_md.workflows.support import length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
     overrides = read_settings(settings)
     given = {"length": length, "replicas": replicas, "policy": policy}
+    if windows is not None:
+        given["length"] = length_of(system, operator, windows, length)
+    if refine is not None:
+        given["refine_every"] = read_every(refine)
     overrides |= {k: v for k, v in given.items() if v is not None}
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from egno_md.core.errors import BundleMismatch, DataError
+from egno_md.core.selection import reduce_system
 from egno_md.core.system import System
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
@@ -86,11 +87,12 @@ def check_belongs(card: OperatorCard, system: System) -> None:
     Raises:
         BundleMismatch: naming the first difference.
     """
+    system = reduce_system(system, card.atoms)
     theirs, ours = card.atomic_numbers, tuple(system.atomic_numbers.tolist())
     if len(theirs) != len(ours):
         raise BundleMismatch(
-            f"the operator moves {len(theirs)} atoms of {card.system}, {system.name} has "
-            f"{len(ours)}. Use an operator trained on {system.name}."
+            f"the operator moves {len(theirs)} atoms ({card.atoms}) of {card.system}, {system.name} "
+            f"has {len(ours)}. Use an operator trained on {system.name}."
         )
     for index, (a, b) in enumerate(zip(theirs, ours, strict=True)):
         if a != b:

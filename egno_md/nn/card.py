@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from egno_md.core.selection import AtomChoice
 from egno_md.core.window import Window
 from egno_md.spec.network import Egno, Network
 
@@ -43,7 +44,8 @@ class OperatorCard(BaseModel):
         network: architecture and options.
         time_points: ps after the start frame.
         system: name of the system it was trained on.
-        digest: of that system (elements, order, bonds, masses).
+        atoms: which of its atoms the operator knows; all that follows is of those.
+        digest: of them (elements, order, bonds, masses).
         atomic_numbers: per atom.
         masses: Da.
         bonds: atom pairs.
@@ -63,6 +65,7 @@ class OperatorCard(BaseModel):
     network: Network
     time_points: tuple[float, ...]
     system: str
+    atoms: AtomChoice = "all"
     digest: str
     atomic_numbers: tuple[int, ...]
     masses: tuple[float, ...]

@@ -26,6 +26,7 @@ from egno_md.rollout.checks import Check, Checker, temperature_by_element
 from egno_md.rollout.conservation import restore_energy
 from egno_md.rollout.constraints import FAILED, Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
+from egno_md.rollout.endings import bare, with_end
 from egno_md.rollout.events import Event, Tally
 from egno_md.rollout.observe import Observer
 from egno_md.rollout.repair import Repair
@@ -219,7 +220,10 @@ class WindowLoop:
             replica.stop_reason = event.reason
         elif self.observer is not None:
             with self.clock("observables"):
-                event = replace(event, observed=self.observer.measure(replica.frame))
+                observed = self.observer.measure(replica.frame)
+                for name, value in observed.items():
+                    self.tally.add(f"observed.{name}", value)
+                event = replace(event, observed=observed)
         self.tally.count(event)
         return event
 
@@ -239,7 +243,7 @@ class WindowLoop:
             problem = self.controller.problem(check)
             if problem is not None and self.controller.policy != "off":
                 raise PotentialError(f"after refinement: {problem}")
-            trajectory = _with_end(proposal, replace(end, time=proposal[-1].time))
+            trajectory = with_end(proposal, replace(end, time=proposal[-1].time))
         except PotentialError as error:
             verdict: Verdict = Stop(str(error.args[0]))
             if self.controller.policy in ("fallback", "strict"):
@@ -325,15 +329,15 @@ class WindowLoop:
     ) -> tuple[Trajectory, str, str]:
         match verdict:
             case Accept(upto) if upto == len(proposal) - 1:
-                return _with_end(proposal, end), "accept", ""
+                return with_end(proposal, end), "accept", ""
             case Accept(upto):
                 kept = proposal.slice(0, upto + 1)
                 rest = self._complete(index, kept[-1], upto)
-                return join([_bare(kept), _bare(rest)]), "prefix", f"{upto + 1} of {len(proposal)}"
+                return join([bare(kept), bare(rest)]), "prefix", f"{upto + 1} of {len(proposal)}"
             case Refine(reason):
                 repair = Repair(self.refiner, self.constraints, self.kelvin, self.tally)
                 refined, _ = repair(end, start, replica.random)
-                return _with_end(proposal, replace(refined, time=end.time)), "refine", reason
+                return with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
                 with self.clock("fallback"):
                     exact = self.reference.window(start, self._points.tolist())
@@ -351,7 +355,7 @@ class WindowLoop:
             proposal = self._constrained(start, raw)
             end = self._evaluate({index: proposal[-1]})[index]
             if self.controller.problem(self._measure(start, raw[-1], end)) is None:
-                return _with_end(proposal, end)
+                return with_end(proposal, end)
         with self.clock("fallback"):
             return self.reference.window(frame, elapsed.tolist())
 
@@ -406,36 +410,3 @@ class WindowLoop:
             yield
         finally:
             self.tally.seconds[name] += time.perf_counter() - begun
-
-
-def _with_end(window: Trajectory, end: Frame) -> Trajectory:
-    """The window with its last frame replaced; energies known only there."""
-    count = len(window)
-    energies, forces = None, None
-    if end.potential_energy is not None:
-        energies = np.full(count, np.nan)
-        energies[-1] = end.potential_energy
-    if end.forces is not None:
-        forces = np.full(window.positions.shape, np.nan)
-        forces[-1] = end.forces
-    positions, velocities = window.positions.copy(), np.array(window.velocities)
-    positions[-1], velocities[-1] = end.positions, end.velocities
-    return replace(
-        window,
-        positions=positions,
-        velocities=velocities,
-        forces=forces,
-        potential_energy=energies,
-    )
-
-
-def _bare(window: Trajectory) -> Trajectory:
-    """Without energies and forces before the last exact frame: parts can be joined."""
-    if window.potential_energy is not None:
-        return window
-    count = len(window)
-    return replace(
-        window,
-        potential_energy=np.full(count, np.nan),
-        forces=np.full(window.positions.shape, np.nan),
-    )

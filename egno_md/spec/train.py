@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from egno_md.core.errors import WindowMismatch
+from egno_md.core.selection import AtomChoice
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.spec.base import Spec, Time, WallTime
@@ -130,6 +131,9 @@ class TrainProtocol(Spec):
         network: which operator.
         split: of the data by time.
         optimisation: budget and steps.
+        atoms: which atoms the operator sees and predicts: all, heavy ones, a protein's
+            backbone (N, CA, C, O) or its alpha carbons. The others are carried along
+            in a rollout, whose windows must then be refined.
         supervise_velocities: weight of the velocity error beside the position error;
             0 gives an operator that cannot roll out, and is all that networks without
             velocities of their own can have.
@@ -139,6 +143,7 @@ class TrainProtocol(Spec):
     network: Network
     split: Split = Split()
     optimisation: Optimisation
+    atoms: AtomChoice = "all"
     supervise_velocities: Annotated[float, Field(ge=0)] = 1.0
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import torch
 
 from egno_md.core.errors import WindowMismatch
 from egno_md.core.progress import Progress, Silent
+from egno_md.core.selection import reduce_system
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, write_json
@@ -28,7 +29,7 @@ from egno_md.spec.train import Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
 from egno_md.workflows.support import resolve_device
-from egno_md.workflows.train import frame_spacing, split_datasets
+from egno_md.workflows.train import frame_spacing, seen_stretches, split_datasets
 
 
 def run_evaluate(
@@ -72,7 +73,7 @@ def run_evaluate(
         progress.note(f"{out} is complete already.")
         return output.record["summary"]
     split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
-    spacing, stretches = frame_spacing(store), list(store)
+    spacing, stretches = frame_spacing(store), seen_stretches(store, operator.card.atoms)
     with_forces = operator.card.uses_forces or all(s.forces is not None for s in stretches)
 
     def cut(window: Window) -> WindowDataset:
@@ -105,7 +106,8 @@ def run_evaluate(
     if isinstance(operator.network, HierarchicalNetwork):
         first = seen.positions[:1]
         shares = cluster_assignment(operator, Start(first, seen.velocities[:1]))[0, -1]
-        write_clusters(store.topology, first[0].numpy(), shares, out / "clusters")
+        topology = reduce_system(store.system(), operator.card.atoms).topology
+        write_clusters(topology, first[0].numpy(), shares, out / "clusters")
     output.finish(summary=result)
     return result
 

@@ -29,7 +29,7 @@ from egno_md.rollout.thermostat import LangevinKicks
 from egno_md.spec.files import validate
 from egno_md.spec.propagate import Policy, Refinement, Tolerances
 from egno_md.workflows.rollout_summary import SECONDS_PER_DAY
-from egno_md.workflows.support import check_free, check_rolls_out
+from egno_md.workflows.support import check_free, check_rolls_out, check_whole
 
 EVENTS_KEPT = 100_000
 """Latest events in memory; the tally counts all."""
@@ -117,6 +117,7 @@ def check_fits(card: OperatorCard, system: System, kelvin: float | None) -> None
             )
     if off_only_by_rounding(card, system):
         system = replace(system, masses=np.array(card.masses))
+    check_whole(card, "this interface")
     check_belongs(card, system)
     check_free(system, "this interface")
     check_rolls_out(card)

@@ -25,7 +25,7 @@ from egno_md.rollout.workers import PriorityWorkers
 from egno_md.spec.files import find_operator
 from egno_md.spec.parareal import PararealProtocol
 from egno_md.workflows.propagators import Pair, Timed, run_in_worker, worker_processes
-from egno_md.workflows.support import check_free, check_rolls_out
+from egno_md.workflows.support import check_free, check_rolls_out, check_whole
 
 TRIAL_SWEEPS = 4
 """Sweeps before parareal is given up as not paying."""
@@ -92,6 +92,7 @@ def run_parareal(
     check_belongs(operator.card, built.system)
     check_free(built.system, "parareal")
     check_rolls_out(operator.card)
+    check_whole(operator.card, "parareal")
     whole_multiple(protocol.slab, operator.card.window.length, "the slab", "windows")
     source = None if start is None else Store(Path(start))
     width = protocol.width or max(workers, 2)

@@ -26,12 +26,20 @@ from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
-from egno_md.rollout.events import KINDS
+from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica, WindowLoop
-from egno_md.rollout.recorder import Recorder, load_state
+from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.workflows.proteins import (
+    caveat,
+    find_lift,
+    find_observer,
+    summarise_protein,
+    what_is_held,
+    write_observables,
+)
 from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
@@ -120,7 +128,11 @@ def run_propagate(
             f"{protocol.temperature:g} K: expect more fallbacks."
         )
     target = resolve_device(device)
-    run = _Run(built, protocol, seed, Surrogate(operator.to(target), built.system.masses))
+    lift = find_lift(built, card, protocol)
+    if warning := caveat(card):
+        progress.note(warning)
+    surrogate = Surrogate(operator.to(target), built.system.masses, lift)
+    run = _Run(built, protocol, seed, surrogate)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
     request = {
@@ -187,6 +199,8 @@ class _Run:
             constraints=self._projection(),
             barostat=self._barostat(),
             barostat_every=protocol.barostat_every,
+            refine_every=protocol.refine_every,
+            observer=find_observer(built),
         )
         self._made_refiner: OpenMMRefiner | None = None
 
@@ -231,6 +245,7 @@ class _Run:
                 self.protocol.temperature,
                 self.protocol.platform,
                 self.seed,
+                what_is_held(self.built, self.surrogate.operator.card, self.protocol),
             )
         return self._made_refiner
 
@@ -287,7 +302,7 @@ class _Run:
                     )
                     recorder.flush(done, replicas, tally)
                     self._forget()
-            if done % 20 == 0 or done == windows or is_over:
+            if done % self._told_every == 0 or done == windows or is_over:
                 self._report(
                     progress, replicas, (done, windows, first), time.perf_counter() - begun
                 )
@@ -297,6 +312,7 @@ class _Run:
         reference.append(self._time_reference())
         if recorder.writer.manifest.shards:
             recorder.writer.finish()
+        write_observables(output.root, output.root / EVENTS)
         return summarise(
             self.built.system,
             self.protocol,
@@ -309,8 +325,16 @@ class _Run:
                 "reference_platform": self.engine.platform,
                 "network_device": str(next(self.surrogate.operator.parameters()).device),
                 "network_threads": torch.get_num_threads(),
+                "atoms": self.surrogate.operator.card.atoms,
+                "caveat": caveat(self.surrogate.operator.card),
+                **summarise_protein(self.loop.tally),
             },
         )
+
+    @property
+    def _told_every(self) -> int:
+        """Windows between two reports of progress; refined ones take seconds each."""
+        return 20 if self.protocol.refine_every is None else 1
 
     def _spacing(self) -> float:
         card = self.surrogate.operator.card
@@ -381,5 +405,15 @@ class _Run:
         energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
         if energies:
             values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
+        values |= _refined_values(tally)
         values |= {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}
         progress.update(done, windows, values)
+
+
+def _refined_values(tally: Tally) -> dict[str, str]:
+    """Which residues refinement moves most, so far."""
+    means = {n.removeprefix("refined."): tally.mean(n) for n in tally.moments if "refined." in n}
+    worst = sorted(means, key=lambda n: -(means[n] or 0.0))[:3]
+    if not worst:
+        return {}
+    return {"refined most": ", ".join(f"{n} {10 * (means[n] or 0.0):.1f} Å" for n in worst)}

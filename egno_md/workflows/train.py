@@ -10,6 +10,12 @@ import torch
 
 from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
+from egno_md.core.selection import (
+    AtomChoice,
+    choose_atoms,
+    reduce_system,
+    reduce_trajectory,
+)
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
@@ -72,7 +78,7 @@ def run_train(
     """
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
-    system = store.system()
+    system = reduce_system(store.system(), protocol.atoms)
     check_edges(system, protocol.network)
     window, sets = window_datasets(store, protocol)
     request = {
@@ -143,7 +149,19 @@ def window_datasets(
     spacing = frame_spacing(store)
     window = protocol.window.window(spacing)
     with_forces = uses_forces(protocol)
-    return window, split_datasets(list(store), spacing, window, protocol.split, with_forces)
+    return window, split_datasets(seen_stretches(store, protocol.atoms), spacing, window, protocol.split, with_forces)
+
+
+def seen_stretches(store: Store, atoms: AtomChoice) -> list[Trajectory]:
+    """The contiguous stretches of a store, of the atoms that an operator sees.
+
+    Raises:
+        SpecError: the store's system has no such atoms.
+    """
+    if atoms == "all":
+        return list(store)
+    chosen = choose_atoms(store.topology, atoms, store.manifest.system)
+    return [reduce_trajectory(stretch, chosen) for stretch in store]
 
 
 def split_datasets(
@@ -184,6 +202,7 @@ def _card(
         network=protocol.network,
         time_points=window.time_points,
         system=system.name,
+        atoms=protocol.atoms,
         digest=system.digest,
         atomic_numbers=tuple(system.atomic_numbers.tolist()),
         masses=tuple(system.masses.tolist()),
