@@ -49,7 +49,13 @@ def build_forcefield(
         )
     except Exception as error:  # OpenMM raises bare ones for files it cannot parse
         detail = " ".join(str(error).split())[:240]
-        raise PotentialError(f"force field {', '.join(potential.files)}: {detail}") from None
+        files = ", ".join(potential.files)
+        if "No template found" in detail:
+            raise PotentialError(
+                f"force field {files}: {detail} Complete a protein with 'egno-md prepare "
+                "STRUCTURE --out FOLDER'."
+            ) from None
+        raise PotentialError(f"force field {files}: {detail}") from None
     if potential.implicit_solvent == "obc2":
         system.addForce(_obc2(system, topology, potential.cutoff))
     return system
