@@ -43,7 +43,7 @@ class EdgeFinder:
         self._known, self._hops = hop_pairs(bonds, len(self.numbers), HOPS)
         self._bonded = self._known[self._hops <= BONDED]
         network = card.network
-        self.cutoff = network.cutoff if isinstance(network, Egno) else None
+        self.cutoff = network.cutoff if isinstance(network, Egno | Hierarchical) else None
         self.is_fixed = self.cutoff is None and not card.periodic
         self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
         self._bonds: dict[tuple[int, str, torch.dtype], Graph] = {}
@@ -111,7 +111,8 @@ class EdgeFinder:
             for i, x in enumerate(where)
         ]
         graph = join_graphs(graphs)
-        if self.cutoff is None:
+        # the published networks know no weights of edges
+        if self.cutoff is None or not isinstance(self.card.network, Egno):
             return graph
         return replace(graph, envelope=self._envelope(graph, positions))
 

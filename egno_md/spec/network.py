@@ -19,6 +19,13 @@ BLOCK = 2
 """Time points of a block of EGNN-TB, as published."""
 
 
+def _check_cutoff(edges: str, cutoff: float | None) -> None:
+    if (edges == "radius") != (cutoff is not None):
+        raise ValueError(
+            "edges: radius needs a cutoff such as '0.5 nm', and other edges have none."
+        )
+
+
 class PublishedEgno(Spec):
     """EGNO exactly as published (Xu et al. 2024), for comparison with the paper.
 
@@ -91,7 +98,9 @@ class Hierarchical(Spec):
         clusters: K, nodes of the high level.
         modes: Fourier modes kept by the temporal convolutions.
         connectivity: λ, weight of the loss that keeps clusters connected.
-        edges: complete graph, or the bonded two-hop graph.
+        edges: complete graph, the bonded two-hop graph, or all pairs within `cutoff`
+            at the window's start and the bonded two-hop ones, as for proteins.
+        cutoff: of radius edges.
     """
 
     kind: Literal["eghn", "eghno"]
@@ -100,7 +109,13 @@ class Hierarchical(Spec):
     clusters: Annotated[int, Field(ge=2)] = 20
     modes: Annotated[int, Field(ge=0)] = 2
     connectivity: Annotated[float, Field(ge=0)] = 2.0
-    edges: Literal["complete", "two-hop"] = "two-hop"
+    edges: Literal["complete", "two-hop", "radius"] = "two-hop"
+    cutoff: Length | None = None
+
+    @model_validator(mode="after")
+    def _radius_has_a_cutoff(self) -> Hierarchical:
+        _check_cutoff(self.edges, self.cutoff)
+        return self
 
 
 class Egno(Spec):
@@ -142,10 +157,7 @@ class Egno(Spec):
 
     @model_validator(mode="after")
     def _radius_has_a_cutoff(self) -> Egno:
-        if (self.edges == "radius") != (self.cutoff is not None):
-            raise ValueError(
-                "edges: radius needs a cutoff such as '0.5 nm', and other edges have none."
-            )
+        _check_cutoff(self.edges, self.cutoff)
         return self
 
 

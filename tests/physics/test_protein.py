@@ -1,0 +1,254 @@
+"""Proteins: shipped systems, refinement after lifting and noise, and rollouts of some atoms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+
+from egno_md.core.errors import BundleMismatch, PotentialError, SpecError
+from egno_md.core.selection import choose_atoms, reduce_system
+from egno_md.core.state import Frame
+from egno_md.md.build import BuiltSystem, load_system
+from egno_md.md.refiner import Held, OpenMMRefiner
+from egno_md.nn.bundle import save_bundle
+from egno_md.nn.operator import WindowOperator
+from egno_md.rollout.lift import Lift, Stereo
+from egno_md.spec.files import shipped
+from egno_md.spec.network import Egno
+from egno_md.spec.propagate import Refinement
+from egno_md.workflows.prepare import run_prepare
+from egno_md.workflows.propagate import run_propagate
+from egno_md.workflows.protocol import protocol
+from tests.conftest import make_card
+
+KELVIN = 300.0
+PROTEINS = {
+    "chignolin": (166, "YYDPETGTWY"),
+    "trpcage": (304, "NLYIQWLKDGGPSSGRPPPS"),
+    "adk": (3341, None),
+    "chignolin-water": (3006, "YYDPETGTWY"),
+}
+BEYOND_NATIVE = 0.05
+"""nm: preparation moves atoms of the file by about 0.013 nm."""
+
+
+@pytest.fixture(scope="module")
+def chignolin() -> BuiltSystem:
+    return load_system("chignolin")
+
+
+@pytest.mark.parametrize("name", PROTEINS)
+def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
+    built = load_system(name)
+    recipe = json.loads((built.folder / "recipe.json").read_text())
+    atoms, sequence = PROTEINS[name]
+    protein = [r for r in built.system.topology.residues if r.is_protein]
+    assert built.system.n_atoms == atoms == recipe["atoms"]
+    assert len(protein) == recipe["residues"]
+    if sequence is not None:
+        assert "".join(r.code for r in protein) == sequence
+    structure = (built.folder / built.spec.structure).read_bytes()
+    assert hashlib.sha256(structure).hexdigest() == recipe["structure_sha256"]
+    stereo = Stereo.of(built.system)
+    assert (stereo.signs(built.system.positions) > 0)[: len(protein) // 2].all()
+    assert "doi 10.2210" in recipe["source"]["origin"]
+    assert built.system.masses[built.system.atomic_numbers == 1].min() > 1.0
+    flexible = built.flexible()
+    assert flexible.openmm_system.getNumConstraints() == 0
+    assert flexible.system.digest == built.system.digest
+
+
+def test_adenylate_kinase_has_the_published_backbone_and_both_states() -> None:
+    from egno_md.workflows.proteins import find_observer
+
+    built = load_system("adk")
+    assert len(choose_atoms(built.system.topology, "backbone", "adk")) == 855
+    observer = find_observer(built)
+    assert observer is not None
+    found = observer.measure(Frame(built.system.positions, np.zeros((3341, 3))))
+    assert found["ca_rmsd.open"] < BEYOND_NATIVE
+    assert 0.65 < found["ca_rmsd.closed"] < 0.75  # 7.1 Å between 4AKE and 1AKE
+    assert found["helix"] > 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "source"), [("chignolin", "5awl"), ("trpcage", "1l2y")])
+def test_a_recipe_makes_the_same_system_again(name: str, source: str, tmp_path: Path) -> None:
+    folder = shipped("systems") / name
+    recipe = json.loads((folder / "recipe.json").read_text())
+    made = run_prepare(
+        folder / f"{source}.pdb", tmp_path / name, recipe["options"], seed=recipe["seed"]
+    )
+    ours = load_system(name).system
+    assert made.built.system.digest == ours.digest
+    assert made.recipe["protonation"] == recipe["protonation"]
+    heavy = ours.atomic_numbers > 1
+    moved = np.linalg.norm(made.built.system.positions - ours.positions, axis=1)[heavy]
+    assert moved.max() < 0.05
+
+
+def make_refiner(built: BuiltSystem, **changes: object) -> OpenMMRefiner:
+    stereo = Stereo.of(built.system)
+    spec = Refinement.model_validate({"timestep": "1 fs", "dynamics": "10 fs", **changes})
+    atoms = choose_atoms(built.system.topology, "backbone", built.system.name)
+    held = Held(atoms, stereo.centres, stereo.peptides)
+    return OpenMMRefiner(built, spec, KELVIN, "auto", 1, held)
+
+
+@pytest.mark.parametrize("angstrom", [0.5, 1.0])
+@pytest.mark.parametrize("choice", ["heavy", "backbone", "ca"])
+def test_refinement_survives_noise_or_refuses_with_a_reason(
+    chignolin: BuiltSystem, choice, angstrom: float
+) -> None:
+    system, lift = chignolin.system, Lift.of(chignolin.system, choice)
+    random, stereo = np.random.default_rng(4), Stereo.of(system)
+    shaken = system.positions[lift.chosen]
+    shaken = shaken + 0.1 * angstrom * random.standard_normal(shaken.shape)
+    still = np.zeros_like(system.positions)
+    lifted = Frame(lift.positions(system.positions, shaken), still)
+    refiner = make_refiner(chignolin, max_blocks=60)
+    try:
+        done = refiner.refine(lifted, KELVIN, 3, Frame(system.positions, still))
+    except PotentialError as error:
+        assert "ended with a force of" in str(error)
+        return
+    assert done.max_force < refiner.spec.max_force
+    assert done.frame.is_finite
+    assert done.moves.shape == (system.n_atoms,)
+    if angstrom == 0.5:
+        assert stereo.changed(system.positions, done.frame.positions) == ()
+
+
+def test_refinement_turns_a_centre_back(chignolin: BuiltSystem) -> None:
+    """Threonine 6's CB inside out: its two substituents swapped."""
+    system, stereo = chignolin.system, Stereo.of(chignolin.system)
+    swapped = system.positions.copy()
+    og, cg = (system.topology.select(f"resid 5 and name {n}")[0] for n in ("OG1", "CG2"))
+    swapped[[og, cg]] = swapped[[cg, og]]
+    sound = Frame(system.positions, np.zeros_like(swapped))
+    assert stereo.changed(system.positions, swapped) == ("THR6 CB",)
+    done = make_refiner(chignolin).refine(Frame(swapped, sound.velocities), KELVIN, 1, sound)
+    assert stereo.changed(system.positions, done.frame.positions) == ()
+
+
+def test_positions_that_are_not_finite_are_refused(chignolin: BuiltSystem) -> None:
+    broken = np.full_like(chignolin.system.positions, np.nan)
+    with pytest.raises(PotentialError, match="not finite"):
+        make_refiner(chignolin).refine(Frame(broken, broken), KELVIN, 1)
+
+
+def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
+    """An operator of the backbone whose last layers are nought: nothing moves."""
+    import torch
+
+    torch.manual_seed(0)
+    spec = Egno.model_validate(
+        {
+            "kind": "egno", "layers": 1, "hidden": 8, "vectors": 3, "modes": 1, "output": "direct",
+            "force_channel": False, "edges": "radius", "cutoff": "0.6 nm", **network,
+        }
+    )  # fmt: skip
+    card = make_card(reduce_system(built.system, "backbone"), spec, length=1.0)
+    card = card.model_copy(update={"atoms": "backbone", "kelvin": KELVIN, "system": "chignolin"})
+    small = card.scales.model_copy(
+        update={"position_residual": 1e-3, "velocity_residual": 0.1, "length": 0.01}
+    )
+    operator = WindowOperator(card.model_copy(update={"scales": small}))
+    with torch.no_grad():
+        for parameter in operator.parameters():
+            parameter.mul_(0.1)
+    save_bundle(folder, operator.eval())
+    return folder
+
+
+def test_a_rollout_of_the_backbone_refines_every_window_and_says_so(
+    chignolin: BuiltSystem, tmp_path: Path
+) -> None:
+    bundle = still_operator(chignolin, tmp_path / "bundle")
+    asked = protocol(
+        "propagate",
+        "protein-300k",
+        {"length": "3 ps", "equilibration": "40 fs", "reference_steps": 10},
+    )
+    done = run_propagate("chignolin", bundle, asked, tmp_path / "out")
+    summary = done.summary
+    assert Counter(summary["events"]) == Counter(refine=3)
+    assert summary["mode"] == "sampler"
+    assert "fluctuations collapse" in summary["caveat"]
+    for clock in ("network", "lift", "refinement", "checks", "observables"):
+        assert summary["seconds"][clock] > 0
+    assert set(summary["refined_by_residue_nm"]) == {
+        str(r) for r in chignolin.system.topology.residues
+    }
+    assert summary["observed"]["ca_rmsd.native"]["mean"] < 0.2
+    events = [json.loads(x) for x in (done.out / "events.jsonl").read_text().splitlines()]
+    assert all(e["refined"]["residues"] and e["observed"]["coil"] >= 0 for e in events)
+    table = (done.out / "observables.csv").read_text().splitlines()
+    assert len(table) == 4
+    assert table[0].startswith("replica,window,time,radius_of_gyration,ca_rmsd.native,helix")
+    end = done.store.chain("replica-000")[-1]
+    assert end.positions.shape == (166, 3)
+    bonds = np.linalg.norm(np.diff(end.positions[chignolin.system.constraints], axis=1), axis=-1)
+    reference = chignolin.system.positions[chignolin.system.constraints]
+    expected = np.linalg.norm(np.diff(reference, axis=1), axis=-1)
+    assert np.abs(bonds - expected).max() < 2e-3
+
+
+def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
+    chignolin: BuiltSystem, tmp_path: Path
+) -> None:
+    from egno_md.workflows.parareal import run_parareal
+
+    bundle = still_operator(chignolin, tmp_path / "bundle")
+    for changes, message in (
+        ({"refine_every": None}, "Add --refine every=1"),
+        ({"save": "points"}, "Use save: windows"),
+    ):
+        asked = protocol("propagate", "protein-300k", {"length": "2 ps", **changes})
+        with pytest.raises(SpecError, match=message):
+            run_propagate("chignolin", bundle, asked, tmp_path / "out")
+    with pytest.raises(BundleMismatch):
+        run_parareal(
+            "chignolin", bundle, protocol("parareal", "nve-300k"), tmp_path / "parareal"
+        )
+
+
+def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
+    """EGNO and EGHNO on a backbone's radius graph, from the store to the held-out errors."""
+    from egno_md.data.store import Store, StoreWriter, new_manifest
+    from egno_md.workflows.evaluate import run_evaluate
+    from egno_md.workflows.train import run_train
+    from tests.conftest import harmonic_trajectory
+
+    system = load_system("chignolin").system
+    manifest = new_manifest(system, "generate", 0.2, seed=0, protocol={"temperature": "300 K"})
+    writer = StoreWriter(tmp_path / "data", manifest, system.topology)
+    for index in range(10):
+        writer.append(harmonic_trajectory(system, 12, 0.2, seed=index), f"segment-{index:03d}")
+    writer.finish()
+    small = {"optimisation.max_steps": 2, "optimisation.max_time": None, "network.layers": 1}
+    small |= {"network.hidden": 8, "window.length": "400 fs", "window.points": 2}
+    small |= {"network.modes": 1, "optimisation.validate_every": 1}
+    for name in ("protein-egno-1ps", "protein-eghno-1ps"):
+        trained = run_train(
+            tmp_path / "data", protocol("train", name, small), tmp_path / name, device="cpu"
+        )
+        assert trained.operator.card.atoms == "backbone"
+        assert len(trained.operator.card.masses) == 39
+        found = run_evaluate(trained.bundle, Store(tmp_path / "data").root, tmp_path / f"{name}-e")
+        assert np.isfinite(found["f_mse"])
+
+
+def test_native_contacts_of_the_source_survive_preparation(chignolin: BuiltSystem) -> None:
+    source = mdtraj.load(str(shipped("systems") / "chignolin" / "5awl.pdb"))
+    ours = chignolin.system
+    names = {(a.residue.index, a.name): a.index for a in ours.topology.atoms}
+    order = [names[a.residue.index, a.name] for a in source.topology.atoms]
+    moved = np.linalg.norm(ours.positions[order] - source.xyz[0], axis=1)
+    assert np.sqrt(np.mean(moved**2)) < 0.02
