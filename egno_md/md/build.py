@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mdtraj
@@ -51,10 +51,17 @@ class BuiltSystem:
     folder: Path
 
     def flexible(self) -> BuiltSystem:
-        """The same without constraints."""
+        """The same without constraints.
+
+        Masses stay: OpenMM makes hydrogens of flexible water heavy, those of rigid
+        water not.
+        """
         if self.openmm_system.getNumConstraints() == 0:
             return self
-        return build_system(self.spec, self.folder, flexible=True)
+        built = build_system(self.spec, self.folder, flexible=True)
+        for index, mass in enumerate(self.system.masses):
+            built.openmm_system.setParticleMass(index, mass)
+        return replace(built, system=replace(built.system, masses=self.system.masses))
 
 
 def load_system(name: str) -> BuiltSystem:

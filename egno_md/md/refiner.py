@@ -136,8 +136,15 @@ class OpenMMRefiner:
             now = self.engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
-            if force < self.spec.max_force:
+            turned = 0 if self._guards is None else self._guards.broken(now.positions)
+            if force < self.spec.max_force and not turned:
                 return blocks, force
+        if turned:
+            raise PotentialError(
+                f"refinement of {self.engine.system.name} left {turned} stereocentres or peptide "
+                f"bonds turned around after {self.spec.max_blocks} blocks: what was predicted is "
+                "too far from any structure. Use policy fallback."
+            )
         worst = self._worst_residue(now.forces)
         raise PotentialError(
             f"refinement of {self.engine.system.name} ended with a force of {force:.3g} kJ/mol/nm "

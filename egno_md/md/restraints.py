@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,13 +108,34 @@ class Guards:
         """Keep the stereochemistry of `positions`, nm."""
         for index in range(self.wall.getNumBonds()):
             atoms, _ = self.wall.getBondParameters(index)
-            a, b, c = (positions[i] - positions[atoms[3]] for i in atoms[:3])
-            sign = 1.0 if np.dot(a, np.cross(b, c)) > 0 else -1.0
+            sign = 1.0 if _volume(positions, atoms) > 0 else -1.0
             self.wall.setBondParameters(index, atoms, [sign])
         for index in range(self.turn.getNumTorsions()):
             *atoms, _ = self.turn.getTorsionParameters(index)
-            p, q, r, s = (positions[i] for i in atoms)
-            cosine = np.dot(np.cross(q - p, r - q), np.cross(r - q, s - r))
-            self.turn.setTorsionParameters(index, *atoms, [1.0 if cosine > 0 else -1.0])
+            cosine = 1.0 if _turn(positions, atoms) > 0 else -1.0
+            self.turn.setTorsionParameters(index, *atoms, [cosine])
         for force in (self.wall, self.turn):
             force.updateParametersInContext(context)
+
+    def broken(self, positions: Float[Array, "atoms 3"]) -> int:
+        """How many centres and peptide bonds are not as `keep` was told."""
+        count = 0
+        for index in range(self.wall.getNumBonds()):
+            atoms, (sign,) = self.wall.getBondParameters(index)
+            count += sign * _volume(positions, atoms) < 0
+        for index in range(self.turn.getNumTorsions()):
+            *atoms, (cosine,) = self.turn.getTorsionParameters(index)
+            count += cosine * _turn(positions, atoms) < 0
+        return int(count)
+
+
+def _volume(positions: Array, atoms: Sequence[int]) -> float:
+    """Triple product of three neighbours about their centre, the last."""
+    a, b, c = (positions[i] - positions[atoms[3]] for i in atoms[:3])
+    return float(np.dot(a, np.cross(b, c)))
+
+
+def _turn(positions: Array, atoms: Sequence[int]) -> float:
+    """A number with the sign of the cosine of a torsion."""
+    p, q, r, s = (positions[i] for i in atoms)
+    return float(np.dot(np.cross(q - p, r - q), np.cross(r - q, s - r)))

@@ -116,13 +116,13 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     try:
         done = refiner.refine(lifted, KELVIN, 3, Frame(system.positions, still))
     except PotentialError as error:
-        assert "ended with a force of" in str(error)
+        assert "ended with a force of" in str(error) or "turned around" in str(error)
+        assert angstrom == 1.0
         return
     assert done.max_force < refiner.spec.max_force
     assert done.frame.is_finite
     assert done.moves.shape == (system.n_atoms,)
-    if angstrom == 0.5:
-        assert stereo.changed(system.positions, done.frame.positions) == ()
+    assert stereo.changed(system.positions, done.frame.positions) == ()
 
 
 def test_refinement_turns_a_centre_back(chignolin: BuiltSystem) -> None:
@@ -154,7 +154,7 @@ def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
             "force_channel": False, "edges": "radius", "cutoff": "0.6 nm", **network,
         }
     )  # fmt: skip
-    card = make_card(reduce_system(built.system, "backbone"), spec, length=1.0)
+    card = make_card(reduce_system(built.system, "backbone"), spec, length=0.8)
     card = card.model_copy(update={"atoms": "backbone", "kelvin": KELVIN, "system": "chignolin"})
     small = card.scales.model_copy(
         update={"position_residual": 1e-3, "velocity_residual": 0.1, "length": 0.01}
@@ -174,7 +174,7 @@ def test_a_rollout_of_the_backbone_refines_every_window_and_says_so(
     asked = protocol(
         "propagate",
         "protein-300k",
-        {"length": "3 ps", "equilibration": "40 fs", "reference_steps": 10},
+        {"length": "2400 fs", "equilibration": "40 fs", "reference_steps": 10},
     )
     done = run_propagate("chignolin", bundle, asked, tmp_path / "out")
     summary = done.summary
@@ -210,7 +210,7 @@ def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
         ({"refine_every": None}, "Add --refine every=1"),
         ({"save": "points"}, "Use save: windows"),
     ):
-        asked = protocol("propagate", "protein-300k", {"length": "2 ps", **changes})
+        asked = protocol("propagate", "protein-300k", {"length": "800 fs", **changes})
         with pytest.raises(SpecError, match=message):
             run_propagate("chignolin", bundle, asked, tmp_path / "out")
     with pytest.raises(BundleMismatch):
@@ -230,7 +230,7 @@ def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
     manifest = new_manifest(system, "generate", 0.2, seed=0, protocol={"temperature": "300 K"})
     writer = StoreWriter(tmp_path / "data", manifest, system.topology)
     for index in range(10):
-        writer.append(harmonic_trajectory(system, 12, 0.2, seed=index), f"segment-{index:03d}")
+        writer.append(harmonic_trajectory(system, 5, 0.2, seed=index), f"segment-{index:03d}")
     writer.finish()
     small = {"optimisation.max_steps": 2, "optimisation.max_time": None, "network.layers": 1}
     small |= {"network.hidden": 8, "window.length": "400 fs", "window.points": 2}
@@ -241,8 +241,9 @@ def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
         )
         assert trained.operator.card.atoms == "backbone"
         assert len(trained.operator.card.masses) == 39
-        found = run_evaluate(trained.bundle, Store(tmp_path / "data").root, tmp_path / f"{name}-e")
-        assert np.isfinite(found["f_mse"])
+    found = run_evaluate(trained.bundle, Store(tmp_path / "data").root, tmp_path / "evaluation")
+    assert np.isfinite(found["f_mse"])
+    assert (tmp_path / "evaluation" / "clusters").is_dir()
 
 
 def test_native_contacts_of_the_source_survive_preparation(chignolin: BuiltSystem) -> None:
