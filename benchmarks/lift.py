@@ -32,9 +32,9 @@ from egno_md.spec.propagate import Refinement
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
 KELVIN = 300.0
-SPEC = {"timestep": "1 fs", "dynamics": "20 fs", "max_blocks": 40}
-MOVES = ((0, 2), (0, 12), (0, 24), (0, 40), (97, 60))
-"""Frames of the path: lifted from, lifted to."""
+SPEC = {"timestep": "1 fs", "dynamics": "20 fs", "max_blocks": 30}
+MOVES = {"heavy": ((48, 49),), "backbone": ((0, 1), (48, 49), (0, 24)), "ca": ((48, 49),)}
+"""Frames of the path that are refined, too: lifted from, lifted to."""
 CHARMM = {("ILE", "CD1"): "CD", ("last", "O"): "OT1", ("last", "OXT"): "OT2"}
 
 
@@ -73,7 +73,9 @@ def heavy_path(folder: Path, topology: mdtraj.Topology) -> np.ndarray:
             residue = atom.residue
             where = "last" if residue.index == last else residue.name
             names = (atom.name, CHARMM.get((where, atom.name), ""))
-            order.append(next(theirs[residue.index, n] for n in names if (residue.index, n) in theirs))
+            order.append(
+                next(theirs[residue.index, n] for n in names if (residue.index, n) in theirs)
+            )
     return path.xyz[:, order].astype(np.float64)
 
 
@@ -87,9 +89,7 @@ def refine(bench: Bench, lift: Lift, before: np.ndarray, lifted: np.ndarray) -> 
     still = np.zeros_like(lifted)
     begun = time.perf_counter()
     try:
-        done = bench.refiner(lift).refine(
-            Frame(lifted, still), KELVIN, SEED, Frame(before, still)
-        )
+        done = bench.refiner(lift).refine(Frame(lifted, still), KELVIN, SEED, Frame(before, still))
     except PotentialError as error:
         spent = time.perf_counter() - begun
         return {"refused": str(error.args[0]), "refine_seconds": round(spent, 2)}
@@ -113,7 +113,7 @@ def round_trips(bench: Bench, choices: list[str]) -> list[dict]:
     whole = Lift.of(system, "heavy")
     for choice in choices:
         lift = Lift.of(system, choice)
-        for start, stop in MOVES:
+        for start, stop in MOVES.get(choice, ()):
             before = whole.positions(system.positions, bench.path[start])
             target = whole.positions(before, bench.path[stop])
             begun = time.perf_counter()
@@ -134,6 +134,38 @@ def round_trips(bench: Bench, choices: list[str]) -> list[dict]:
                     if after is None
                     else round(rmsd(after[bench.heavy], bench.path[stop]), 3),
                     **found,
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def whole_path(bench: Bench) -> list[dict]:
+    """Lifting alone, from every frame of the path to the next and to farther ones."""
+    system, rows = bench.built.system, []
+    frames = Lift.of(system, "heavy").positions(system.positions, bench.path)
+    for choice in ("backbone", "ca"):
+        lift = Lift.of(system, choice)
+        for stride in (1, 5, 25):
+            errors, moves, changed, cis = [], [], 0, 0
+            for start in range(len(frames) - stride):
+                before, target = frames[start], frames[start + stride]
+                lifted = lift.positions(before, target[lift.chosen])
+                errors.append(rmsd(lifted[bench.heavy], bench.path[start + stride]))
+                moves.append(rmsd(bench.path[start], bench.path[start + stride]))
+                changed += len(bench.stereo.changed(target, lifted))
+                cis += bench.stereo.cis(lifted) - bench.stereo.cis(target)
+            rows.append(
+                {
+                    "atoms": choice,
+                    "stride": stride,
+                    "pairs": len(errors),
+                    "move_angstrom": [round(min(moves), 3), round(max(moves), 3)],
+                    "heavy_rmsd_mean": round(float(np.mean(errors)), 3),
+                    "heavy_rmsd_max": round(max(errors), 3),
+                    "pairs_within_0.6": int(np.sum(np.array(errors) <= 0.6)),
+                    "centres_or_peptides_turned": changed,
+                    "cis_made": cis,
                 }
             )
             print(json.dumps(rows[-1]), flush=True)
@@ -185,6 +217,7 @@ def main() -> None:
         {},
     )
     result = {
+        "path": whole_path(bench),
         "round_trips": round_trips(bench, [c for c in asked.choices.split(",") if c]),
         "noise": noisy(bench, [c for c in asked.noise.split(",") if c]),
         "refinement": SPEC,

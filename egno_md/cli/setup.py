@@ -121,7 +121,9 @@ def init_system(structure: Path, out: Path | None) -> None:
 @click.option("--altloc", help="Alternate location to keep, such as A, or 'highest'.")
 @click.option("--caps", is_flag=True, help="ACE and NME instead of charged termini.")
 @click.option("--build-loops", is_flag=True, help="Model missing residues by their SEQRES.")
-@click.option("--replace-nonstandard", is_flag=True, help="Put standard residues for modified ones.")
+@click.option(
+    "--replace-nonstandard", is_flag=True, help="Put standard residues for modified ones."
+)
 @click.option("--remove-ligands", is_flag=True, help="Leave out ligands and ions.")
 @click.option(
     "--solvent",
@@ -164,9 +166,7 @@ def prepare(
     given = {k: v for k, v in options.items() if v is not None}
     if chains is not None:
         given["chains"] = tuple(c.strip() for c in chains.split(","))
-    made = run_prepare(
-        structure, out, given, seed=seed, name=name, origin=origin, progress=console
-    )
+    made = run_prepare(structure, out, given, seed=seed, name=name, origin=origin, progress=console)
     recipe, system = made.recipe, made.built.system
     built = sum(map(len, recipe["heavy_atoms_built"].values()))
     console.result(

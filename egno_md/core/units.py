@@ -30,7 +30,16 @@ DIGITS = 14
 """Significant digits of a quantity, in and out."""
 
 Dimension = Literal[
-    "time", "length", "temperature", "rate", "energy", "mass", "force", "stiffness", "pressure", "wall time"
+    "time",
+    "length",
+    "temperature",
+    "rate",
+    "energy",
+    "mass",
+    "force",
+    "stiffness",
+    "pressure",
+    "wall time",
 ]
 
 UNITS: dict[Dimension, tuple[str, str]] = {

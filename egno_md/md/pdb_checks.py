@@ -233,7 +233,7 @@ def _check_overlaps(structure: Structure, residues: tuple[Residue, ...]) -> None
         )
 
 
-def _gaps(structure: Structure, residues: tuple[Residue, ...], choices: Choices):  # noqa: ANN202
+def _gaps(structure: Structure, residues: tuple[Residue, ...], choices: Choices):
     for before, after in pairwise(residues):
         if before.chain != after.chain:
             continue

@@ -10,7 +10,28 @@ import numpy as np
 from egno_md.core.errors import DataError
 
 STANDARD = frozenset(
-    "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
+    [
+        "ALA",
+        "ARG",
+        "ASN",
+        "ASP",
+        "CYS",
+        "GLN",
+        "GLU",
+        "GLY",
+        "HIS",
+        "ILE",
+        "LEU",
+        "LYS",
+        "MET",
+        "PHE",
+        "PRO",
+        "SER",
+        "THR",
+        "TRP",
+        "TYR",
+        "VAL",
+    ]
 )
 PROTONATION = {"HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "HID": "HIS", "HIE": "HIS", "HIP": "HIS"}
 PROTONATION |= {"CYX": "CYS", "CYM": "CYS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS"}
@@ -18,7 +39,7 @@ PROTONATION |= {"CYX": "CYS", "CYM": "CYS", "ASH": "ASP", "GLH": "GLU", "LYN": "
 
 CAPS = frozenset({"ACE", "NME", "NMA"})
 WATER = frozenset({"HOH", "WAT", "TIP3", "TIP", "SOL", "DOD", "H2O"})
-NUCLEIC = frozenset("A C G U I DA DC DG DT DU DI".split())
+NUCLEIC = frozenset(["A", "C", "G", "U", "I", "DA", "DC", "DG", "DT", "DU", "DI"])
 _RENAMED = {("ILE", "CD"): "CD1"}
 _TERMINAL = {"OT1": "O", "OT2": "OXT", "OC1": "O", "OC2": "OXT"}
 

@@ -136,9 +136,7 @@ def solvate(prepared: Prepared, padding: float, salt: float, seed: int) -> Prepa
             padding=padding * unit.nanometer,
             ionicStrength=salt * unit.molar,
         )
-    return replace(
-        prepared, topology=modeller.topology, positions=_numbers(modeller.positions)
-    )
+    return replace(prepared, topology=modeller.topology, positions=_numbers(modeller.positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +207,7 @@ def _platform() -> openmm.Platform:
     return openmm.Platform.getPlatformByName("CPU")
 
 
-def _keep_inner(fixer) -> int:  # noqa: ANN001 - PDBFixer has no types
+def _keep_inner(fixer) -> int:
     """Only residues missing inside a chain are modelled; how many are missing at ends."""
     ends = 0
     for chain in fixer.topology.chains():

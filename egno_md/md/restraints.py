@@ -94,9 +94,7 @@ class Guards:
         wall.addPerBondParameter("sign")
         for atoms in centres.tolist():
             wall.addBond(atoms, [1.0])
-        turn = openmm.CustomTorsionForce(
-            f"{PEPTIDE_STIFFNESS}*max(0, 0.5 - cosine*cos(theta))^2"
-        )
+        turn = openmm.CustomTorsionForce(f"{PEPTIDE_STIFFNESS}*max(0, 0.5 - cosine*cos(theta))^2")
         turn.addPerTorsionParameter("cosine")
         for atoms in peptides.tolist():
             turn.addTorsion(*atoms, [-1.0])

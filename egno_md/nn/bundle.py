@@ -91,8 +91,8 @@ def check_belongs(card: OperatorCard, system: System) -> None:
     theirs, ours = card.atomic_numbers, tuple(system.atomic_numbers.tolist())
     if len(theirs) != len(ours):
         raise BundleMismatch(
-            f"the operator moves {len(theirs)} atoms ({card.atoms}) of {card.system}, {system.name} "
-            f"has {len(ours)}. Use an operator trained on {system.name}."
+            f"the operator moves {len(theirs)} atoms of {card.system}, {system.name} has "
+            f"{len(ours)}. Use an operator trained on {system.name}."
         )
     for index, (a, b) in enumerate(zip(theirs, ours, strict=True)):
         if a != b:

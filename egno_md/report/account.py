@@ -13,10 +13,12 @@ from egno_md.report.numbers import percent, seconds
 
 PARTS = {
     "network": ("#0072B2", "network"),
+    "lift": ("#F0E442", "lift to all atoms"),
     "checks": ("#56B4E9", "forces and checks"),
     "refinement": ("#E69F00", "refinement"),
     "fallback": ("#D55E00", "MD fallback"),
     "thermostat": ("#009E73", "thermostat"),
+    "observables": ("#8A6FDF", "observables"),
     "output": ("#CC79A7", "output"),
     "other": ("#999999", "the rest of the loop"),
 }

@@ -23,7 +23,7 @@ def rollouts(folders: Folders) -> Section | None:
     if not found:
         return None
     shown = [f for f in found if "summary" in f.content]
-    blocks: list[Block] = [*gaps(found)]
+    blocks: list[Block] = [*gaps(found), *_caveats(shown)]
     timeline = draw_timeline(found)
     if timeline is not None:
         blocks.append(Image(timeline))
@@ -45,6 +45,37 @@ def rollouts(folders: Folders) -> Section | None:
         columns = ("", *(f.label for f in shown))
         blocks.append(table("Rollouts side by side", columns, _rollout_rows(shown)))
     return Section("rollouts", "Rollouts", tuple(blocks))
+
+
+def _caveats(shown: Folders) -> Iterator[Block]:
+    """What a rollout says of itself that no number shows."""
+    for folder in shown:
+        if caveat := folder.content["summary"].get("caveat"):
+            yield Text(f"{folder.label}: {caveat}", "note")
+
+
+def _protein_rows(shown: Folders) -> list[tuple[str, ...]]:
+    """What was observed on line, and what refinement moved most."""
+    summaries = [f.content["summary"] for f in shown]
+    names = list(dict.fromkeys(n for s in summaries for n in s.get("observed", {})))
+    units = {"radius_of_gyration": ", nm", "potential_energy": ", kJ/mol"}
+    rows = []
+    for name in names:
+        unit = ", nm" if name.startswith("ca_rmsd") else units.get(name, " of residues")
+        title = name.replace("ca_rmsd.", "CA RMSD to ").replace("_", " ") + unit
+        values = [s.get("observed", {}).get(name, {}) for s in summaries]
+        rows.append(
+            (title, *(f"{number(v.get('mean'))} ± {number(v.get('std'))}" for v in values))
+        )
+    if any(s.get("refined_by_residue_nm") for s in summaries):
+        worst = [list(s.get("refined_by_residue_nm", {}).items())[:3] for s in summaries]
+        rows.append(
+            (
+                "residues that refinement moved most, nm",
+                *(", ".join(f"{n} {number(v)}" for n, v in w) or NONE for w in worst),
+            )
+        )
+    return rows
 
 
 def _events(found: Folders) -> Block:
@@ -166,6 +197,7 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
         row("energy drift of kept windows, kJ/mol/ps", lambda s: number(s.get("energy_drift"))),
         row("total energy drift, kJ/mol/ps", lambda s: number(s.get("trajectory_drift"))),
         row("largest bond deviation, nm", lambda s: number(s.get("largest_bond_deviation"))),
+        *_protein_rows(shown),
         row("stopped early", lambda s: "; ".join(filter(None, s.get("stop_reasons", []))) or "no"),
     ]
     return rows

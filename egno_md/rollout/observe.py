@@ -38,7 +38,9 @@ class Observer:
     states: Mapping[str, Float[Array, "residues 3"]]
 
     @classmethod
-    def of(cls, system: System, states: Mapping[str, Float[Array, "residues 3"]]) -> Observer | None:
+    def of(
+        cls, system: System, states: Mapping[str, Float[Array, "residues 3"]]
+    ) -> Observer | None:
         """An observer of a protein; None of anything else.
 
         Raises:
@@ -62,7 +64,9 @@ class Observer:
         x = frame.positions
         masses = self.system.masses[self.atoms]
         centred = x[self.atoms] - masses @ x[self.atoms] / masses.sum()
-        found = {"radius_of_gyration": float(np.sqrt(masses @ np.square(centred).sum(1) / masses.sum()))}
+        found = {
+            "radius_of_gyration": float(np.sqrt(masses @ np.square(centred).sum(1) / masses.sum()))
+        }
         for name, places in self.states.items():
             found[f"ca_rmsd.{name}"] = superposed_rmsd(x[self.carbons], places)
         single = mdtraj.Trajectory(x[self.atoms].astype(np.float32), self.protein)

@@ -71,7 +71,9 @@ def find_lift(built: BuiltSystem, card: OperatorCard, protocol: PropagateProtoco
     return Lift.of(built.system, card.atoms)
 
 
-def what_is_held(built: BuiltSystem, card: OperatorCard, protocol: PropagateProtocol) -> Held | None:
+def what_is_held(
+    built: BuiltSystem, card: OperatorCard, protocol: PropagateProtocol
+) -> Held | None:
     """What a refinement of every window must leave alone.
 
     Springs hold the backbone, or the alpha carbons of an operator that knows no
@@ -111,7 +113,10 @@ def summarise_protein(tally: Tally) -> dict[str, Any]:
     for name in tally.moments:
         kind, _, rest = name.partition(".")
         if kind == "observed":
-            observed[rest] = {"mean": _short(tally.mean(name)), "std": _short(tally.deviation(name))}
+            observed[rest] = {
+                "mean": _short(tally.mean(name)),
+                "std": _short(tally.deviation(name)),
+            }
         elif kind == "refined":
             residues[rest] = _short(tally.mean(name))
     if not observed and not residues:
@@ -132,7 +137,9 @@ def write_observables(root: Path, events: Path) -> None:
         for line in file:
             event = json.loads(line)
             if "observed" in event:
-                rows.append({k: event[k] for k in ("replica", "window", "time")} | event["observed"])
+                rows.append(
+                    {k: event[k] for k in ("replica", "window", "time")} | event["observed"]
+                )
     if not rows:
         return
     with (root / OBSERVABLES).open("w", newline="", encoding="utf-8") as file:

@@ -149,7 +149,9 @@ def window_datasets(
     spacing = frame_spacing(store)
     window = protocol.window.window(spacing)
     with_forces = uses_forces(protocol)
-    return window, split_datasets(seen_stretches(store, protocol.atoms), spacing, window, protocol.split, with_forces)
+    return window, split_datasets(
+        seen_stretches(store, protocol.atoms), spacing, window, protocol.split, with_forces
+    )
 
 
 def seen_stretches(store: Store, atoms: AtomChoice) -> list[Trajectory]:

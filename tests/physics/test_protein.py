@@ -116,8 +116,9 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     try:
         done = refiner.refine(lifted, KELVIN, 3, Frame(system.positions, still))
     except PotentialError as error:
-        assert "ended with a force of" in str(error) or "turned around" in str(error)
-        assert angstrom == 1.0
+        reasons = ("ended with a force of", "turned around")
+        if angstrom < 1.0 or not any(r in str(error) for r in reasons):
+            raise
         return
     assert done.max_force < refiner.spec.max_force
     assert done.frame.is_finite
@@ -214,11 +215,32 @@ def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
         with pytest.raises(SpecError, match=message):
             run_propagate("chignolin", bundle, asked, tmp_path / "out")
     with pytest.raises(BundleMismatch):
-        run_parareal(
-            "chignolin", bundle, protocol("parareal", "nve-300k"), tmp_path / "parareal"
-        )
+        run_parareal("chignolin", bundle, protocol("parareal", "nve-300k"), tmp_path / "parareal")
 
 
+@pytest.mark.parametrize("name", ["protein-egno-1ps", "protein-eghno-1ps"])
+def test_networks_of_a_backbone_move_it_within_their_radius(chignolin: BuiltSystem, name) -> None:
+    import torch
+
+    from egno_md.nn.decode import Start
+
+    asked = protocol("train", name, {"network.layers": 1, "network.hidden": 8})
+    system = reduce_system(chignolin.system, asked.atoms)
+    card = make_card(system, asked.network, length=0.8)
+    torch.manual_seed(0)
+    operator = WindowOperator(card)
+    x = torch.from_numpy(system.positions).float()[None]
+    v = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    found = operator(Start(x, v))
+    assert found.positions.shape == (1, 4, 39, 3)
+    found.positions.square().sum().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in operator.parameters())
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(2)))[0]
+    turned = operator(Start(x @ turn.T, v @ turn.T))
+    torch.testing.assert_close(turned.positions, found.positions @ turn.T, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
     """EGNO and EGHNO on a backbone's radius graph, from the store to the held-out errors."""
     from egno_md.data.store import Store, StoreWriter, new_manifest

@@ -33,6 +33,9 @@ RINGS |= {"toluene": 1, "uracil": 1}
 VALENCES = {"H": {1}, "O": {1, 2}, "N": {3}, "C": {3, 4}}
 """Neighbours an atom may have in these molecules."""
 
+PROTEINS = {"adk", "chignolin", "trpcage"}
+"""Tested by themselves, in test_protein.py."""
+
 LARGEST_FORCE = 150.0
 """kJ/mol/nm; a PDB file rounds to 5e-5 nm, and four bonds of 4e5 kJ/mol/nm² may add up."""
 
@@ -47,7 +50,7 @@ def neighbours(system: System) -> Counter:
 
 def test_every_shipped_system_is_in_this_list() -> None:
     names = shipped_systems()
-    assert {n for n in names if "/" not in n and "water" not in n} == set(FORMULAS)
+    assert {n for n in names if "/" not in n and "water" not in n} == set(FORMULAS) | PROTEINS
     assert {n.removesuffix("/mmff94") for n in names if "/" in n} == set(FORMULAS) - {"ala2"}
 
 

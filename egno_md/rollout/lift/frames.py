@@ -12,7 +12,9 @@ FLAT = 1e-9
 
 
 def axes(
-    centre: Float[Array, "*batch 3"], first: Float[Array, "*batch 3"], second: Float[Array, "*batch 3"]
+    centre: Float[Array, "*batch 3"],
+    first: Float[Array, "*batch 3"],
+    second: Float[Array, "*batch 3"],
 ) -> Float[Array, "*batch 3 3"]:
     """Right-handed axes at `centre`, as rows: bisector, in-plane, normal.
 
@@ -55,7 +57,9 @@ def superpose(
     before: Float[Array, "groups points 3"],
     after: Float[Array, "*batch groups points 3"],
     weights: Float[Array, " points"],
-) -> tuple[Float[Array, "groups 3"], Float[Array, "*batch groups 3"], Float[Array, "*batch groups 3 3"]]:
+) -> tuple[
+    Float[Array, "groups 3"], Float[Array, "*batch groups 3"], Float[Array, "*batch groups 3 3"]
+]:
     """Weighted centres, and proper rotations R with after ≈ R before (Kabsch 1976).
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,15 +35,16 @@ class Stereo:
         named = [{a.name: a.index for a in r.atoms} for r in system.topology.residues]
         for residue, atoms in zip(system.topology.residues, named, strict=True):
             wanted = [("N", "C", "CB", "CA")]
-            wanted += {"ILE": [("CA", "CG1", "CG2", "CB")], "THR": [("CA", "OG1", "CG2", "CB")]}.get(
-                residue.name, []
-            )
+            wanted += {
+                "ILE": [("CA", "CG1", "CG2", "CB")],
+                "THR": [("CA", "OG1", "CG2", "CB")],
+            }.get(residue.name, [])
             for four in wanted:
                 if atoms.keys() >= set(four):
                     centres.append([atoms[n] for n in four])
                     names.append(f"{residue} {four[3]}")
         for (before, after), residue in zip(
-            zip(named, named[1:], strict=False), list(system.topology.residues)[1:], strict=True
+            pairwise(named), list(system.topology.residues)[1:], strict=True
         ):
             c, n = before.get("C"), after.get("N")
             first, last = before.get("CA", before.get("CH3")), after.get("CA", after.get("C"))
@@ -63,7 +65,7 @@ class Stereo:
         return np.where(np.einsum("cx,cx->c", a, np.cross(b, c)) > 0, 1.0, -1.0)
 
     def cosines(self, positions: Float[Array, "atoms 3"]) -> Float[Array, " peptides"]:
-        """cos ω per peptide bond: -1 trans, 1 cis."""
+        """Cosine of ω per peptide bond: -1 trans, 1 cis."""
         a, b, c, d = (positions[self.peptides[:, i]] for i in range(4))
         m, n = np.cross(b - a, c - b), np.cross(c - b, d - c)
         size = np.linalg.norm(m, axis=1) * np.linalg.norm(n, axis=1)

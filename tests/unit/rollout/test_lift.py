@@ -96,7 +96,7 @@ def test_alpha_carbons_carry_peptide_units_without_turning_them(chignolin: Syste
 def test_velocities_of_carried_atoms_are_those_of_what_carries_them(chignolin: System) -> None:
     lift, x = Lift.of(chignolin, "backbone"), chignolin.positions
     spin = np.array([0.2, -0.4, 0.9])
-    v = np.cross(spin, x) + [0.1, 0.0, -0.3]
+    v = np.cross(spin, x) + np.array([0.1, 0.0, -0.3])
     times = np.array([0.5])
     seen = Trajectory(x[None, lift.chosen], times, velocities=v[None, lift.chosen])
     window = lift.window(Frame(x, v), seen)
