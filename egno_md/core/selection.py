@@ -9,6 +9,7 @@ from typing import Literal
 import mdtraj
 import numpy as np
 from jaxtyping import Int
+from mdtraj.core.topology import Residue
 
 from egno_md.core.errors import SpecError
 from egno_md.core.state import Trajectory
@@ -59,7 +60,7 @@ def choose_atoms(topology: mdtraj.Topology, choice: AtomChoice, name: str) -> In
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _of_residue(residue: mdtraj.core.topology.Residue, wanted: tuple[str, ...]) -> list[int]:
+def _of_residue(residue: Residue, wanted: tuple[str, ...]) -> list[int]:
     by_name = {a.name: a.index for a in residue.atoms}
     if not {"N", "CA", "C"} <= by_name.keys():
         return []
@@ -81,7 +82,7 @@ def reduce_system(system: System, choice: AtomChoice) -> System:
     if choice == "all":
         return system
     chosen = choose_atoms(system.topology, choice, system.name)
-    topology = system.topology.subset(chosen)
+    topology = system.topology.subset(chosen.tolist())
     if choice == "ca":
         for chain in topology.chains:
             for before, after in pairwise(chain.atoms):

@@ -254,8 +254,8 @@ def _read_cif(path: Path) -> tuple[list[list[Atom]], dict[str, tuple[str, ...]]]
         raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
     sequences: dict[str, tuple[str, ...]] = {}
     scheme = blocks[0].getObj("pdbx_poly_seq_scheme")
-    for index in range(0 if scheme is None else scheme.getRowCount()):
-        row = scheme.getRowAttributeDict(index)
+    rows = () if scheme is None else map(scheme.getRowAttributeDict, range(scheme.getRowCount()))
+    for row in rows:
         chain = row["pdb_strand_id"]
         sequences[chain] = (*sequences.get(chain, ()), row["mon_id"])
     return list(models.values()), sequences

@@ -64,9 +64,7 @@ def _protein_rows(shown: Folders) -> list[tuple[str, ...]]:
         unit = ", nm" if name.startswith("ca_rmsd") else units.get(name, " of residues")
         title = name.replace("ca_rmsd.", "CA RMSD to ").replace("_", " ") + unit
         values = [s.get("observed", {}).get(name, {}) for s in summaries]
-        rows.append(
-            (title, *(f"{number(v.get('mean'))} ± {number(v.get('std'))}" for v in values))
-        )
+        rows.append((title, *(f"{number(v.get('mean'))} ± {number(v.get('std'))}" for v in values)))
     if any(s.get("refined_by_residue_nm") for s in summaries):
         worst = [list(s.get("refined_by_residue_nm", {}).items())[:3] for s in summaries]
         rows.append(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mdtraj
 import numpy as np
 from jaxtyping import Float, Int
+from mdtraj.core.topology import Residue
 
 from egno_md.core.errors import DataError
 from egno_md.core.state import Frame
@@ -57,7 +58,7 @@ class Observer:
                     f"state '{name}' has {len(places)} CA atoms, {system.name} has {len(carbons)}. "
                     "Give a PDB file of the same residues."
                 )
-        return cls(system, carbons, atoms, system.topology.subset(atoms), states)
+        return cls(system, carbons, atoms, system.topology.subset(atoms.tolist()), states)
 
     def measure(self, frame: Frame) -> dict[str, float]:
         """Radius of gyration and RMSD in nm, shares of residues, energy in kJ/mol."""
@@ -87,5 +88,5 @@ def superposed_rmsd(a: Float[Array, "points 3"], b: Float[Array, "points 3"]) ->
     return float(np.sqrt(max(squared, 0.0)))
 
 
-def _names(residue: mdtraj.core.topology.Residue) -> set[str]:
+def _names(residue: Residue) -> set[str]:
     return {a.name for a in residue.atoms}

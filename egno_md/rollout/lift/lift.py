@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mdtraj
 import numpy as np
 from jaxtyping import Float, Int
+from mdtraj.core.topology import Residue
 
 from egno_md.core.errors import SpecError
 from egno_md.core.selection import AtomChoice, choose_atoms
@@ -171,7 +171,7 @@ def _anchors(system: System, placed: Array, *, by_residue: bool) -> dict[int, tu
 
 
 def _residue_frames(
-    residue: mdtraj.core.topology.Residue, placed: Array, neighbours: list[list[int]]
+    residue: Residue, placed: Array, neighbours: list[list[int]]
 ) -> dict[int, tuple[int, int, int]]:
     """Frames of one residue: N-CA-C for all but the amide hydrogen."""
     by_name = {a.name: a.index for a in residue.atoms}
