@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -244,21 +246,25 @@ def _read_cif(path: Path) -> tuple[list[list[Atom]], dict[str, tuple[str, ...]]]
     try:
         with path.open(encoding="utf-8") as file:
             PdbxReader(file).read(blocks)
-        table = blocks[0].getObj("atom_site")
-        rows = [table.getRowAttributeDict(i) for i in range(table.getRowCount())]
         models: dict[str, list[Atom]] = {}
-        for row in rows:
+        for row in _rows(blocks[0].getObj("atom_site")):
             models.setdefault(row.get("pdbx_PDB_model_num", "1"), []).append(_cif_atom(row))
     except Exception as error:  # the reader raises whatever it meets
         detail = " ".join(str(error).split())[:160]
         raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
     sequences: dict[str, tuple[str, ...]] = {}
-    scheme = blocks[0].getObj("pdbx_poly_seq_scheme")
-    rows = () if scheme is None else map(scheme.getRowAttributeDict, range(scheme.getRowCount()))
-    for row in rows:
+    for row in _rows(blocks[0].getObj("pdbx_poly_seq_scheme")):
         chain = row["pdb_strand_id"]
         sequences[chain] = (*sequences.get(chain, ()), row["mon_id"])
     return list(models.values()), sequences
+
+
+def _rows(table: Any) -> Iterator[dict[str, str]]:
+    """Rows of a CIF category by their column's name; none of one that is not there."""
+    if table is not None:
+        names = table.getAttributeList()
+        for index in range(table.getRowCount()):
+            yield dict(zip(names, table.getRow(index), strict=True))
 
 
 def _cif_atom(row: dict[str, str]) -> Atom:

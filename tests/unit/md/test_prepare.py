@@ -232,6 +232,31 @@ def test_a_structure_becomes_a_system_with_its_recipe(tmp_path: Path) -> None:
     assert len(again.system.constraints) > 0
 
 
+@pytest.mark.slow
+def test_a_loop_is_modelled_by_its_sequence(tmp_path: Path) -> None:
+    lines = [sequence(FULL), *atoms(lambda x: number(x) not in (5, 6))]
+    made = run_prepare(written(tmp_path, lines), tmp_path / "mine", {"build_loops": True})
+    assert made.recipe["residues_modelled"] == ["2 between PRO 4 of chain A and GLY 7 of chain A"]
+    residues = list(made.built.system.topology.residues)
+    assert "".join(r.code for r in residues) == "YYDPETGTWY"
+    assert made.built.system.n_atoms == 166
+
+
+def test_a_cif_file_is_read_like_its_pdb(tmp_path: Path) -> None:
+    from openmm import app
+
+    structure = app.PDBFile(str(SOURCE))
+    path = tmp_path / "same.cif"
+    with path.open("w") as file:
+        app.PDBxFile.writeFile(structure.topology, structure.positions, file, keepIds=True)
+    ours, theirs = read_records(SOURCE).residues, read_records(path).residues
+    assert [str(r) for r in ours] == [str(r) for r in theirs]
+    np.testing.assert_allclose(
+        [a.place for r in ours for a in r.atoms], [a.place for r in theirs for a in r.atoms],
+        atol=1e-3,
+    )  # fmt: skip
+
+
 def test_a_raw_structure_is_no_system_and_the_message_says_prepare(tmp_path: Path) -> None:
     (tmp_path / "system.yaml").write_text(
         "name: raw\nstructure: raw.pdb\n"
