@@ -101,11 +101,16 @@ class Proposer:
     def length(self) -> float:
         return self.like.length
 
-    def propose(self, frames: list[Frame]) -> list[Trajectory]:
-        windows = self.like.propose(frames)
+    lift = None
+
+    def predict(self, frames: list[Frame]) -> list[Trajectory]:
+        windows = self.like.predict(frames)
         if self.positions is None:
             return windows
         return [replace(w, positions=self.positions) for w in windows]
+
+    def complete(self, frames: list[Frame], windows: list[Trajectory]) -> list[Trajectory]:
+        return windows
 
 
 def one_window(loop: WindowLoop, system: System) -> tuple[Event, Trajectory, Replica]:
