@@ -3,7 +3,7 @@
 # of the backbone, three refined windows. It shows that the chain holds and what each part costs;
 # an operator trained on twenty windows predicts nothing. Run from the project's root:
 #     bash benchmarks/adk_smoke.sh OUT
-# About six minutes of one core; benchmarks/results/adk_smoke.json has what it gave.
+# About ten minutes of one core that is free.
 set -e
 out=$1
 run="${PYTHON:-python} -m egno_md"

@@ -31,6 +31,8 @@ from egno_md.spec.propagate import Refinement
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
+SIGMAS = (0.5, 1.0)
+"""Å of Gaussian noise per coordinate."""
 KELVIN = 300.0
 SPEC = {"timestep": "1 fs", "dynamics": "20 fs", "max_blocks": 30}
 MOVES = {"heavy": ((48, 49),), "backbone": ((0, 1), (48, 49), (0, 24)), "ca": ((48, 49),)}
@@ -177,7 +179,7 @@ def noisy(bench: Bench, choices: list[str]) -> list[dict]:
     random = np.random.default_rng(SEED)
     for choice in choices:
         lift = Lift.of(system, choice)
-        for sigma in (0.5, 1.0):
+        for sigma in SIGMAS:
             before = system.positions
             shaken = before[lift.chosen]
             shaken = shaken + 0.1 * sigma * random.standard_normal(shaken.shape)

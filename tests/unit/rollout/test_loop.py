@@ -140,6 +140,44 @@ def test_refine_policy_repairs_the_end(ethanol: System) -> None:
     np.testing.assert_array_equal(replicas[0].frame.positions, ethanol.positions)
 
 
+def test_every_window_is_refined_when_asked_whatever_its_checks_say(ethanol: System) -> None:
+    loose = {"energy": 1e6, "temperature": 1e6, "force": "1e9 kJ/mol/nm", "bond": "9 nm"}
+    loop = replace(make_loop(ethanol, "fallback", **loose), refine_every=2)
+    replicas = make_replicas(ethanol, 1)
+    assert run(loop, replicas, 4) == ["accept", "refine", "accept", "refine"]
+    np.testing.assert_array_equal(replicas[0].frame.positions, ethanol.positions)
+    assert loop.tally.mean("refinement_blocks") == 1
+
+
+@dataclass
+class Quack:
+    """A refiner that cannot help."""
+
+    def refine(self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None):
+        raise PotentialError("too far from any structure")
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("fallback", "fallback"), ("monitor", "stop")])
+def test_what_cannot_be_refined_goes_to_md_or_ends(
+    ethanol: System, policy: Policy, kind: str
+) -> None:
+    loop = replace(make_loop(ethanol, policy), refine_every=1, refiner=Quack)
+    ((_, event, trajectory),) = loop.advance(make_replicas(ethanol, 1), 0)
+    assert event.kind == kind
+    assert event.reason == "too far from any structure"
+    assert len(trajectory) == (4 if kind == "fallback" else 0)
+
+
+def test_a_refined_end_that_is_still_broken_is_not_kept(ethanol: System) -> None:
+    stretched = ethanol.positions * 1.5
+    loop = make_loop(ethanol, "fallback")
+    loop = replace(loop, refine_every=1, refiner=lambda: Healer(stretched))
+    ((_, event, _),) = loop.advance(make_replicas(ethanol, 1), 0)
+    assert event.kind == "fallback"
+    assert event.reason.startswith("after refinement: bond off by")
+    assert event.check is not None
+
+
 def test_off_never_checks_but_force_channels_are_fed(ethanol: System) -> None:
     loop = make_loop(ethanol, "off", energy=1e-12)
     assert set(run(loop, make_replicas(ethanol, 1), 4)) == {"accept"}
