@@ -80,20 +80,22 @@ class _Messages(torch.autograd.Function):
         squared = r.square().sum(-1, keepdim=True)
         table = _table(h, features, weights)
         total, gates = torch.empty_like(h), torch.empty_like(squared)
-        work = h.new_empty(2, plan.rows, h.shape[-1])
-        kept: list[Tensor] = []
         needed = any(ctx.needs_input_grad)
+        keeps = keeps and needed
+        work = h.new_empty(2 if keeps else 4, plan.rows, h.shape[-1])
+        kept: list[Tensor] = []
         for block in plan.blocks():
             first = block.gather(table, squared[block.here])
             hidden = _silu(first, out=work[0, : len(first)])
-            second = torch.addmm(weights.second_bias, hidden, weights.second.t())
+            into = (None, None) if keeps else (work[2, : len(first)], work[3, : len(first)])
+            second = torch.addmm(weights.second_bias, hidden, weights.second.t(), out=into[0])
             message = _silu(second, out=work[1, : len(first)])
             total[block.there] = block.sum(message)
-            third = torch.addmm(weights.third_bias, message, weights.third.t())
+            third = torch.addmm(weights.third_bias, message, weights.third.t(), out=into[1])
             hidden = _silu(third, out=work[0, : len(first)])
             gate = torch.addmm(weights.last_bias, hidden, weights.last.t())
             gates[block.here] = gate.view(block.shape)
-            if needed and keeps:
+            if keeps:
                 kept += [first, second, third]
         if needed:
             ctx.plan, ctx.count = plan, len(kept)
