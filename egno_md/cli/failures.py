@@ -14,7 +14,10 @@ def explain(error: BaseException) -> str | None:
     Libraries that write through C say in text alone that the disk is full.
     """
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, RecursionError):
+        return "DataError: a file is nested too deeply to be read. Fetch or make it again."
+    refused = "can't allocate memory" in text
+    if isinstance(error, MemoryError) or refused or type(error).__name__ == "OutOfMemoryError":
         return _memory(text)
     if isinstance(error, OSError) and error.errno != errno.EPIPE and error.errno is not None:
         where = error.filename or "the disk"
