@@ -29,6 +29,19 @@ def die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
+def world() -> tuple[int, int]:
+    """Processes and nodes that train together, as torchrun or SLURM started them."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or "LOCAL_WORLD_SIZE" in os.environ:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        return processes, max(processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    return 1, 1
+
+
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return int(os.environ.get("RANK", "0")) if world()[0] > 1 else 0
+
+
 @dataclass
 class Request:
     """Whether a run has been asked to end."""

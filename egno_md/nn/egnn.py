@@ -104,4 +104,5 @@ class EgnnLayer(nn.Module):
 def _in_blocks(h: Tensor, graph: Graph) -> bool:
     """Whether blocks pay: on a CPU, uncompiled, where edges are plain and there are any."""
     plain = graph.offsets is None and graph.envelope is None and graph.senders.numel() > 0
-    return plain and h.device.type == "cpu" and not torch.compiler.is_compiling()
+    eager = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    return plain and h.device.type == "cpu" and eager
