@@ -43,6 +43,12 @@ def load_bundle(folder: Path) -> WindowOperator:
             f"{folder / WEIGHTS}: missing or damaged weights ({type(error).__name__}). "
             "Copy the bundle again."
         ) from None
+    numbers = sum(v.numel() for v in state.values())
+    if _fewest_numbers(card) > numbers:
+        raise DataError(
+            f"{folder}: the card's network is larger than the weights, which are {numbers:,} "
+            "numbers. Copy the bundle again."
+        )
     operator = WindowOperator(card)
     try:
         operator.load_state_dict(state)
@@ -53,6 +59,14 @@ def load_bundle(folder: Path) -> WindowOperator:
     if not all(bool(torch.isfinite(v).all()) for v in state.values()):
         raise DataError(f"{folder / WEIGHTS}: holds NaN or infinity. Train it again.")
     return operator.eval()
+
+
+def _fewest_numbers(card: OperatorCard) -> int:
+    """Numbers that the weights have at least: seen before anything of that size is made."""
+    network = card.network
+    layers = getattr(network, "layers", 1)
+    width = max(getattr(network, k, 1) for k in ("hidden", "vectors", "clusters"))
+    return layers * width
 
 
 def read_card(folder: Path) -> OperatorCard:

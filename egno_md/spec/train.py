@@ -91,6 +91,13 @@ class Steps(Spec):
         weight_average: decay of the moving average of the weights, which is what is
             kept; null for the last weights.
         patience: validations without a better one before training ends; null for all.
+        accumulate: batches whose gradients are averaged into one step; the memory of one
+            for the step of many.
+        precision: of the arithmetic: `single`; `bf16` multiplies matrices in bfloat16,
+            which is for GPUs, and keeps weights, sums and loss single.
+        compile: translate the network with torch.compile, which takes about a minute and a
+            C++ compiler, and pays in long trainings; without a compiler training goes on
+            as it is.
     """
 
     batch_size: Positive = 32
@@ -100,6 +107,9 @@ class Steps(Spec):
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_average: Annotated[float, Field(gt=0, lt=1)] | None = 0.999
     patience: Positive | None = None
+    accumulate: Positive = 1
+    precision: Literal["single", "bf16"] = "single"
+    compile: bool = False
 
 
 class Optimisation(Steps):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from egno_md.core.errors import SpecError
+from egno_md.core.processes import ends_when_asked
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
@@ -274,25 +275,28 @@ class _Run:
         before = self.loop.tally.seconds.pop("total", 0.0)
         begun = time.perf_counter()
         self._forget()
-        for window in range(first, windows):
-            for index, event, trajectory in self.loop.advance(replicas, window):
-                recorder.record(index, event, trajectory)
-            done = window + 1
-            is_over = all(r.stop_reason for r in replicas)
-            if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over:
-                with self.loop.clock("output"):
-                    total = before + time.perf_counter() - begun
-                    tally = replace(
-                        self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
+        with ends_when_asked() as end:
+            for window in range(first, windows):
+                for index, event, trajectory in self.loop.advance(replicas, window):
+                    recorder.record(index, event, trajectory)
+                done = window + 1
+                is_over = all(r.stop_reason for r in replicas)
+                if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over or end.made:
+                    with self.loop.clock("output"):
+                        total = before + time.perf_counter() - begun
+                        tally = replace(
+                            self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
+                        )
+                        recorder.flush(done, replicas, tally)
+                        self._forget()
+                if done % 20 == 0 or done == windows or is_over:
+                    self._report(
+                        progress, replicas, (done, windows, first), time.perf_counter() - begun
                     )
-                    recorder.flush(done, replicas, tally)
-                    self._forget()
-            if done % 20 == 0 or done == windows or is_over:
-                self._report(
-                    progress, replicas, (done, windows, first), time.perf_counter() - begun
-                )
-            if is_over:
-                break
+                if is_over:
+                    break
+                if end.made and done < windows:
+                    raise KeyboardInterrupt
         total = before + time.perf_counter() - begun
         reference.append(self._time_reference())
         if recorder.writer.manifest.shards:

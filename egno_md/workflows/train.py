@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from egno_md.core.errors import DataError
+from egno_md.core.processes import rank
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, open_output, provenance, read_run
 from egno_md.data.store import Store, write_json
 from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import load_bundle, save_bundle
@@ -81,10 +82,13 @@ def run_train(
         "seed": seed,
     }
     target = resolve_device(device)
-    output = open_output(out, "train", request, mode, inputs=[store.root])
-    if output.is_complete:
+    output = None
+    if rank() == 0:  # of processes that train together one alone writes
+        output = open_output(out, "train", request, mode, inputs=[store.root])
+    record = output.record if output else (mode == "resume" and read_run(out)) or {}
+    if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_bundle(out / "bundle"), output.record["summary"])
+        return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
@@ -129,6 +133,8 @@ def run_train(
         "provenance": provenance(),
     }
     operator.card = operator.card.model_copy(update={"training": training})
+    if output is None:
+        return Training(out / "bundle", operator, summary)
     save_bundle(out / "bundle", operator)
     plot_training(read_metrics(out / "metrics.csv"), out)
     write_json(out / "summary.json", summary)
