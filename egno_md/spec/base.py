@@ -65,3 +65,4 @@ Rate = Annotated[float, _reader("rate"), AfterValidator(_positive), _writer("rat
 Pressure = Annotated[float, _reader("pressure"), AfterValidator(_positive), _writer("pressure")]
 Mass = Annotated[float, _reader("mass"), AfterValidator(_positive), _writer("mass")]
 Force = Annotated[float, _reader("force"), AfterValidator(_positive), _writer("force")]
+Stiffness = Annotated[float, _reader("stiffness"), AfterValidator(_positive), _writer("stiffness")]

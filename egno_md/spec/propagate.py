@@ -6,13 +6,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.spec.base import Duration, Force, Length, Pressure, Rate, Spec, Temperature, Time
+from egno_md.spec.base import (
+    Duration,
+    Force,
+    Length,
+    Pressure,
+    Rate,
+    Spec,
+    Stiffness,
+    Temperature,
+    Time,
+)
 from egno_md.spec.generate import PlatformName
 
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
 """off: no checks; monitor: check and stop when broken; refine: repair the end
 of a bad window; fallback: replace a bad window by OpenMM; strict: fallback at
 half the tolerances."""
+
+
+Solver = Literal["euler", "heun"]
+"""How a sampler's flow is followed: one network call a step, or two."""
 
 
 class NoThermostat(Spec):
@@ -101,12 +115,34 @@ class Refinement(Spec):
         max_blocks: after which the refinement has failed.
         max_force: below which dynamics may begin.
         dynamics: NVT after the minimisation, with Maxwell velocities.
+        restraint: spring that holds each heavy atom while a sampler's draw is
+            minimised; windows of dynamics are repaired without.
     """
 
     block_iterations: Annotated[int, Field(ge=1)] = 10
     max_blocks: Annotated[int, Field(ge=1)] = 20
     max_force: Force = 2.0e4
     dynamics: Time = 0.05
+    restraint: Stiffness = 5000.0
+
+
+class Draws(Spec):
+    """How a sampler's windows are drawn and mended; windows of dynamics do not ask.
+
+    Attributes:
+        steps: of the flow from noise to a window; more of them keep bonds as wide as
+            they should be.
+        solver: `euler` calls the network once a step, `heun` twice.
+        refine_every: windows between two whose last frame becomes a state of MD, by
+            guarded minimisation, Maxwell velocities and short Langevin dynamics
+            (`refinement`); 0 for never.
+        redraws: of a window that does not hold, before MD takes its place.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 10
+    solver: Solver = "euler"
+    refine_every: Annotated[int, Field(ge=0)] = 1
+    redraws: Annotated[int, Field(ge=0)] = 4
 
 
 class PropagateProtocol(Spec):
@@ -134,6 +170,7 @@ class PropagateProtocol(Spec):
         workers: processes that energies and forces of replicas are spread over.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
+        draws: what a sampler's windows need besides.
     """
 
     length: Time
@@ -153,6 +190,7 @@ class PropagateProtocol(Spec):
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
     retry_prefix: bool = False
+    draws: Draws = Draws()
 
     @model_validator(mode="after")
     def _pressure_has_a_thermostat(self) -> PropagateProtocol:

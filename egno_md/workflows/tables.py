@@ -7,6 +7,7 @@ from typing import Any
 
 from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.sampler_card import SamplerCard
 
 NAMES = {
     "operator": "operator",
@@ -16,8 +17,27 @@ NAMES = {
 }
 
 
-def card_lines(card: OperatorCard) -> list[str]:
+def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
+    """How a training ended."""
+    best = summary["validation"]
+    found = (
+        f"flow matching loss {best['flow_loss']:.4f} (1 knows only widths)."
+        if summary.get("mode") == "sampler"
+        else f"F-MSE {best['f_mse']:.3g} Å², A-MSE {best['a_mse']:.3g} Å², velocity error "
+        f"{best['velocity_error']:.1%} of thermal."
+    )
+    lines = [
+        f"{summary['steps']:,} steps in {summary['seconds']:.0f} s, {summary['stopped']}. "
+        f"Validation: {found}",
+        f"Operator: {bundle}",
+    ]
+    return [*lines, summary["statement"]] if "statement" in summary else lines
+
+
+def card_lines(card: OperatorCard | SamplerCard) -> list[str]:
     """What an operator says of itself, and where it ends."""
+    if isinstance(card, SamplerCard):
+        return _sampler_card_lines(card)
     training, data = card.training, card.training.get("data", {})
     points = ", ".join(f"{t * 1e3:g}" for t in card.time_points)
     kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
@@ -47,6 +67,26 @@ def card_lines(card: OperatorCard) -> list[str]:
             f"{card.window.length * 1e3:g} fs ({card.mode}); to be checked by an engine",
         ]
     )
+    return [f"{name + ':':<21} {value}" for name, value in rows]
+
+
+def _sampler_card_lines(card: SamplerCard) -> list[str]:
+    training, data = card.training, card.training.get("data", {})
+    points = ", ".join(f"{t:g}" for t in card.time_points)
+    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    rows = [
+        ["system", f"{card.system}, {len(card.atomic_numbers)} {card.network.atoms} atoms"],
+        ["mode", "sampler"],
+        ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
+        ["window ΔT", f"{card.window.length:g} ps, drawn at {points} ps"],
+        ["potential", card.potential or "unknown"],
+        ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
+    ]
+    if training.get("validation"):
+        rows.append(["training", f"{training['steps']:,} steps, {training['seconds']:.0f} s"])
+        loss = training["validation"]["flow_loss"]
+        rows.append(["loss (validation)", f"{loss:.4f} of flow matching; 1 knows only widths"])
+    rows.append(["limits", f"this system, potential and temperature alone. {card.statement}"])
     return [f"{name + ':':<21} {value}" for name, value in rows]
 
 

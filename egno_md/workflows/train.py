@@ -20,8 +20,10 @@ from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.report.training import plot_training
 from egno_md.spec.network import Egno
+from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
@@ -41,7 +43,7 @@ class Training:
     """
 
     bundle: Path
-    operator: WindowOperator
+    operator: WindowOperator | SamplerOperator
     summary: dict[str, Any]
 
 
@@ -70,6 +72,10 @@ def run_train(
         DataError: the store lacks what training needs.
         WindowMismatch: the window does not fit the frames.
     """
+    if isinstance(protocol.network, Sampler):
+        from egno_md.workflows.train_sampler import run_train_sampler
+
+        return run_train_sampler(data, protocol, out, seed, device, mode, progress)
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = store.system()
