@@ -85,7 +85,7 @@ def evaluate(
     console: Console,
 ) -> None:
     """Measure OPERATOR, a bundle, on held-out frames of DATA."""
-    from egno_md.nn.bundle import read_any_card
+    from egno_md.nn.bundle import read_card
     from egno_md.workflows.evaluate import run_evaluate
     from egno_md.workflows.tables import card_lines, evaluation_rows
 

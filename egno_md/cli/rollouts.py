@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, read_refine, read_settings, writes
+from egno_md.core.errors import SpecError
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--protocol",
-    default="nvt-300k",
-    show_default=True,
-    help="File or shipped name.",
+    help="File or shipped name; nvt-300k by default, and sampler-300k for a sampler.",
     shell_complete=complete.protocols("propagate"),
 )
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
+@click.option("--windows", type=click.IntRange(1), help="How many windows, instead of a length.")
+@click.option(
+    "--refine",
+    metavar="every=K",
+    help="Windows between two refined ends of a sampler's, or 'never'; replaces the protocol's.",
+)
 @click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
 @click.option(
     "--policy",
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
 def propagate(
     system: str,
     operator: str | None,
-    protocol: str,
+    protocol: str | None,
     length: str | None,
+    windows: int | None,
+    refine: str | None,
     replicas: int | None,
     policy: str | None,
     start: Path | None,
@@ -64,11 +71,19 @@ def propagate(
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
-    from egno_md.workflows.propagate import run_propagate
+    from egno_md.workflows.propagate import default_protocol, run_propagate
     from egno_md.workflows.tables import rollout_lines
 
+    if windows is not None and length is not None:
+        raise SpecError("--windows and --length exclude each other. Give one.")
+    protocol = protocol or default_protocol(system, operator)
     overrides = read_settings(settings)
-    given = {"length": length, "replicas": replicas, "policy": policy}
+    given = {
+        "length": length,
+        "replicas": replicas,
+        "policy": policy,
+        "draws.refine_every": None if refine is None else read_refine(refine),
+    }
     overrides |= {k: v for k, v in given.items() if v is not None}
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
@@ -77,6 +92,7 @@ def propagate(
         operator,
         spec,
         out,
+        windows=windows,
         start=start,
         frame=frame,
         seed=seed,

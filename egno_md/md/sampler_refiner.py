@@ -143,8 +143,9 @@ class SamplerRefiner:
             self._springs.setParticleParameters(place, atom, positions[atom].tolist())
         self._springs.updateParametersInContext(context)
         engine.load(Frame(positions, np.zeros_like(positions)))
-        force = np.inf
-        for blocks in range(1, self.spec.max_blocks + 1):
+        force, blocks = np.inf, 0
+        while blocks < self.spec.max_blocks:
+            blocks += 1
             openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
             now = engine.read()
             assert now.forces is not None

@@ -122,6 +122,7 @@ def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tens
 
 
 def init_small(layer: nn.Module, deviation: float) -> None:
+    """Draw a linear layer's weights about zero, without bias."""
     assert isinstance(layer, nn.Linear)
     nn.init.normal_(layer.weight, std=deviation)
     nn.init.zeros_(layer.bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -197,7 +198,7 @@ class SamplerOperator(nn.Module):
         moves = centred(noise) * (self.card.network.noise / LENGTH)
         times = warped(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
         one = torch.ones(len(start), dtype=start.dtype, device=start.device)
-        for here, there in zip(times[:-1], times[1:], strict=True):
+        for here, there in pairwise(times):
             slope = self.velocity(moves, one * here, conditions)
             ahead = moves + (there - here) * slope
             if solver == "heun" and there < 1:

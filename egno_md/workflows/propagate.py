@@ -22,7 +22,9 @@ from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
+from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle, read_any_card
+from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.sampler_card import SamplerCard
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -32,6 +34,7 @@ from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.workflows.propagate_sampler import run_sampler
 from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
@@ -71,6 +74,7 @@ def run_propagate(
     protocol: PropagateProtocol,
     out: Path | str,
     *,
+    windows: int | None = None,
     start: Path | str | None = None,
     frame: int | None = None,
     seed: int = 0,
@@ -78,13 +82,14 @@ def run_propagate(
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> Rollout:
-    """Propagate a system by whole windows.
+    """Propagate a system by whole windows, of dynamics or drawn from a sampler.
 
     Args:
         system: shipped name or folder.
         bundle: of the operator; a name or None for one shipped with the system.
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
+        windows: how many, instead of the protocol's length.
         start: a store to start from; else the system's structure, equilibrated.
         frame: which frame of the store; else the last one, or for several
             replicas evenly spread ones.
@@ -100,8 +105,26 @@ def run_propagate(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     bundle = find_operator(system, bundle)
-    operator = load_bundle(bundle)
+    operator = load_any_bundle(bundle)
+    if isinstance(operator, SamplerOperator):
+        drawn = run_sampler(
+            built,
+            bundle,
+            operator,
+            protocol,
+            out,
+            windows=windows,
+            start=start,
+            frame=frame,
+            seed=seed,
+            device=device,
+            mode=mode,
+            progress=progress,
+        )
+        return Rollout(*drawn)
     card = operator.card
+    if windows is not None:
+        protocol = protocol.model_copy(update={"length": windows * card.window.length})
     check_belongs(card, built.system)
     check_potential(card, built.system)
     if protocol.pressure is not None and built.system.box is None:
@@ -143,6 +166,12 @@ def run_propagate(
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(out, summary)
+
+
+def default_protocol(system: str, operator: str | None) -> str:
+    """The shipped protocol that suits an operator's mode."""
+    card = read_any_card(find_operator(system, operator))
+    return "sampler-300k" if isinstance(card, SamplerCard) else "nvt-300k"
 
 
 class _Run:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
+from egno_md.core.units import format_quantity
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler_card import SamplerCard
 
@@ -110,7 +111,7 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     target = summary["temperature_target"]
     lines = [
         f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
-        f"{summary['window_ps'] * 1e3:g} fs ({summary['mode']}, {summary['ensemble']}, "
+        f"{format_quantity(summary['window_ps'], 'time')} ({summary['mode']}, {summary['ensemble']}, "
         f"policy {summary['policy']}): {events or 'no window'}",
     ]
     if summary["temperature_mean"] is not None:
@@ -129,7 +130,9 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
         f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
         f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
     )
-    if summary["speed_up"] < 1 and summary["windows"]:
+    if "statement" in summary:
+        lines += _sampler_lines(summary)
+    elif summary["speed_up"] < 1 and summary["windows"]:
         lines.append(
             f"That is slower than MD: {summary['fallback_share']:.0%} of the windows were done by "
             "MD after the operator's were rejected. Train a better operator, or run MD."
@@ -137,6 +140,20 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")
     return lines
+
+
+def _sampler_lines(summary: dict[str, Any]) -> list[str]:
+    every = summary["refine_every"]
+    refined = {0: "no window refined", 1: "every window's end refined"}.get(
+        every, f"every {every} windows' end refined"
+    )
+    parts = ("network", "lift", "checks", "refinement", "fallback", "output")
+    spent = ", ".join(f"{p} {summary['seconds'][p]:.1f} s" for p in parts)
+    return [
+        f"{refined}, {summary['redraws']} windows drawn again; of {summary['seconds']['total']:.1f} "
+        f"s: {spent}",
+        summary["statement"],
+    ]
 
 
 def parareal_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
