@@ -187,6 +187,21 @@ class OpenMMEngine:
         self._step(steps)
         self._check_potential()
 
+    def reseed(self, seed: int, friction: float) -> None:
+        """Begin NVT dynamics of `langevin-middle` with a random stream and friction of its own.
+
+        Positions, velocities and box stay; the context is made anew, since OpenMM
+        seeds its streams only then.
+
+        Args:
+            seed: greater than 0.
+            friction: 1/ps.
+        """
+        middle = self._integrator.getIntegrator(NVT)
+        middle.setFriction(friction)
+        middle.setRandomNumberSeed(seed)
+        self._context.reinitialize(preserveState=True)
+
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """NVE dynamics from `frame`, recorded after the times `elapsed` (ps, increasing).
 

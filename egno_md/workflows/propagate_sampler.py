@@ -150,7 +150,7 @@ class _SamplerRun:
         self.built, self.protocol, self.seed = built, protocol, seed
         self.friction, self.operator = friction, operator
         system = built.system
-        self.engine = self._engine(seed)
+        self.engine = self._engine(seed, "langevin-middle")
         relaxed = self.engine.start().positions
         self.relaxed = self.engine.read()
         dynamics = LangevinWindows(self.engine, protocol.temperature)
