@@ -284,10 +284,25 @@ def report(
 
 
 @click.command()
+@click.option(
+    "--system",
+    type=click.Choice(["ethanol", "ala2"]),
+    default="ethanol",
+    show_default=True,
+    help="ethanol: windows of dynamics; ala2: windows drawn by a sampler.",
+)
 @writes
-def demo(out: Path, seed: int, device: str, mode: OutputMode, console: Console) -> None:
-    """Run the whole chain on ethanol with GFN2-xTB in a few minutes."""
-    from egno_md.workflows.demo import run_demo
+def demo(
+    system: str, out: Path, seed: int, device: str, mode: OutputMode, console: Console
+) -> None:
+    """Run the whole chain in minutes: reference, training, rollouts, comparison, report.
+
+    On ethanol with GFN2-xTB, or on alanine dipeptide in implicit water.
+    """
+    if system == "ala2":
+        from egno_md.workflows.demo_sampler import run_sampler_demo as run_demo
+    else:
+        from egno_md.workflows.demo import run_demo
 
     result = run_demo(out, seed=seed, device=device, mode=mode, console=console)
     for title, columns, rows in result.tables:
