@@ -94,7 +94,8 @@ def rollout(
     """Draw, timed against OpenMM in the same run."""
     single = changes["replicas"] == 1
     settings = {
-        "draws.refine_every": changes["refine_every"],
+        "refine_every": changes["refine_every"] or None,
+        "length": length(operator, SINGLE_WINDOWS if single else given.windows),
         "draws.steps": given.steps,
         "replicas": changes["replicas"],
         "save": "points",
@@ -104,13 +105,17 @@ def rollout(
         operator,
         protocol("propagate", "sampler-300k", settings),
         Path(str(folder).replace(", ", "-").replace(" ", "-")),
-        windows=SINGLE_WINDOWS if single else given.windows,
         start=data,
         seed=given.seed,
         mode="resume",
         progress=Console(),
     )
     return done.summary, done.store
+
+
+def length(operator: Path, windows: int) -> str:
+    """So many windows."""
+    return f"{windows * load_any_bundle(operator).card.window.length:g} ps"
 
 
 def results(

@@ -82,13 +82,3 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, object]:
         except yaml.YAMLError:
             raise SpecError(f"--set {setting!r}: the value cannot be read as YAML.") from None
     return pairs
-
-
-def read_refine(text: str) -> int:
-    """``every=K`` as K, ``never`` as 0."""
-    if text == "never":
-        return 0
-    name, _, count = text.partition("=")
-    if name != "every" or not count.isdecimal() or int(count) < 1:
-        raise SpecError(f"--refine {text!r}: write every=K such as every=1, or never.")
-    return int(count)

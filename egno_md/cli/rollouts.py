@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_refine, read_settings, writes
-from egno_md.core.errors import SpecError
+from egno_md.cli.options import changes, read_settings, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
     shell_complete=complete.protocols("propagate"),
 )
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
-@click.option("--windows", type=click.IntRange(1), help="How many windows, instead of a length.")
+@click.option("--windows", type=click.IntRange(1), help="How far, in windows instead of --length.")
+@click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
 @click.option(
     "--refine",
-    metavar="every=K",
-    help="Windows between two refined ends of a sampler's, or 'never'; replaces the protocol's.",
+    metavar="every=N",
+    help="Refine the end of every N-th window whatever its checks say, such as every=1; or never.",
 )
-@click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
 @click.option(
     "--policy",
     type=click.Choice(["off", "monitor", "refine", "fallback", "strict"]),
@@ -56,8 +55,8 @@ def propagate(
     protocol: str | None,
     length: str | None,
     windows: int | None,
-    refine: str | None,
     replicas: int | None,
+    refine: str | None,
     policy: str | None,
     start: Path | None,
     frame: int | None,
@@ -72,19 +71,17 @@ def propagate(
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
     from egno_md.workflows.propagate import default_protocol, run_propagate
+    from egno_md.workflows.support import length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
-    if windows is not None and length is not None:
-        raise SpecError("--windows and --length exclude each other. Give one.")
     protocol = protocol or default_protocol(system, operator)
     overrides = read_settings(settings)
-    given = {
-        "length": length,
-        "replicas": replicas,
-        "policy": policy,
-        "draws.refine_every": None if refine is None else read_refine(refine),
-    }
+    given = {"length": length, "replicas": replicas, "policy": policy}
+    if windows is not None:
+        given["length"] = length_of(system, operator, windows, length)
     overrides |= {k: v for k, v in given.items() if v is not None}
+    if refine is not None:
+        overrides["refine_every"] = read_every(refine)
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
     done = run_propagate(
@@ -92,7 +89,6 @@ def propagate(
         operator,
         spec,
         out,
-        windows=windows,
         start=start,
         frame=frame,
         seed=seed,

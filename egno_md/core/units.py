@@ -50,7 +50,7 @@ UNITS: dict[Dimension, tuple[str, str]] = {
     "energy": ("kJ/mol", "10 kJ/mol"),
     "mass": ("Da", "1.5 Da"),
     "force": ("kJ/mol/nm", "2e4 kJ/mol/nm"),
-    "stiffness": ("kJ/mol/nm^2", "5000 kJ/mol/nm^2"),
+    "stiffness": ("kJ/mol/nm**2", "1000 kJ/mol/nm**2"),
     "pressure": ("bar", "1 bar"),
     "wall time": ("s", "20 min"),
 }

@@ -43,6 +43,7 @@ class SamplerLoop:
         checker: measures refined frames.
         controller: judges those; policy `off` looks at nothing.
         friction: 1/ps, of MD in place of a draw.
+        refine_every: windows between two refined ends; 0 for never.
         saves_points: whether every time point is kept, or the window's end alone.
         tally: counts and clocks.
     """
@@ -54,6 +55,7 @@ class SamplerLoop:
     checker: Checker
     controller: Controller
     friction: float
+    refine_every: int
     saves_points: bool
     tally: Tally = field(default_factory=Tally)
 
@@ -69,8 +71,7 @@ class SamplerLoop:
         Yields:
             Per running replica its index, what happened, and the window's frames.
         """
-        every = self.drawer.draws.refine_every
-        is_due = every > 0 and (window + 1) % every == 0
+        is_due = bool(self.refine_every) and (window + 1) % self.refine_every == 0
         waiting = {i: "" for i, r in enumerate(replicas) if not r.stop_reason}
         for attempt in range(self.drawer.draws.redraws + 1):
             if not waiting:

@@ -115,33 +115,30 @@ class Refinement(Spec):
         max_blocks: after which the refinement has failed.
         max_force: below which dynamics may begin.
         dynamics: NVT after the minimisation, with Maxwell velocities.
-        restraint: spring that holds each heavy atom while a sampler's draw is
-            minimised; windows of dynamics are repaired without.
+        restraint: of the springs that hold what the operator predicted: its atoms, or
+            of all atoms the backbone; 0 for none. In `policy: refine` of small
+            molecules nothing is held.
     """
 
     block_iterations: Annotated[int, Field(ge=1)] = 10
     max_blocks: Annotated[int, Field(ge=1)] = 20
     max_force: Force = 2.0e4
     dynamics: Time = 0.05
-    restraint: Stiffness = 5000.0
+    restraint: Stiffness = 1000.0
 
 
 class Draws(Spec):
-    """How a sampler's windows are drawn and mended; windows of dynamics do not ask.
+    """How a sampler's windows are drawn; windows of dynamics do not ask.
 
     Attributes:
         steps: of the flow from noise to a window; more of them keep bonds as wide as
             they should be.
         solver: `euler` calls the network once a step, `heun` twice.
-        refine_every: windows between two whose last frame becomes a state of MD, by
-            guarded minimisation, Maxwell velocities and short Langevin dynamics
-            (`refinement`); 0 for never.
         redraws: of a window that does not hold, before MD takes its place.
     """
 
     steps: Annotated[int, Field(ge=1)] = 10
     solver: Solver = "euler"
-    refine_every: Annotated[int, Field(ge=0)] = 1
     redraws: Annotated[int, Field(ge=0)] = 4
 
 
@@ -168,6 +165,9 @@ class PropagateProtocol(Spec):
         reference_steps: MD steps that are timed to say how fast MD is here.
         platform: of OpenMM; `auto` takes what is fastest for the system's size here.
         workers: processes that energies and forces of replicas are spread over.
+        refine_every: windows after which the end is refined whatever its checks say, as
+            `--refine every=1`; null for bad windows alone, and of a sampler for none.
+            Operators that predict some atoms only need it.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
         draws: what a sampler's windows need besides.
@@ -189,6 +189,7 @@ class PropagateProtocol(Spec):
     reference_steps: Annotated[int, Field(ge=10)] = 400
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
+    refine_every: Annotated[int, Field(ge=1)] | None = None
     retry_prefix: bool = False
     draws: Draws = Draws()
 

@@ -140,8 +140,7 @@ def _protocol(name: str, model: type[Model]) -> Model:
 
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
     refined = _protocol("ala2-propagate", PropagateProtocol)
-    never = refined.draws.model_copy(update={"refine_every": 0})
-    return {"refined": refined, "unrefined": refined.model_copy(update={"draws": never})}
+    return {"refined": refined, "unrefined": refined.model_copy(update={"refine_every": None})}
 
 
 def _maps(reference: Store, others: dict[str, Store]) -> dict[str, dict[str, Any]]:

@@ -74,7 +74,6 @@ def run_propagate(
     protocol: PropagateProtocol,
     out: Path | str,
     *,
-    windows: int | None = None,
     start: Path | str | None = None,
     frame: int | None = None,
     seed: int = 0,
@@ -89,7 +88,6 @@ def run_propagate(
         bundle: of the operator; a name or None for one shipped with the system.
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
-        windows: how many, instead of the protocol's length.
         start: a store to start from; else the system's structure, equilibrated.
         frame: which frame of the store; else the last one, or for several
             replicas evenly spread ones.
@@ -113,7 +111,6 @@ def run_propagate(
             operator,
             protocol,
             out,
-            windows=windows,
             start=start,
             frame=frame,
             seed=seed,
@@ -123,8 +120,6 @@ def run_propagate(
         )
         return Rollout(*drawn)
     card = operator.card
-    if windows is not None:
-        protocol = protocol.model_copy(update={"length": windows * card.window.length})
     check_belongs(card, built.system)
     check_potential(card, built.system)
     if protocol.pressure is not None and built.system.box is None:

@@ -53,7 +53,6 @@ def run_sampler(
     protocol: PropagateProtocol,
     out: Path,
     *,
-    windows: int | None,
     start: Path | str | None,
     frame: int | None,
     seed: int,
@@ -74,9 +73,7 @@ def run_sampler(
     seen = check_sampler_belongs(card, built.system)
     check_potential(card, built.system)
     friction = _check_protocol(protocol, built, operator)
-    if windows is None:
-        windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
-    protocol = protocol.model_copy(update={"length": windows * card.window.length})
+    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
     run = _SamplerRun(built, protocol, seed, operator.to(resolve_device(device)), seen, friction)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
@@ -178,6 +175,7 @@ class _SamplerRun:
                 system.degrees_of_freedom,
             ),
             friction=friction,
+            refine_every=protocol.refine_every or 0,
             saves_points=protocol.save == "points",
         )
 
@@ -273,7 +271,7 @@ class _SamplerRun:
             "mode": "sampler",
             "statement": STATEMENT,
             "corrected": False,
-            "refine_every": draws.refine_every,
+            "refine_every": self.protocol.refine_every or 0,
             "draw_steps": draws.steps,
             "draw_solver": draws.solver,
             "redraws": int(tally.moments.get("redraws", [0.0, 0.0, 0.0])[1]),

@@ -108,7 +108,7 @@ def test_an_interrupted_rollout_resumes_to_the_bit(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--refine", "often", "--windows", 1], "write every=K"),
+        (["--refine", "often", "--windows", 1], "write every=N"),
         (["--windows", 1, "--length", "80 fs"], "exclude each other"),
         (["--windows", 1, "--set", "temperature='310 K'"], "learned the distribution at 300 K"),
         (["--windows", 1, "--protocol", "nve"], "Set kind: langevin"),

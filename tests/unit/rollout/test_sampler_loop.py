@@ -70,7 +70,15 @@ class Exact:
         return Refinement(replace(frame, potential_energy=-1.0), 1, 0.01, 1.0)
 
 
-def make_loop(system: System, *, exact: Exact | None = None, broken=(0, 0), points=False, **draws):
+def make_loop(
+    system: System,
+    *,
+    exact: Exact | None = None,
+    broken=(0, 0),
+    points=False,
+    refine_every=1,
+    **draws,
+):
     seen = SeenAtoms.of(system, "heavy")
     lift = HydrogenLift.of(system, seen, system.positions)
     exact = exact or Exact()
@@ -84,6 +92,7 @@ def make_loop(system: System, *, exact: Exact | None = None, broken=(0, 0), poin
         checker=Checker.of(system, system.positions),
         controller=Controller("fallback", tolerances, KELVIN, KELVIN, system.degrees_of_freedom),
         friction=1.0,
+        refine_every=refine_every,
         saves_points=points,
     )
     return loop, exact
