@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--protocol",
-    help="File or shipped name; nvt-300k by default, and sampler-300k for a sampler.",
+    default="nvt-300k",
+    show_default=True,
+    help="File or shipped name; sampler-300k by default for a sampler.",
     shell_complete=complete.protocols("propagate"),
 )
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 def propagate(
     system: str,
     operator: str | None,
-    protocol: str | None,
+    protocol: str,
     length: str | None,
     windows: int | None,
     replicas: int | None,
@@ -74,7 +76,9 @@ def propagate(
     from egno_md.workflows.support import length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
-    protocol = protocol or default_protocol(system, operator)
+    source = click.get_current_context().get_parameter_source("protocol")
+    if source is click.core.ParameterSource.DEFAULT:
+        protocol = default_protocol(system, operator)
     overrides = read_settings(settings)
     given = {"length": length, "replicas": replicas, "policy": policy}
     if windows is not None:

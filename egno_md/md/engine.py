@@ -188,10 +188,10 @@ class OpenMMEngine:
         self._check_potential()
 
     def reseed(self, seed: int, friction: float) -> None:
-        """Begin NVT dynamics of `langevin-middle` with a random stream and friction of its own.
+        """Give NVT dynamics of `langevin-middle` a random stream and friction of its own.
 
-        Positions, velocities and box stay; the context is made anew, since OpenMM
-        seeds its streams only then.
+        The context is made anew, since OpenMM seeds its streams only then; `load` what
+        is to be moved after it. Keeping the state would keep the old stream with it.
 
         Args:
             seed: greater than 0.
@@ -200,7 +200,7 @@ class OpenMMEngine:
         middle = self._integrator.getIntegrator(NVT)
         middle.setFriction(friction)
         middle.setRandomNumberSeed(seed)
-        self._context.reinitialize(preserveState=True)
+        self._context.reinitialize()
 
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """NVE dynamics from `frame`, recorded after the times `elapsed` (ps, increasing).

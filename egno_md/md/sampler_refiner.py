@@ -55,8 +55,8 @@ class LangevinWindows:
             PotentialError: the dynamics failed.
         """
         engine = self.engine
-        engine.load(replace(frame, time=0.0))
         engine.reseed(int(random.integers(1, 2**31 - 1)), friction)
+        engine.load(replace(frame, time=0.0))
         engine.skip(max(round(duration / engine.timestep), 1))
         frame = replace(engine.read(), time=frame.time)
         if not frame.is_finite:

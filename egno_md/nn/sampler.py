@@ -16,7 +16,7 @@ from egno_md.nn.edges import HOPS
 from egno_md.nn.geometry import Torsions, environments
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.sampler_card import SamplerCard
-from egno_md.nn.velocity_field import Conditions, VelocityField
+from egno_md.nn.velocity_field import Beginning, Conditions, VelocityField
 from egno_md.spec.propagate import Solver
 
 LENGTH = 0.1
@@ -142,6 +142,7 @@ class SamplerOperator(nn.Module):
         moves: Float[Tensor, "batch points atoms 3"],
         flow: Float[Tensor, " batch"],
         conditions: Conditions,
+        begin: Beginning,
     ) -> Float[Tensor, "batch points atoms 3"]:
         """Which way noisy windows flow, in units of length per flow time.
 
@@ -149,12 +150,18 @@ class SamplerOperator(nn.Module):
             moves: since the start frame, in units of length, without a common shift.
             flow: time of each window.
             conditions: from `conditions`.
+            begin: what the network makes of them.
         """
         known = self.preconditioned(moves, flow)
-        return known.linear + known.scale * self.residual(moves, known, flow, conditions)
+        return known.linear + known.scale * self.residual(moves, known, flow, conditions, begin)
 
     def residual(
-        self, moves: Tensor, known: Preconditioning, flow: Tensor, conditions: Conditions
+        self,
+        moves: Tensor,
+        known: Preconditioning,
+        flow: Tensor,
+        conditions: Conditions,
+        begin: Beginning,
     ) -> Float[Tensor, "batch points atoms 3"]:
         """The network's output, of order one."""
         points = moves.shape[1]
@@ -164,6 +171,7 @@ class SamplerOperator(nn.Module):
             _by_node(known.scaled),
             flow.repeat_interleave(self.atoms),
             conditions,
+            begin,
             index,
         )
         found = found.view(len(moves), self.atoms, 3, points).permute(0, 3, 1, 2)
@@ -196,14 +204,15 @@ class SamplerOperator(nn.Module):
 
     def _draw(self, start: Tensor, noise: Tensor, steps: int, solver: Solver) -> Tensor:
         conditions = self.conditions(start)
+        begin = self.field.begin(conditions)
         moves = centred(noise) * (self.card.network.noise / LENGTH)
         times = warped(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
         one = torch.ones(len(start), dtype=start.dtype, device=start.device)
         for here, there in pairwise(times):
-            slope = self.velocity(moves, one * here, conditions)
+            slope = self.velocity(moves, one * here, conditions, begin)
             ahead = moves + (there - here) * slope
             if solver == "heun" and there < 1:
-                mean = (slope + self.velocity(ahead, one * there, conditions)) / 2
+                mean = (slope + self.velocity(ahead, one * there, conditions, begin)) / 2
                 ahead = moves + (there - here) * mean
             moves = ahead
         return start[:, None] + moves * LENGTH

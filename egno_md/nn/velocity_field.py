@@ -53,6 +53,19 @@ class Conditions:
     torsion_edges: Int[Tensor, " torsions"]
 
 
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """What the network makes of start frames.
+
+    Attributes:
+        edges: what each edge knows of it.
+        around: vectors to each node's neighbours.
+    """
+
+    edges: Float[Tensor, "edges features"]
+    around: Float[Tensor, "nodes 3 vectors"]
+
+
 class VelocityField(nn.Module):
     """Blocks of our EGNO on the noisy window, told of the start frame by its geometry.
 
@@ -101,6 +114,7 @@ class VelocityField(nn.Module):
         scaled: Float[Tensor, "nodes 3 points"],
         flow: Float[Tensor, " nodes"],
         conditions: Conditions,
+        begin: Beginning,
         index: Float[Tensor, " points"],
     ) -> Float[Tensor, "nodes 3 points"]:
         """What is left of the velocity when its linear part is taken off, normalised.
@@ -110,32 +124,32 @@ class VelocityField(nn.Module):
             scaled: the same over their root mean square at this flow time.
             flow: flow time, 0 for noise and 1 for data.
             conditions: start frame and molecule.
+            begin: what `begin` finds in them.
             index: time positions for the embedding.
         """
         start, graph = conditions.start, conditions.graph
         path = start[..., None] + moves
-        fixed, around = self._start(conditions)
         s = self._scalars(scaled, flow, conditions.nodes, index)
         nodes, points = s.shape[:2]
-        still = torch.cat([start[:, :, None], around], dim=-1)
+        still = torch.cat([start[:, :, None], begin.around], dim=-1)
         known = torch.cat([scaled[..., None], still[:, :, None].expand(-1, -1, points, -1)], dim=-1)
         mixing = self.start(s).view(nodes, 1, points, known.shape[-1], -1)
         z = (known[..., None] * mixing).sum(3)
         extra = _shapes(path, conditions)
         everywhere = torch.ones_like(index)
         for block in self.blocks:
-            s, z, path = block(s, z, path, fixed, graph, everywhere, extra)
+            s, z, path = block(s, z, path, begin.edges, graph, everywhere, extra)
         return (z * self.final(s)[:, None]).sum(-1)
 
-    def _start(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """What edges know of the start frame, and vectors to each node's neighbours in it."""
+    def begin(self, conditions: Conditions) -> Beginning:
+        """What is known of start frames, whatever the flow time."""
         graph = conditions.graph
         r = graph.separations(conditions.start)
         distance = (r.square().sum(-1, keepdim=True) + 1e-8).sqrt()
         shapes = _shapes(conditions.start[..., None], conditions)[:, 0]
         fixed = torch.cat([graph.features, bounded(distance), shapes], dim=-1)
         around = graph.mean((r / distance)[..., None] * self.around(fixed)[:, None])
-        return fixed, around
+        return Beginning(fixed, around)
 
     def _scalars(self, scaled: Tensor, flow: Tensor, nodes: Tensor, index: Tensor) -> Tensor:
         parts = [nodes.shape[1] + FLOW_EMBEDDING, TIME_EMBEDDING, 1]

@@ -86,7 +86,9 @@ def flow_loss(operator: SamplerOperator, batch: SamplerBatch, generator: torch.G
     moves = t * true + (1 - t) * noise
     known = operator.preconditioned(moves, flow)
     wanted = (true - noise - known.linear) / known.scale
-    found = operator.residual(moves, known, flow, operator.conditions(batch.start))
+    conditions = operator.conditions(batch.start)
+    begin = operator.field.begin(conditions)
+    found = operator.residual(moves, known, flow, conditions, begin)
     return (found - wanted).square().mean()
 
 

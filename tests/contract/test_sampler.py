@@ -144,6 +144,7 @@ def test_gradients_are_finite_where_atoms_coincide(sampler, given) -> None:
     start = torch.zeros_like(given[0])
     moves = given[1].clone().requires_grad_(True)
     flow = torch.full((BATCH,), 0.5)
-    speed = sampler.velocity(moves, flow, sampler.conditions(start))
+    conditions = sampler.conditions(start)
+    speed = sampler.velocity(moves, flow, conditions, sampler.field.begin(conditions))
     (gradient,) = torch.autograd.grad(speed.square().sum(), moves)
     assert torch.isfinite(gradient).all()
