@@ -124,8 +124,8 @@ def run_sampler_demo(
         [_rollout_table(rollouts), _map_table(maps)],
         [
             STATEMENT,
-            f"This sampler trained for {training.summary['seconds']:.0f} s. A stronger one, an "
-            "hour on one core:",
+            f"This sampler trained for {training.summary['seconds']:.0f} s. A stronger one, in at "
+            "most an hour on one core:",
             *(f"  {c}" for c in STRONG),
             f"Report: {page}",
             f"The demo took {seconds:.0f} s.",
