@@ -52,7 +52,7 @@ Chains = list[np.ndarray]
 
 def main() -> None:
     """Run what is missing, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--data", type=Path, help="store the sampler learned from")
     parser.add_argument("--reference", type=Path, help="independent store")
