@@ -72,8 +72,8 @@ def propagate(
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
-    from egno_md.workflows.propagate import default_protocol, run_propagate
-    from egno_md.workflows.support import length_of, read_every
+    from egno_md.workflows.propagate import run_propagate
+    from egno_md.workflows.support import default_protocol, length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
     source = click.get_current_context().get_parameter_source("protocol")

@@ -22,9 +22,8 @@ from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle, read_any_card
+from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle
 from egno_md.nn.sampler import SamplerOperator
-from egno_md.nn.sampler_card import SamplerCard
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -161,12 +160,6 @@ def run_propagate(
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(out, summary)
-
-
-def default_protocol(system: str, operator: str | None) -> str:
-    """The shipped protocol that suits an operator's mode."""
-    card = read_any_card(find_operator(system, operator))
-    return "sampler-300k" if isinstance(card, SamplerCard) else "nvt-300k"
 
 
 class _Run:

@@ -10,6 +10,7 @@ from egno_md.core.system import System
 from egno_md.core.units import format_quantity
 from egno_md.nn.bundle import read_any_card
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.files import find_operator
 from egno_md.spec.network import Egno, Network, predicts_velocities
 
@@ -88,6 +89,12 @@ def length_of(system: str, operator: str | None, windows: int, length: str | Non
         raise SpecError(f"--windows {windows} and --length {length} exclude each other. Give one.")
     card = read_any_card(find_operator(system, operator))
     return format_quantity(windows * card.window.length, "time")
+
+
+def default_protocol(system: str, operator: str | None) -> str:
+    """The shipped protocol that suits an operator's mode."""
+    card = read_any_card(find_operator(system, operator))
+    return "sampler-300k" if isinstance(card, SamplerCard) else "nvt-300k"
 
 
 def read_every(text: str) -> int | None:
