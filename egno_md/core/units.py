@@ -31,7 +31,16 @@ DIGITS = 14
 """Significant digits of a quantity, in and out."""
 
 Dimension = Literal[
-    "time", "length", "temperature", "rate", "energy", "mass", "force", "pressure", "wall time"
+    "time",
+    "length",
+    "temperature",
+    "rate",
+    "energy",
+    "mass",
+    "force",
+    "stiffness",
+    "pressure",
+    "wall time",
 ]
 
 UNITS: dict[Dimension, tuple[str, str]] = {
@@ -42,6 +51,7 @@ UNITS: dict[Dimension, tuple[str, str]] = {
     "energy": ("kJ/mol", "10 kJ/mol"),
     "mass": ("Da", "1.5 Da"),
     "force": ("kJ/mol/nm", "2e4 kJ/mol/nm"),
+    "stiffness": ("kJ/mol/nm**2", "1000 kJ/mol/nm**2"),
     "pressure": ("bar", "1 bar"),
     "wall time": ("s", "20 min"),
 }

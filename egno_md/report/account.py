@@ -13,6 +13,7 @@ from egno_md.report.numbers import percent, seconds
 
 PARTS = {
     "network": ("#0072B2", "network"),
+    "lift": ("#F0E442", "lift to all atoms"),
     "checks": ("#56B4E9", "forces and checks"),
     "refinement": ("#E69F00", "refinement"),
     "fallback": ("#D55E00", "MD fallback"),

@@ -13,6 +13,7 @@ from egno_md.rollout.checks import Check
 KINDS = ("accept", "prefix", "refine", "fallback", "stop")
 CLOCKS = (
     "network",
+    "lift",
     "checks",
     "refinement",
     "fallback",

@@ -64,4 +64,7 @@ Temperature = Annotated[
 Rate = Annotated[float, _reader("rate"), AfterValidator(_positive), _writer("rate")]
 Pressure = Annotated[float, _reader("pressure"), AfterValidator(_positive), _writer("pressure")]
 Mass = Annotated[float, _reader("mass"), AfterValidator(_positive), _writer("mass")]
+Stiffness = Annotated[
+    float, _reader("stiffness"), AfterValidator(_not_negative), _writer("stiffness")
+]
 Force = Annotated[float, _reader("force"), AfterValidator(_positive), _writer("force")]

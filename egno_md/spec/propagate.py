@@ -6,13 +6,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.spec.base import Duration, Force, Length, Pressure, Rate, Spec, Temperature, Time
+from egno_md.spec.base import (
+    Duration,
+    Force,
+    Length,
+    Pressure,
+    Rate,
+    Spec,
+    Stiffness,
+    Temperature,
+    Time,
+)
 from egno_md.spec.generate import PlatformName
 
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
 """off: no checks; monitor: check and stop when broken; refine: repair the end
 of a bad window; fallback: replace a bad window by OpenMM; strict: fallback at
 half the tolerances."""
+
+
+Solver = Literal["euler", "heun"]
+"""How a sampler's flow is followed: one network call a step, or two."""
 
 
 class NoThermostat(Spec):
@@ -101,12 +115,31 @@ class Refinement(Spec):
         max_blocks: after which the refinement has failed.
         max_force: below which dynamics may begin.
         dynamics: NVT after the minimisation, with Maxwell velocities.
+        restraint: of the springs that hold what the operator predicted: its atoms, or
+            of all atoms the backbone; 0 for none. In `policy: refine` of small
+            molecules nothing is held.
     """
 
     block_iterations: Annotated[int, Field(ge=1)] = 10
     max_blocks: Annotated[int, Field(ge=1)] = 20
     max_force: Force = 2.0e4
     dynamics: Time = 0.05
+    restraint: Stiffness = 1000.0
+
+
+class Draws(Spec):
+    """How a sampler's windows are drawn; windows of dynamics do not ask.
+
+    Attributes:
+        steps: of the flow from noise to a window; more of them keep bonds as wide as
+            they should be.
+        solver: `euler` calls the network once a step, `heun` twice.
+        redraws: of a window that does not hold, before MD takes its place.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 10
+    solver: Solver = "euler"
+    redraws: Annotated[int, Field(ge=0)] = 4
 
 
 class PropagateProtocol(Spec):
@@ -132,8 +165,12 @@ class PropagateProtocol(Spec):
         reference_steps: MD steps that are timed to say how fast MD is here.
         platform: of OpenMM; `auto` takes what is fastest for the system's size here.
         workers: processes that energies and forces of replicas are spread over.
+        refine_every: windows after which the end is refined whatever its checks say, as
+            `--refine every=1`; null for bad windows alone, and of a sampler for none.
+            Operators that predict some atoms only need it.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
+        draws: what a sampler's windows need besides.
     """
 
     length: Time
@@ -152,7 +189,9 @@ class PropagateProtocol(Spec):
     reference_steps: Annotated[int, Field(ge=10)] = 400
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
+    refine_every: Annotated[int, Field(ge=1)] | None = None
     retry_prefix: bool = False
+    draws: Draws = Draws()
 
     @model_validator(mode="after")
     def _pressure_has_a_thermostat(self) -> PropagateProtocol:

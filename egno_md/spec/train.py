@@ -11,14 +11,22 @@ from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.spec.base import Spec, Time, WallTime
 from egno_md.spec.network import (
-    Network,
+    Egno,
+    Hierarchical,
+    Linear,
     PublishedEgno,
+    Stack,
     check_points,
     decodes_end_alone,
     predicts_velocities,
 )
+from egno_md.spec.sampler import Sampler
 
 Positive = Annotated[int, Field(ge=1)]
+Trained = Annotated[
+    Egno | PublishedEgno | Stack | Linear | Hierarchical | Sampler, Field(discriminator="kind")
+]
+"""The networks of dynamics, and the sampler."""
 
 
 class UniformWindow(Spec):
@@ -137,16 +145,16 @@ class TrainProtocol(Spec):
 
     Attributes:
         window: which time points one call decodes.
-        network: which operator.
+        network: which operator; a `sampler` draws windows, all others predict them.
         split: of the data by time.
         optimisation: budget and steps.
         supervise_velocities: weight of the velocity error beside the position error;
             0 gives an operator that cannot roll out, and is all that networks without
-            velocities of their own can have.
+            velocities of their own can have. A sampler has none and does not ask.
     """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
-    network: Network
+    network: Trained
     split: Split = Split()
     optimisation: Optimisation
     supervise_velocities: Annotated[float, Field(ge=0)] = 1.0
@@ -154,6 +162,8 @@ class TrainProtocol(Spec):
     @model_validator(mode="after")
     def _network_decodes_the_window(self) -> TrainProtocol:
         network, points = self.network, self.window.points
+        if isinstance(network, Sampler):
+            return self
         if decodes_end_alone(network) and points > 1:
             raise ValueError(
                 f"network.kind: {network.kind} predicts the window's end alone, and the window has "

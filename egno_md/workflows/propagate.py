@@ -23,7 +23,8 @@ from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
+from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -33,6 +34,7 @@ from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.workflows.propagate_sampler import run_sampler
 from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
@@ -79,7 +81,7 @@ def run_propagate(
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> Rollout:
-    """Propagate a system by whole windows.
+    """Propagate a system by whole windows, of dynamics or drawn from a sampler.
 
     Args:
         system: shipped name or folder.
@@ -101,7 +103,22 @@ def run_propagate(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     bundle = find_operator(system, bundle)
-    operator = load_bundle(bundle)
+    operator = load_any_bundle(bundle)
+    if isinstance(operator, SamplerOperator):
+        drawn = run_sampler(
+            built,
+            bundle,
+            operator,
+            protocol,
+            out,
+            start=start,
+            frame=frame,
+            seed=seed,
+            device=device,
+            mode=mode,
+            progress=progress,
+        )
+        return Rollout(*drawn)
     card = operator.card
     check_belongs(card, built.system)
     check_potential(card, built.system)

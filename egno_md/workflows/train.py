@@ -21,8 +21,10 @@ from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.report.training import plot_training
-from egno_md.spec.network import Egno
+from egno_md.spec.network import Egno, Network
+from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
@@ -42,7 +44,7 @@ class Training:
     """
 
     bundle: Path
-    operator: WindowOperator
+    operator: WindowOperator | SamplerOperator
     summary: dict[str, Any]
 
 
@@ -71,6 +73,10 @@ def run_train(
         DataError: the store lacks what training needs.
         WindowMismatch: the window does not fit the frames.
     """
+    if isinstance(protocol.network, Sampler):
+        from egno_md.workflows.train_sampler import run_train_sampler
+
+        return run_train_sampler(data, protocol, out, seed, device, mode, progress)
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = store.system()
@@ -92,7 +98,7 @@ def run_train(
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = with_neighbours(_card(protocol, window, system, store, scales), sets["train"])
+    card = with_neighbours(_card(protocol.network, window, system, store, scales), sets["train"])
     operator = WindowOperator(card)
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
@@ -183,11 +189,11 @@ def frame_spacing(store: Store) -> float:
 
 
 def _card(
-    protocol: TrainProtocol, window: Window, system: System, store: Store, scales: Any
+    network: Network, window: Window, system: System, store: Store, scales: Any
 ) -> OperatorCard:
     kelvin = store.manifest.provenance.get("protocol", {}).get("temperature")
     return OperatorCard(
-        network=protocol.network,
+        network=network,
         time_points=window.time_points,
         system=system.name,
         digest=system.digest,
