@@ -13,13 +13,17 @@ import pytest
 import torch
 
 from egno_md.core.progress import Values
+from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
 from egno_md.nn.card import OperatorCard, Scales
 from egno_md.nn.operator import WindowOperator
+from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.network import Egno, Network, decodes_end_alone
+from egno_md.spec.sampler import Sampler
 
 torch.set_num_threads(1)
 
@@ -114,3 +118,36 @@ class Listener:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+@pytest.fixture(scope="session")
+def ala2() -> System:
+    return load_system("ala2/hmr").system
+
+
+def make_sampler(system: System, seed: int = 0, **network: object) -> SamplerOperator:
+    """An untrained sampler whose draws are far from trivial."""
+    torch.manual_seed(seed)
+    spec = Sampler.model_validate(
+        {"kind": "sampler", "layers": 2, "hidden": 16, "vectors": 4} | network
+    )
+    seen = SeenAtoms.of(system, spec.atoms)
+    card = SamplerCard(
+        network=spec,
+        time_points=(10.0, 20.0, 30.0, 40.0),
+        system=system.name,
+        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
+        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
+        displacements=(0.03, 0.035, 0.04, 0.045),
+        kelvin=300.0,
+        potential=system.potential,
+    )
+    operator = SamplerOperator(card)
+    frames = torch.tensor(system.positions[seen.atoms]) + 0.005 * torch.randn(
+        20, len(seen.atoms), 3, dtype=torch.float64
+    )
+    operator.learn_distances(frames)
+    last = operator.field.final[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.normal_(last.weight, std=0.3)
+    return operator.eval()

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from egno_md.cli.failures import explain
 from egno_md.core.errors import EgnoMDError
+from egno_md.core.processes import terminable
 
 DONE = 0
 FOUND_WANTING = 1
@@ -39,11 +41,15 @@ class Group(click.Group):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # terminals that know no Å
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except EgnoMDError as error:
             message = " ".join(str(error).split())
         except KeyboardInterrupt:
             click.echo("Interrupted. Continue with the same command and --resume.", err=True)
             sys.exit(INTERRUPTED)
+        except (OSError, RuntimeError, MemoryError) as error:
+            if (message := explain(error)) is None:
+                raise
         click.echo(message, err=True)
         sys.exit(USER_ERROR)

@@ -39,19 +39,14 @@ def train(
     """Train an operator on DATA, a trajectory store."""
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.train import TrainProtocol
+    from egno_md.workflows.tables import training_lines
     from egno_md.workflows.train import run_train
 
     path = find_protocol("train", protocol)
     spec = read_spec(path, TrainProtocol, read_settings(settings))
     done = run_train(data, spec, out, seed=seed, device=device, mode=mode, progress=console)
-    best = done.summary["validation"]
-    console.result(
-        {"bundle": str(done.bundle), **done.summary},
-        f"{done.summary['steps']:,} steps in {done.summary['seconds']:.0f} s, "
-        f"{done.summary['stopped']}. Validation: F-MSE {best['f_mse']:.3g} Å², "
-        f"A-MSE {best['a_mse']:.3g} Å², velocity error {best['velocity_error']:.1%} of thermal.",
-        f"Operator: {done.bundle}",
-    )
+    told = {"bundle": str(done.bundle), **done.summary}
+    console.result(told, *training_lines(done.summary, done.bundle))
 
 
 @click.command()
@@ -60,11 +55,11 @@ def train(
 def card(operator: str, as_json: bool) -> None:
     """Show the card of OPERATOR: a bundle, or SYSTEM or SYSTEM/NAME for a shipped one."""
     from egno_md.console import Console
-    from egno_md.nn.bundle import read_card
+    from egno_md.nn.bundle import read_any_card
     from egno_md.spec.files import find_named_operator
     from egno_md.workflows.tables import card_lines
 
-    found = read_card(find_named_operator(operator))
+    found = read_any_card(find_named_operator(operator))
     Console(as_json=as_json).result(found.model_dump(mode="json"), *card_lines(found))
 
 

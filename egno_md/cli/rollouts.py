@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--protocol",
     default="nvt-300k",
     show_default=True,
-    help="File or shipped name.",
+    help="File or shipped name; sampler-300k by default for a sampler.",
     shell_complete=complete.protocols("propagate"),
 )
 @click.option("--length", help="How far, such as '20 ps'; replaces the protocol's.")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--refine",
     metavar="every=N",
-    help="Refine the end of every N-th window whatever its checks say, such as every=1.",
+    help="Refine the end of every N-th window whatever its checks say, such as every=1; or never.",
 )
 @click.option(
     "--policy",
@@ -73,16 +73,19 @@ def propagate(
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
     from egno_md.workflows.propagate import run_propagate
-    from egno_md.workflows.support import length_of, read_every
+    from egno_md.workflows.support import default_protocol, length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
+    source = click.get_current_context().get_parameter_source("protocol")
+    if source is click.core.ParameterSource.DEFAULT:
+        protocol = default_protocol(system, operator)
     overrides = read_settings(settings)
     given = {"length": length, "replicas": replicas, "policy": policy}
     if windows is not None:
         given["length"] = length_of(system, operator, windows, length)
-    if refine is not None:
-        given["refine_every"] = read_every(refine)
     overrides |= {k: v for k, v in given.items() if v is not None}
+    if refine is not None:
+        overrides["refine_every"] = read_every(refine)
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
     done = run_propagate(
@@ -281,10 +284,25 @@ def report(
 
 
 @click.command()
+@click.option(
+    "--system",
+    type=click.Choice(["ethanol", "ala2"]),
+    default="ethanol",
+    show_default=True,
+    help="ethanol: windows of dynamics; ala2: windows drawn by a sampler.",
+)
 @writes
-def demo(out: Path, seed: int, device: str, mode: OutputMode, console: Console) -> None:
-    """Run the whole chain on ethanol with GFN2-xTB in a few minutes."""
-    from egno_md.workflows.demo import run_demo
+def demo(
+    system: str, out: Path, seed: int, device: str, mode: OutputMode, console: Console
+) -> None:
+    """Run the whole chain in minutes: reference, training, rollouts, comparison, report.
+
+    On ethanol with GFN2-xTB, or on alanine dipeptide in implicit water.
+    """
+    if system == "ala2":
+        from egno_md.workflows.demo_sampler import run_sampler_demo as run_demo
+    else:
+        from egno_md.workflows.demo import run_demo
 
     result = run_demo(out, seed=seed, device=device, mode=mode, console=console)
     for title, columns, rows in result.tables:

@@ -55,6 +55,28 @@ class Refiner(Protocol):
         ...
 
 
+class DrawRefiner(Protocol):
+    """Makes a state of MD out of a sampler's draw."""
+
+    def refine(self, positions: np.ndarray, random: np.random.Generator) -> Refinement:
+        """A frame near `positions` (nm) with thermal bonds, angles and velocities."""
+        ...
+
+
+class Thermostatted(Protocol):
+    """Exact thermostatted dynamics, for windows that no draw fills."""
+
+    def window(
+        self,
+        frame: Frame,
+        elapsed: tuple[float, ...],
+        friction: float,
+        random: np.random.Generator,
+    ) -> Trajectory:
+        """From the frame's positions with fresh velocities, recorded after the times `elapsed`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Refinement:
     """What a refinement did.

@@ -1,10 +1,15 @@
-"""Worker processes that do not outlive who started them."""
+"""How processes end: workers with who started them, runs when they are asked to."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 
 
 def die_with_parent() -> None:
@@ -22,3 +27,61 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+
+def world() -> tuple[int, int]:
+    """Processes and nodes that train together, as torchrun or SLURM started them."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or "LOCAL_WORLD_SIZE" in os.environ:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        return processes, max(processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    return 1, 1
+
+
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return int(os.environ.get("RANK", "0")) if world()[0] > 1 else 0
+
+
+@dataclass
+class Request:
+    """Whether a run has been asked to end."""
+
+    made: bool = False
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM interrupts what is inside, as Ctrl-C does.
+
+    Schedulers send it before they kill.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _on_termination(interrupt):
+        yield
+
+
+@contextmanager
+def ends_when_asked() -> Iterator[Request]:
+    """SIGTERM is noted, so that a loop inside can end where it is safe."""
+    request = Request()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.made = True
+
+    with _on_termination(note):
+        yield request
+
+
+@contextmanager
+def _on_termination(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

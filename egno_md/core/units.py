@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -67,6 +68,13 @@ def _registry() -> pint.UnitRegistry:
     return pint.UnitRegistry()
 
 
+LONGEST = 80
+"""Characters of a quantity."""
+
+POWER_OF_NUMBER = re.compile(r"[\d)]\s*(\*\*|\^)")
+"""A quantity is one number; what pint would work out, such as 9**9**9, could take for ever."""
+
+
 def parse_quantity(text: object, dimension: Dimension) -> float:
     """Read a quantity such as ``"2 fs"`` into internal units.
 
@@ -87,6 +95,10 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
         raise SpecError(f"{text!r} has no unit. Write a {dimension} such as '{example}'.")
     if not isinstance(text, str):
         raise SpecError(f"{text!r} is not a {dimension}. Write one such as '{example}'.")
+    if len(text) > LONGEST or POWER_OF_NUMBER.search(text):
+        raise SpecError(
+            f"{text[:LONGEST]!r} cannot be read as a {dimension}. Write one such as '{example}'."
+        )
     spelled = text.strip()
     if spelled.startswith("/") or " /" in spelled:
         spelled = spelled.replace(" /", " 1/", 1)

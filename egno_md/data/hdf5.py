@@ -103,15 +103,9 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
                 for name in ("time", "potential_energy", "forces", "box")
                 if f"{GROUP}/{name}" in handle
             }
-    except (
-        tables.HDF5ExtError,
-        tables.NoSuchNodeError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # PyTables and MDTraj raise anything on damaged files
         raise DataError(
             f"{path}: truncated, or not an MDTraj HDF5 file ({type(error).__name__}). "
             "Generate or copy it again."
@@ -119,6 +113,18 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
     if topology is None:
         raise DataError(f"{path}: holds no topology. Load it with '--topology FILE'.")
     positions = np.asarray(data.coordinates)
+    velocities, forces = data.velocities, extra.get("forces")
+    for name, values in (("velocities", velocities), ("forces", forces)):
+        if values is not None and np.shape(values) != positions.shape:
+            raise DataError(
+                f"{path}: {name} have another shape than the coordinates. Generate it again."
+            )
+    known = [np.asarray(a) for a in (positions, velocities, forces) if a is not None]
+    if positions.ndim != 3 or any(a.dtype.kind != "f" for a in known):
+        raise DataError(
+            f"{path}: coordinates of shape {positions.shape} are no frames of atoms in numbers. "
+            "Generate it again."
+        )
     times = extra.get("time", data.time)
     if times is None:
         raise DataError(f"{path}: holds no times. Load it with '--spacing'.")
@@ -126,8 +132,8 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
     return Trajectory(
         positions=positions,
         times=np.asarray(times, dtype=np.float64),
-        velocities=data.velocities,
-        forces=extra.get("forces"),
+        velocities=velocities,
+        forces=forces,
         potential_energy=None if energies is None else np.asarray(energies, dtype=np.float64),
         box=extra.get("box", box_vectors(data.cell_lengths, data.cell_angles)),
     ), topology

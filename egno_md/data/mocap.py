@@ -120,7 +120,7 @@ def _published(source: Path, subject: Subject, trials: int, sizes: tuple[int, in
     if trials != len(subject.trials):
         raise DataError(
             f"{source}: has {trials} trials, the published split numbers {len(subject.trials)}. "
-            "Use split by-trial, or find the missing ones."
+            "Set data.subject: walk where they are of subject 35, or find the missing ones."
         )
     random = np.random.RandomState(PUBLISHED_SEED)
     parts = []

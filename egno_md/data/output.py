@@ -157,7 +157,7 @@ def read_run(root: Path) -> dict[str, Any] | None:
     """The record of an earlier run, or None."""
     try:
         record = json.loads((root / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     needed = {"verb", "status", "fingerprint", "request"}
     return record if isinstance(record, dict) and needed <= record.keys() else None

@@ -272,9 +272,29 @@ def read_manifest(root: Path) -> Manifest:
         masses = tuple(float(m) for m in content.pop("masses"))
         if content["spacing"] is not None:
             content["spacing"] = float(content["spacing"])
-        return Manifest(**content, shards=shards, masses=masses)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = Manifest(**content, shards=shards, masses=masses)
+        _check_numbers(manifest)
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: damaged manifest ({error}). Generate the store again.") from None
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    """Refuse numbers that no store of ours has.
+
+    Raises:
+        ValueError: naming them.
+    """
+    spacing = 1.0 if manifest.spacing is None else manifest.spacing
+    positive = {
+        "spacing": [spacing],
+        "masses": manifest.masses,
+        "degrees_of_freedom": [float(manifest.degrees_of_freedom)],
+        "frames": [float(s.frames) for s in manifest.shards],
+    }
+    for name, values in positive.items():
+        if not all(np.isfinite(v) and v > 0 for v in values):
+            raise ValueError(f"{name} must be positive and finite")
 
 
 def write_json(path: Path, content: object) -> None:

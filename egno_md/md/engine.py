@@ -187,6 +187,21 @@ class OpenMMEngine:
         self._step(steps)
         self._check_potential()
 
+    def reseed(self, seed: int, friction: float) -> None:
+        """Give NVT dynamics of `langevin-middle` a random stream and friction of its own.
+
+        The context is made anew, since OpenMM seeds its streams only then; `load` what
+        is to be moved after it. Keeping the state would keep the old stream with it.
+
+        Args:
+            seed: greater than 0.
+            friction: 1/ps.
+        """
+        middle = self._integrator.getIntegrator(NVT)
+        middle.setFriction(friction)
+        middle.setRandomNumberSeed(seed)
+        self._context.reinitialize()
+
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """NVE dynamics from `frame`, recorded after the times `elapsed` (ps, increasing).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,27 @@ from egno_md.spec.network import Egno, Network
 
 FORMAT = "egno-md operator 1"
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm"}
+
+
+def check_atoms(groups: Iterable[Iterable[int]], atoms: int) -> None:
+    """Refuse atom numbers that are none.
+
+    Raises:
+        ValueError: naming how many there are.
+    """
+    if any(not 0 <= i < atoms for group in groups for i in group):
+        raise ValueError(f"a bond names an atom beyond the {atoms} there are")
+
+
+def check_points(time_points: tuple[float, ...]) -> None:
+    """Refuse time points that make no window.
+
+    Raises:
+        ValueError: none, not positive, or not increasing.
+    """
+    points = (0.0, *time_points)
+    if len(points) < 2 or any(b <= a for a, b in pairwise(points)):
+        raise ValueError("time_points must be positive and increasing")
 
 
 class Scales(BaseModel):
@@ -81,11 +103,8 @@ class OperatorCard(BaseModel):
         atoms = len(self.atomic_numbers)
         if len(self.masses) != atoms:
             raise ValueError(f"{len(self.masses)} masses for {atoms} atoms")
-        if any(not 0 <= i < atoms for bond in self.bonds for i in bond):
-            raise ValueError(f"a bond names an atom beyond the {atoms} there are")
-        points = (0.0, *self.time_points)
-        if len(points) < 2 or any(b <= a for a, b in pairwise(points)):
-            raise ValueError("time_points must be positive and increasing")
+        check_atoms(self.bonds, atoms)
+        check_points(self.time_points)
         return self
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from egno_md.nn.graph import Graph
+from egno_md.nn.messages import Weights, pass_messages
 
 CLAMP = 100.0
 """Largest coordinate step of a layer, as published."""
@@ -33,6 +34,7 @@ class EgnnLayer(nn.Module):
         self.velocity = _mlp(hidden, hidden, 1)
         self.position = _mlp(hidden, hidden, 1)
         self.node = _mlp(2 * hidden, hidden, hidden)
+        self.reads_out = False
 
     def forward(
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
@@ -41,6 +43,8 @@ class EgnnLayer(nn.Module):
 
         Edge features may differ between time points: ``(edges, points, features)``.
         """
+        if _in_blocks(h, graph):
+            return *self._in_blocks(x, v, h, graph), state
         size = graph.senders.numel() * h.shape[1] * h.shape[2]
         if torch.is_grad_enabled() and size > LARGEST_KEPT:
             pull, total = checkpoint(self._messages, x, h, graph, use_reentrant=False)
@@ -49,15 +53,38 @@ class EgnnLayer(nn.Module):
         x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
         return x, self.node(torch.cat([h, total], dim=-1)), state
 
+    def _in_blocks(self, x: Tensor, v: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+        """The same in blocks of edges; time points come first in memory."""
+        x, v, h = (t.transpose(0, 1).contiguous() for t in (x, v, h))
+        features = graph.features
+        message, position = self.message, self.position
+        maps = (message[0], message[2], position[0], position[2])
+        pull, total = pass_messages(
+            x,
+            h,
+            features[None] if features.dim() == 2 else features.transpose(0, 1),
+            Weights(*(p for layer in maps for p in (layer.weight, layer.bias))),
+            graph,
+            keeps=len(h) * graph.senders.numel() * h.shape[2] <= LARGEST_KEPT,
+        )
+        pull = pull / graph.counts.to(pull)[:, None]
+        x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
+        if not self.reads_out:
+            hidden, first = h.shape[-1], self.node[0]
+            own, heard = first.weight.split([hidden, hidden], dim=1)
+            known = nn.functional.linear(h.flatten(0, 1), own, first.bias)
+            update = torch.addmm(known, total.flatten(0, 1), heard.T)
+            h = self.node[2](self.node[1](update)).view(h.shape)
+        return x.transpose(0, 1), h.transpose(0, 1)
+
     def _messages(self, x: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """Mean pull and summed message at each node.
 
         The first linear map of the message is split into receiver, sender and
         edge parts, so that nodes are multiplied before they are gathered.
         """
-        hidden, features = h.shape[-1], graph.features
-        first = self.message[0]
-        assert isinstance(first, nn.Linear)
+        features = graph.features
+        hidden, first = h.shape[-1], self.message[0]
         by_receiver, by_sender, by_edge = first.weight.split(
             [hidden, hidden, 1 + features.shape[-1]], dim=1
         )
@@ -70,3 +97,10 @@ class EgnnLayer(nn.Module):
         message += graph.gather_senders(h @ by_sender.T)
         message = self.message[3](self.message[2](self.message[1](message)))
         return graph.mean(r * self.position(message)), graph.sum(message)
+
+
+def _in_blocks(h: Tensor, graph: Graph) -> bool:
+    """Whether blocks pay: on a CPU, uncompiled, where edges are plain and there are any."""
+    plain = graph.offsets is None and graph.envelope is None and graph.senders.numel() > 0
+    eager = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    return plain and h.device.type == "cpu" and eager

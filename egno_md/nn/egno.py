@@ -50,7 +50,7 @@ class EgnoNetwork(nn.Module):
         invariants = 3 if shape.force_channel else 1
         self.embed = nn.Linear(shape.node_features + invariants + TIME_EMBEDDING, hidden)
         self.start = nn.Linear(hidden, known * shape.vectors)
-        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(EgnoBlock(shape) for _ in range(shape.layers))
         self.final = nn.Sequential(
             nn.LayerNorm(hidden),
             nn.Linear(hidden, hidden),
@@ -58,7 +58,7 @@ class EgnoNetwork(nn.Module):
             nn.Linear(hidden, 2 * shape.vectors),
         )
         if shape.stable:
-            _init_small(self.final[-1], 1e-2)
+            init_small(self.final[-1], 1e-2)
 
     def forward(
         self,
@@ -118,10 +118,11 @@ def _start_geometry(positions: Tensor, velocities: Tensor, graph: Graph) -> Tens
     distance = (r.square().sum(-1, keepdim=True) + 1e-8).sqrt()
     relative = graph.gather_receivers(velocities) - graph.gather_senders(velocities)
     approach = (relative * r).sum(-1, keepdim=True) / distance
-    return torch.cat([_bounded(distance), approach], dim=-1)
+    return torch.cat([bounded(distance), approach], dim=-1)
 
 
-def _init_small(layer: nn.Module, deviation: float) -> None:
+def init_small(layer: nn.Module, deviation: float) -> None:
+    """Draw a linear layer's weights about zero, without bias."""
     assert isinstance(layer, nn.Linear)
     nn.init.normal_(layer.weight, std=deviation)
     nn.init.zeros_(layer.bias)
@@ -130,7 +131,7 @@ def _init_small(layer: nn.Module, deviation: float) -> None:
 START_GEOMETRY = 4
 
 
-def _bounded(distance: Tensor) -> Tensor:
+def bounded(distance: Tensor) -> Tensor:
     """Three functions of a distance that stay within [0, 10]."""
     return torch.cat(
         [
@@ -142,10 +143,15 @@ def _bounded(distance: Tensor) -> Tensor:
     )
 
 
-class _Block(nn.Module):
-    """Temporal convolutions, messages along the path, update of nodes and path."""
+class EgnoBlock(nn.Module):
+    """Temporal convolutions, messages along the path, update of nodes and path.
 
-    def __init__(self, shape: EgnoShape) -> None:
+    Args:
+        shape: sizes and options.
+        extra: further scalars per edge and time point that `forward` is given.
+    """
+
+    def __init__(self, shape: EgnoShape, extra: int = 0) -> None:
         super().__init__()
         hidden, vectors = shape.hidden, shape.vectors
         published = not shape.stable
@@ -158,7 +164,7 @@ class _Block(nn.Module):
         sizes = 3 if shape.normalised else 1
         self.couplings = shape.couplings
         coupled = sizes * shape.edge_features if shape.couplings else 0
-        geometry = sizes + 2 * vectors + coupled
+        geometry = sizes + 2 * vectors + coupled + extra
         self.message_norm = nn.LayerNorm(hidden)
         self.by_receiver = nn.Linear(hidden, hidden, bias=False)
         self.by_sender = nn.Linear(hidden, hidden, bias=False)
@@ -176,10 +182,17 @@ class _Block(nn.Module):
         if shape.stable:
             nn.init.normal_(self.path.weight, std=1e-2)
             for last in (self.weights, self.node[-1]):
-                _init_small(last, 0.3 / hidden**0.5)
+                init_small(last, 0.3 / hidden**0.5)
 
     def forward(
-        self, s: Tensor, z: Tensor, path: Tensor, fixed: Tensor, graph: Graph, squared: Tensor
+        self,
+        s: Tensor,
+        z: Tensor,
+        path: Tensor,
+        fixed: Tensor,
+        graph: Graph,
+        squared: Tensor,
+        extra: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One block.
 
@@ -193,6 +206,7 @@ class _Block(nn.Module):
             fixed: what an edge knows at every point, ``(edges, ...)``.
             graph: edges.
             squared: fraction of the window, squared, per point.
+            extra: what an edge knows besides at each point, ``(edges, points, ...)``.
         """
         hidden, vectors = s.shape[-1], z.shape[-1]
         s = s + silu(self.scalar_mix(self.norm(s)), inplace=True)
@@ -205,6 +219,9 @@ class _Block(nn.Module):
         geometry = [sizes, seen, own - seen]
         if self.couplings:
             geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
+
+        if extra is not None:
+            geometry.append(extra)
 
         normed = self.message_norm(s)
         message = graph.gather_senders(self.by_sender(normed))
@@ -232,4 +249,4 @@ class _Block(nn.Module):
         if not self.normalised:
             return r, squared[..., None]
         distance = (squared + 1e-8).sqrt()
-        return r / distance[:, None], _bounded(distance[..., None])
+        return r / distance[:, None], bounded(distance[..., None])

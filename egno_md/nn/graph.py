@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -84,8 +85,12 @@ class Graph:
             return self.sum(values * weights)
         if self.degree is not None:
             return self.sum(values) / max(self.degree, 1)
-        counts = torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
-        return self.sum(values) / counts.view(-1, *[1] * (values.dim() - 1))
+        return self.sum(values) / self.counts.view(-1, *[1] * (values.dim() - 1))
+
+    @cached_property
+    def counts(self) -> Int[Tensor, " nodes"]:
+        """Edges of each receiver, but 1 where there are none."""
+        return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
 
     def separations(self, positions: Tensor) -> Tensor:
         """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image."""

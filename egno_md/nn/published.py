@@ -52,6 +52,8 @@ class PublishedEgnoNetwork(nn.Module):
         )
         layer = layer or layer_factory(spec.spatial)
         self.layers = nn.ModuleList(layer(hidden, edge_features) for _ in depth)
+        if spec.spatial == "egnn" and layer is layer_factory("egnn"):
+            self.layers[-1].reads_out = True  # nothing reads its scalars
         self.tensor_embed = None
         if spec.embedding == "tensornet":
             from egno_md.nn.layers.tensornet import TensorNetEmbedding

@@ -73,6 +73,32 @@ class SpectralMix(nn.Module):
             return mixed.view(values.shape)
         return self._transform(values.reshape(-1, points, channels), modes).view(values.shape)
 
+    def over_points(self, values: Float[Tensor, "points ... channels"]) -> Tensor:
+        """Mix over the first and the last axis; as `forward`, for many more series than points.
+
+        Time points come first in memory, so that both transforms are one matrix product
+        over all series. The mean has no imaginary part, which saves its products.
+        """
+        points, channels = len(values), values.shape[-1]
+        modes = min(self.weight.shape[0], points // 2 + 1)
+        if modes == 0:
+            return torch.zeros_like(values)
+        forward, inverse = _transforms(points, modes, str(values.device), values.dtype)
+        rows = [0, *range(2, 2 * modes)]
+        ahead, back = forward.flatten(0, 1)[rows], inverse.flatten(1, 2)[:, rows]
+        spectrum = (ahead @ values.reshape(points, -1)).view(len(rows), -1, channels)
+        real, imaginary = self.weight[:modes].unbind(-1)
+        mixed = [(spectrum[0] @ real[0])[None]]
+        for mode in range(1, modes):
+            both = torch.cat([real[mode], imaginary[mode]], dim=1)
+            turned = spectrum[2 * mode - 1 : 2 * mode + 1] @ both
+            from_real, from_imaginary = turned.unbind(0)
+            mixed += [
+                (from_real[:, :channels] - from_imaginary[:, channels:])[None],
+                (from_real[:, channels:] + from_imaginary[:, :channels])[None],
+            ]
+        return (back @ torch.cat(mixed).view(len(rows), -1)).view(values.shape)
+
     def _transform(self, values: Tensor, modes: int) -> Tensor:
         """Through the spectrum: ``(series, points, channels)`` to the same."""
         count, points, channels = values.shape
@@ -123,26 +149,25 @@ def _rates(count: int, device: str, dtype: torch.dtype) -> Tensor:
         return torch.exp(steps * (-math.log(1e4) / (count - 1)))
 
 
-def mix_scalars(mix: nn.Module, h: Tensor) -> Tensor:
+def mix_scalars(mix: SpectralMix, h: Tensor) -> Tensor:
     """EGNO's temporal convolution of scalars, residual (Xu et al. 2024, Eq. 9)."""
-    return h + nn.functional.leaky_relu(mix(h), NEGATIVE_SLOPE)
+    mixed = mix.over_points(h.transpose(0, 1))
+    return h + nn.functional.leaky_relu(mixed, NEGATIVE_SLOPE).transpose(0, 1)
 
 
-def mix_vectors(mix: nn.Module, vectors: list[Tensor]) -> list[Tensor]:
+def mix_vectors(mix: SpectralMix, vectors: list[Tensor]) -> list[Tensor]:
     """That of vectors ``(nodes, points, 3)``, residual and linear (Eq. 10)."""
-    stacked = torch.stack(vectors, dim=-1)
-    stacked = stacked + mix(stacked.transpose(1, 2)).transpose(1, 2)
-    return list(stacked.unbind(-1))
+    stacked = torch.stack([v.transpose(0, 1) for v in vectors], dim=-1)
+    stacked = stacked + mix.over_points(stacked)
+    return [v.transpose(0, 1) for v in stacked.unbind(-1)]
 
 
 def with_time(scene: Scene) -> Tensor:
     """Node features with the embedding of each time point, ``(nodes, points, ...)``."""
-    points = len(scene.index)
+    points, nodes = len(scene.index), len(scene.features)
     embedding = time_embedding(scene.index)
-    return torch.cat(
-        [
-            scene.features[:, None].expand(-1, points, -1),
-            embedding[None].expand(len(scene.features), -1, -1),
-        ],
-        dim=-1,
-    )
+    known = [
+        scene.features.expand(points, -1, -1),
+        embedding[:, None].expand(-1, nodes, -1),
+    ]
+    return torch.cat(known, dim=-1).transpose(0, 1)

@@ -72,7 +72,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     )
     shown = [v for row in rows for v in row["f_mse_by_seed"]] + papers
     if shown and max(shown) > WIDE * min(shown):
-        axis.set_xscale("log")
+        _set_log(axis.xaxis)
     else:
         axis.set_xlim(left=0)
     axis.set(xlabel=_label("test F-MSE", unit), ylim=(-0.7, len(rows) - 0.3))
@@ -86,26 +86,41 @@ def _draw_curves(
     unit: str,
 ) -> None:
     """Validation error of every seed against epochs."""
-    drawn = 0
+    drawn, firsts, lasts = 0, [], []
     for row in rows:
         label = row["title"]
         for folder, epochs in zip(runs[row["model"]], row["epochs"], strict=True):
             steps, values = _curve(folder / "metrics.csv")
             if len(steps) < 2:
                 continue
+            firsts.append(values[0])
+            lasts.append(values.min())
             scale = (epochs or 1.0) / steps[-1]
             style = ("-", "--", ":")[drawn // len(COLOURS) % 3]
             colour = COLOURS[drawn % len(COLOURS)]
             axis.plot(steps * scale, values, style, color=colour, label=label, lw=1.3, alpha=0.85)
             label = None
         drawn += label is None
-    axis.set(xlabel="epoch", ylabel=_label("validation F-MSE", unit), yscale="log")
+    axis.set(xlabel="epoch", ylabel=_label("validation F-MSE", unit))
+    _set_log(axis.yaxis)
+    if drawn:  # a curve that blows up for once leaves the frame
+        axis.set_ylim(min(lasts) / 1.3, max(2 * float(np.median(firsts)), 1.3 * max(lasts)))
     if not drawn:
         axis.text(
             0.5, 0.5, "too few validations for a curve", transform=axis.transAxes, ha="center"
         )
     else:
         axis.legend(frameon=False, fontsize=8, ncols=2 if drawn > 8 else 1)
+
+
+def _set_log(axis: Any) -> None:
+    """A logarithmic axis with plain numbers on it."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _curve(path: Path) -> tuple[np.ndarray, np.ndarray]:

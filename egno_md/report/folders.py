@@ -103,22 +103,25 @@ def read_folder(path: Path, label: str) -> Folder:
         elif file.suffix == ".jsonl":
             events = _lines(file)
         elif file.suffix == ".csv":
-            with file.open(encoding="utf-8", newline="") as stream:
-                metrics = tuple(csv.DictReader(stream))
+            try:
+                with file.open(encoding="utf-8", newline="") as stream:
+                    metrics = tuple(csv.DictReader(stream))
+            except (OSError, ValueError, csv.Error):
+                missing.append(f"{name} (damaged)")
     return Folder(path, label, verb, run, content, events, metrics, tuple(missing))
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
 def _lines(path: Path) -> tuple[dict[str, Any], ...]:
     """Whole lines; a run that was killed may have left half a one at the end."""
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             event = json.loads(line)
         except ValueError:

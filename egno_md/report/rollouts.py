@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from egno_md.report.account import PARTS, Account, accounts, draw_accounts
 from egno_md.report.blocks import Block, Cell, Fold, Image, Section, Text, table
@@ -24,6 +25,11 @@ def rollouts(folders: Folders) -> Section | None:
         return None
     shown = [f for f in found if "summary" in f.content]
     blocks: list[Block] = [*gaps(found), *_caveats(shown)]
+    blocks += [
+        Text(f"{f.label}: {said}", "note")
+        for f in shown
+        if (said := f.content["summary"].get("statement"))
+    ]
     timeline = draw_timeline(found)
     if timeline is not None:
         blocks.append(Image(timeline))
@@ -98,7 +104,7 @@ def _interventions(found: Folders) -> Iterator[Block]:
         (f.label, e)
         for f in found
         for e in f.events
-        if e.get("kind") in KINDS and e["kind"] != "accept"
+        if e.get("kind") in KINDS and e["kind"] != "accept" and not _is_planned(e)
     ]
     if not rows:
         return
@@ -124,6 +130,11 @@ def _interventions(found: Folders) -> Iterator[Block]:
     caption = f"Windows not simply accepted{of}"
     listed = table(caption, columns, cells, filters=(0, 3), anchor="interventions")
     yield Fold(caption, (listed,), is_printed=False)
+
+
+def _is_planned(event: dict[str, Any]) -> bool:
+    """Whether a window was refined because a sampler's windows are."""
+    return event["kind"] == "refine" and not event.get("reason")
 
 
 def _account_table(books: Sequence[Account], shown: Folders) -> Block:

@@ -109,13 +109,17 @@ def _training(folder: Folder) -> list[Block]:
     return blocks
 
 
+def _time(ps: float) -> str:
+    return f"{ps:g} ps" if ps >= 1 else f"{1e3 * ps:g} fs"
+
+
 def _card(card: dict[str, Any], label: str) -> Iterator[Block]:
     network, trained = card.get("network", {}), card.get("training") or {}
     points = card.get("time_points") or []
     facts = {
         "system": card.get("system"),
-        "mode": card.get("mode"),
-        "window": f"{1e3 * points[-1]:g} fs in {len(points)} points" if points else None,
+        "mode": card.get("statement") or card.get("mode"),
+        "window": f"{_time(points[-1])} in {len(points)} points" if points else None,
         "trained at": f"{card['kelvin']:g} K" if card.get("kelvin") else None,
         "network": network.get("kind"),
         "layers, scalars, vectors": ", ".join(

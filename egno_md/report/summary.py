@@ -73,6 +73,7 @@ def _rollout(folder: Folder, compared: dict[str, Json]) -> Iterator[Card]:
         f"{number(s.get('simulated_ps'))} ps in {number(s.get('replicas'))} replicas; largest bond "
         f"deviation {number(s.get('largest_bond_deviation'))} nm."
     )
+    lines += [s["statement"]] if s.get("statement") else []
     yield Card(f"{folder.label} (policy {s.get('policy')})", tuple(figures), tuple(lines))
 
 

@@ -194,6 +194,7 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
         KeyError,
         TypeError,
         IndexError,
+        RecursionError,
         zipfile.BadZipFile,
     ) as error:
         raise DataError(

@@ -137,7 +137,7 @@ def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | Non
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         detail = " ".join(str(error).split())
         raise SpecError(f"{path}: cannot be read as YAML: {detail[:200]}.") from None
     if not isinstance(content, dict):

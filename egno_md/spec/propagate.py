@@ -25,6 +25,10 @@ of a bad window; fallback: replace a bad window by OpenMM; strict: fallback at
 half the tolerances."""
 
 
+Solver = Literal["euler", "heun"]
+"""How a sampler's flow is followed: one network call a step, or two."""
+
+
 class NoThermostat(Spec):
     """NVE between windows.
 
@@ -125,6 +129,21 @@ class Refinement(Spec):
     restraint: Stiffness = 1000.0
 
 
+class Draws(Spec):
+    """How a sampler's windows are drawn; windows of dynamics do not ask.
+
+    Attributes:
+        steps: of the flow from noise to a window; more of them keep bonds as wide as
+            they should be.
+        solver: `euler` calls the network once a step, `heun` twice.
+        redraws: of a window that does not hold, before MD takes its place.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 10
+    solver: Solver = "euler"
+    redraws: Annotated[int, Field(ge=0)] = 4
+
+
 class PropagateProtocol(Spec):
     """How a surrogate rollout is run and watched.
 
@@ -149,10 +168,11 @@ class PropagateProtocol(Spec):
         platform: of OpenMM; `auto` takes what is fastest for the system's size here.
         workers: processes that energies and forces of replicas are spread over.
         refine_every: windows after which the end is refined whatever its checks say, as
-            `--refine every=1`; null for bad windows alone. Operators that predict some
-            atoms only need it.
+            `--refine every=1`; null for bad windows alone, and of a sampler for none.
+            Operators that predict some atoms only need it.
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
+        draws: what a sampler's windows need besides.
     """
 
     length: Time
@@ -173,6 +193,7 @@ class PropagateProtocol(Spec):
     workers: Annotated[int, Field(ge=1)] = 1
     refine_every: Annotated[int, Field(ge=1)] | None = None
     retry_prefix: bool = False
+    draws: Draws = Draws()
 
     @model_validator(mode="after")
     def _pressure_has_a_thermostat(self) -> PropagateProtocol:

@@ -12,14 +12,22 @@ from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.spec.base import Spec, Time, WallTime
 from egno_md.spec.network import (
-    Network,
+    Egno,
+    Hierarchical,
+    Linear,
     PublishedEgno,
+    Stack,
     check_points,
     decodes_end_alone,
     predicts_velocities,
 )
+from egno_md.spec.sampler import Sampler
 
 Positive = Annotated[int, Field(ge=1)]
+Trained = Annotated[
+    Egno | PublishedEgno | Stack | Linear | Hierarchical | Sampler, Field(discriminator="kind")
+]
+"""The networks of dynamics, and the sampler."""
 
 
 class UniformWindow(Spec):
@@ -92,6 +100,13 @@ class Steps(Spec):
         weight_average: decay of the moving average of the weights, which is what is
             kept; null for the last weights.
         patience: validations without a better one before training ends; null for all.
+        accumulate: batches whose gradients are averaged into one step; the memory of one
+            for the step of many.
+        precision: of the arithmetic: `single`; `bf16` multiplies matrices in bfloat16,
+            which is for GPUs, and keeps weights, sums and loss single.
+        compile: translate the network with torch.compile, which takes about a minute and a
+            C++ compiler, and pays in long trainings; without a compiler training goes on
+            as it is.
     """
 
     batch_size: Positive = 32
@@ -101,6 +116,9 @@ class Steps(Spec):
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     weight_average: Annotated[float, Field(gt=0, lt=1)] | None = 0.999
     patience: Positive | None = None
+    accumulate: Positive = 1
+    precision: Literal["single", "bf16"] = "single"
+    compile: bool = False
 
 
 class Optimisation(Steps):
@@ -128,7 +146,7 @@ class TrainProtocol(Spec):
 
     Attributes:
         window: which time points one call decodes.
-        network: which operator.
+        network: which operator; a `sampler` draws windows, all others predict them.
         split: of the data by time.
         optimisation: budget and steps.
         atoms: which atoms the operator sees and predicts: all, heavy ones, a protein's
@@ -136,11 +154,11 @@ class TrainProtocol(Spec):
             in a rollout, whose windows must then be refined.
         supervise_velocities: weight of the velocity error beside the position error;
             0 gives an operator that cannot roll out, and is all that networks without
-            velocities of their own can have.
+            velocities of their own can have. A sampler has none and does not ask.
     """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
-    network: Network
+    network: Trained
     split: Split = Split()
     optimisation: Optimisation
     atoms: AtomChoice = "all"
@@ -149,6 +167,8 @@ class TrainProtocol(Spec):
     @model_validator(mode="after")
     def _network_decodes_the_window(self) -> TrainProtocol:
         network, points = self.network, self.window.points
+        if isinstance(network, Sampler):
+            return self
         if decodes_end_alone(network) and points > 1:
             raise ValueError(
                 f"network.kind: {network.kind} predicts the window's end alone, and the window has "

@@ -31,7 +31,8 @@ class BudgetModule(L.LightningModule):
             self.parameters(),
             lr=self.optimisation.learning_rate,
             weight_decay=self.optimisation.weight_decay,
-            fused=True,
+            # with scaled gradients a fused step cannot be clipped
+            fused=self.optimisation.precision == "single",
         )
 
     def on_train_batch_start(self, *_: Any) -> None:

@@ -63,7 +63,8 @@ def fit(
         return solve_linear(operator, train)
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
-    batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
+    between = optimisation.validate_every * optimisation.accumulate
+    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
     chosen = validation.spread(VALIDATION_WINDOWS, VALIDATION_ATOMS)
     at_once = min(64, VALIDATION_BATCH_ATOMS // validation.atoms)
     held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))

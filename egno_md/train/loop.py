@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
+import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +17,11 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from egno_md.core.processes import world
 from egno_md.core.progress import Progress
 from egno_md.spec.train import Optimisation
 from egno_md.train.budget import Budget, BudgetModule, MovingAverage
@@ -97,7 +102,9 @@ def run_fit(
     callbacks.append(History(folder / "metrics.csv", budget, progress, telling))
     resume = checkpoints / "last.ckpt"
     with quiet(), interruptible():
-        trainer = _new_trainer(callbacks, optimisation.gradient_clip, device, inference_mode)
+        trainer = _new_trainer(callbacks, optimisation, device, inference_mode)
+        if optimisation.compile:
+            _compile(learned, progress)
         trainer.fit(
             module,
             *loaders,
@@ -133,6 +140,8 @@ class History(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the rows up to the step training continues from."""
+        if not trainer.is_global_zero:
+            return
         rows = [r for r in read_metrics(self.path) if int(r["step"]) <= trainer.global_step]
         with self.path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
@@ -142,8 +151,10 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Collect the loss; tell how far we are."""
-        self.losses.append(float(outputs["loss"]))
+        """Collect the loss, over all processes; tell how far we are."""
+        # Lightning hands out the loss divided for accumulation
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
+        self.losses.append(float(trainer.strategy.reduce(loss, reduce_op="mean")))
         if trainer.global_step % 20 == 0:
             fraction = min(self.budget.fraction(trainer.global_step), 1.0)
             recent = self.losses[-100:]
@@ -156,7 +167,7 @@ class History(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the row."""
-        if trainer.sanity_checking or not self.losses:
+        if trainer.sanity_checking or not self.losses or not trainer.is_global_zero:
             return
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         row = {
@@ -180,19 +191,49 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _compile(learned: nn.Module, progress: Progress) -> None:
+    """Translate a network in place, where there is a compiler."""
+    if not can_compile():
+        progress.note("compile: no C++ compiler is found, so the network runs as it is.")
+        return
+    network = getattr(learned, "network", learned)
+    network.compile(dynamic=False)
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds what it needs on this machine."""
+    named = os.environ.get("CXX", "")
+    found = any(shutil.which(name) for name in (named, "g++", "clang++") if name)
+    return found and sys.platform != "win32"
+
+
 def _new_trainer(
-    callbacks: list[Callback], gradient_clip: float | None, device: str, inference_mode: bool
+    callbacks: list[Callback], optimisation: Optimisation, device: str, inference_mode: bool
 ) -> L.Trainer:
-    """A silent trainer without logger."""
+    """A silent trainer without logger.
+
+    Under torchrun or SLURM every process trains on its share of each batch, on as many
+    nodes as take part; gradients are averaged over all of them.
+    """
+    processes, nodes = world()
+    many: dict[str, Any] = {}
+    if processes > 1:
+        # the last layer's scalars are read by nothing, so their weights have no gradients
+        backend = "gloo" if device == "cpu" else "nccl"
+        strategy = DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
+        many = {"strategy": strategy, "num_nodes": nodes, "use_distributed_sampler": False}
     return L.Trainer(
         accelerator=device,
-        devices=1,
+        devices=processes // nodes,
+        precision="bf16-mixed" if optimisation.precision == "bf16" else "32-true",
+        accumulate_grad_batches=optimisation.accumulate,
+        **many,
         max_epochs=-1,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        gradient_clip_val=gradient_clip,
+        gradient_clip_val=optimisation.gradient_clip,
         num_sanity_val_steps=0,
         inference_mode=inference_mode,
     )

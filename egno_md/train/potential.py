@@ -162,7 +162,8 @@ def fit_potential(
     optimisation = protocol.optimisation
     scales = (float(train.energies.std()) or 1.0, float(train.forces.std()) or 1.0)
     module = PotentialModule(energy, optimisation, scales, protocol.energy_weight)
-    batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
+    between = optimisation.validate_every * optimisation.accumulate
+    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
     kept = min(len(validation), VALIDATION_FRAMES)
     chosen = np.linspace(0, len(validation) - 1, kept).astype(int)
     held_out = FixedBatches(chosen, FRAMES_PER_BATCH)

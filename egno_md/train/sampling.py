@@ -7,6 +7,23 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+from egno_md.core.processes import rank, world
+
+
+def share(batch: np.ndarray) -> np.ndarray:
+    """The part of a batch that this process computes, where several train together.
+
+    Every process draws the same batch and takes its own equal part of it; a remainder is
+    left out, since gradients are averaged over processes.
+    """
+    processes, _ = world()
+    if processes == 1:
+        return batch
+    each = len(batch) // processes
+    if each == 0:
+        return batch[:1]
+    return batch[rank() * each : (rank() + 1) * each]
+
 
 class RandomBatches(Sampler[np.ndarray]):
     """A fixed number of random batches an epoch, drawn with replacement.
@@ -33,7 +50,7 @@ class RandomBatches(Sampler[np.ndarray]):
     def __iter__(self) -> Iterator[np.ndarray]:
         random = np.random.default_rng([self.seed, self.epoch])
         for _ in range(self.batches):
-            yield random.integers(self.windows, size=self.batch_size)
+            yield share(random.integers(self.windows, size=self.batch_size))
 
 
 class EpochBatches(Sampler[np.ndarray]):
@@ -69,7 +86,7 @@ class EpochBatches(Sampler[np.ndarray]):
             if self.variants > 1:
                 order += self.windows * random.integers(self.variants, size=self.windows)
             for start in range(0, self.windows, self.batch_size):
-                yield order[start : start + self.batch_size]
+                yield share(order[start : start + self.batch_size])
 
 
 class FixedBatches(Sampler[np.ndarray]):

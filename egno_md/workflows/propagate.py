@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from egno_md.core.errors import SpecError
+from egno_md.core.processes import ends_when_asked
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
@@ -22,7 +23,8 @@ from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, check_potential, load_bundle
+from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -32,6 +34,7 @@ from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.workflows.propagate_sampler import run_sampler
 from egno_md.workflows.proteins import (
     caveat,
     find_lift,
@@ -86,7 +89,7 @@ def run_propagate(
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> Rollout:
-    """Propagate a system by whole windows.
+    """Propagate a system by whole windows, of dynamics or drawn from a sampler.
 
     Args:
         system: shipped name or folder.
@@ -108,7 +111,22 @@ def run_propagate(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     bundle = find_operator(system, bundle)
-    operator = load_bundle(bundle)
+    operator = load_any_bundle(bundle)
+    if isinstance(operator, SamplerOperator):
+        drawn = run_sampler(
+            built,
+            bundle,
+            operator,
+            protocol,
+            out,
+            start=start,
+            frame=frame,
+            seed=seed,
+            device=device,
+            mode=mode,
+            progress=progress,
+        )
+        return Rollout(*drawn)
     card = operator.card
     check_belongs(card, built.system)
     check_potential(card, built.system)
@@ -289,25 +307,28 @@ class _Run:
         before = self.loop.tally.seconds.pop("total", 0.0)
         begun = time.perf_counter()
         self._forget()
-        for window in range(first, windows):
-            for index, event, trajectory in self.loop.advance(replicas, window):
-                recorder.record(index, event, trajectory)
-            done = window + 1
-            is_over = all(r.stop_reason for r in replicas)
-            if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over:
-                with self.loop.clock("output"):
-                    total = before + time.perf_counter() - begun
-                    tally = replace(
-                        self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
+        with ends_when_asked() as end:
+            for window in range(first, windows):
+                for index, event, trajectory in self.loop.advance(replicas, window):
+                    recorder.record(index, event, trajectory)
+                done = window + 1
+                is_over = all(r.stop_reason for r in replicas)
+                if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over or end.made:
+                    with self.loop.clock("output"):
+                        total = before + time.perf_counter() - begun
+                        tally = replace(
+                            self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
+                        )
+                        recorder.flush(done, replicas, tally)
+                        self._forget()
+                if done % self._told_every == 0 or done == windows or is_over:
+                    self._report(
+                        progress, replicas, (done, windows, first), time.perf_counter() - begun
                     )
-                    recorder.flush(done, replicas, tally)
-                    self._forget()
-            if done % self._told_every == 0 or done == windows or is_over:
-                self._report(
-                    progress, replicas, (done, windows, first), time.perf_counter() - begun
-                )
-            if is_over:
-                break
+                if is_over:
+                    break
+                if end.made and done < windows:
+                    raise KeyboardInterrupt
         total = before + time.perf_counter() - begun
         reference.append(self._time_reference())
         if recorder.writer.manifest.shards:

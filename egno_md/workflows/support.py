@@ -8,8 +8,9 @@ from egno_md.core.errors import BundleMismatch, DataError, SpecError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.units import format_quantity
-from egno_md.nn.bundle import read_card
+from egno_md.nn.bundle import read_any_card
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.files import find_operator
 from egno_md.spec.network import Egno, Network, predicts_velocities
 
@@ -99,19 +100,29 @@ def length_of(system: str, operator: str | None, windows: int, length: str | Non
     """
     if length is not None:
         raise SpecError(f"--windows {windows} and --length {length} exclude each other. Give one.")
-    card = read_card(find_operator(system, operator))
+    card = read_any_card(find_operator(system, operator))
     return format_quantity(windows * card.window.length, "time")
 
 
-def read_every(text: str) -> int:
-    """N of ``every=N``.
+def default_protocol(system: str, operator: str | None) -> str:
+    """The shipped protocol that suits an operator's mode."""
+    card = read_any_card(find_operator(system, operator))
+    return "sampler-300k" if isinstance(card, SamplerCard) else "nvt-300k"
+
+
+def read_every(text: str) -> int | None:
+    """N of ``every=N``; None of ``never``.
 
     Raises:
         SpecError: written otherwise.
     """
+    if text == "never":
+        return None
     key, _, value = text.partition("=")
     if key != "every" or not value.isdecimal() or int(value) < 1:
-        raise SpecError(f"--refine {text!r}: write every=N with a whole number, such as every=1.")
+        raise SpecError(
+            f"--refine {text!r}: write every=N with a whole number, such as every=1, or never."
+        )
     return int(value)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
+from egno_md.core.units import format_quantity
 from egno_md.nn.card import OperatorCard
+from egno_md.nn.sampler_card import SamplerCard
 
 NAMES = {
     "operator": "operator",
@@ -16,8 +18,27 @@ NAMES = {
 }
 
 
-def card_lines(card: OperatorCard) -> list[str]:
+def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
+    """How a training ended."""
+    best = summary["validation"]
+    found = (
+        f"flow matching loss {best['flow_loss']:.4f} (1 knows only widths)."
+        if summary.get("mode") == "sampler"
+        else f"F-MSE {best['f_mse']:.3g} Å², A-MSE {best['a_mse']:.3g} Å², velocity error "
+        f"{best['velocity_error']:.1%} of thermal."
+    )
+    lines = [
+        f"{summary['steps']:,} steps in {summary['seconds']:.0f} s, {summary['stopped']}. "
+        f"Validation: {found}",
+        f"Operator: {bundle}",
+    ]
+    return [*lines, summary["statement"]] if "statement" in summary else lines
+
+
+def card_lines(card: OperatorCard | SamplerCard) -> list[str]:
     """What an operator says of itself, and where it ends."""
+    if isinstance(card, SamplerCard):
+        return _sampler_card_lines(card)
     training, data = card.training, card.training.get("data", {})
     points = ", ".join(f"{t * 1e3:g}" for t in card.time_points)
     kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
@@ -50,6 +71,26 @@ def card_lines(card: OperatorCard) -> list[str]:
     return [f"{name + ':':<21} {value}" for name, value in rows]
 
 
+def _sampler_card_lines(card: SamplerCard) -> list[str]:
+    training, data = card.training, card.training.get("data", {})
+    points = ", ".join(f"{t:g}" for t in card.time_points)
+    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    rows = [
+        ["system", f"{card.system}, {len(card.atomic_numbers)} {card.network.atoms} atoms"],
+        ["mode", "sampler"],
+        ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
+        ["window ΔT", f"{card.window.length:g} ps, drawn at {points} ps"],
+        ["potential", card.potential or "unknown"],
+        ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
+    ]
+    if training.get("validation"):
+        rows.append(["training", f"{training['steps']:,} steps, {training['seconds']:.0f} s"])
+        loss = training["validation"]["flow_loss"]
+        rows.append(["loss (validation)", f"{loss:.4f} of flow matching; 1 knows only widths"])
+    rows.append(["limits", f"this system, potential and temperature alone. {card.statement}"])
+    return [f"{name + ':':<21} {value}" for name, value in rows]
+
+
 def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Position (Å) and velocity (% of thermal) errors by predictor and time."""
     times = [f"{r['time'] * 1e3:g} fs" for r in result["by_time"]]
@@ -70,7 +111,7 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     target = summary["temperature_target"]
     lines = [
         f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
-        f"{summary['window_ps'] * 1e3:g} fs ({summary['mode']}, {summary['ensemble']}, "
+        f"{format_quantity(summary['window_ps'], 'time')} ({summary['mode']}, {summary['ensemble']}, "
         f"policy {summary['policy']}): {events or 'no window'}",
     ]
     if summary["temperature_mean"] is not None:
@@ -89,7 +130,9 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
         f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
         f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
     )
-    if summary["speed_up"] < 1 and summary["windows"]:
+    if "statement" in summary:
+        lines += _sampler_lines(summary)
+    elif summary["speed_up"] < 1 and summary["windows"]:
         lines.append(
             f"That is slower than MD: {summary['fallback_share']:.0%} of the windows were done by "
             "MD after the operator's were rejected. Train a better operator, or run MD."
@@ -97,6 +140,20 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")
     return lines
+
+
+def _sampler_lines(summary: dict[str, Any]) -> list[str]:
+    every = summary["refine_every"]
+    refined = {0: "no window refined", 1: "every window's end refined"}.get(
+        every, f"every {every} windows' end refined"
+    )
+    parts = ("network", "lift", "checks", "refinement", "fallback", "output")
+    spent = ", ".join(f"{p} {summary['seconds'][p]:.1f} s" for p in parts)
+    return [
+        f"{refined}, {summary['redraws']} windows drawn again; of {summary['seconds']['total']:.1f} "
+        f"s: {spent}",
+        summary["statement"],
+    ]
 
 
 def parareal_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

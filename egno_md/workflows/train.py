@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from egno_md.core.errors import DataError
+from egno_md.core.processes import rank
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import (
     AtomChoice,
@@ -20,14 +21,16 @@ from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, open_output, provenance, read_run
 from egno_md.data.store import Store, write_json
 from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.report.training import plot_training
-from egno_md.spec.network import Egno
+from egno_md.spec.network import Egno, Network
+from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
@@ -47,7 +50,7 @@ class Training:
     """
 
     bundle: Path
-    operator: WindowOperator
+    operator: WindowOperator | SamplerOperator
     summary: dict[str, Any]
 
 
@@ -76,6 +79,10 @@ def run_train(
         DataError: the store lacks what training needs.
         WindowMismatch: the window does not fit the frames.
     """
+    if isinstance(protocol.network, Sampler):
+        from egno_md.workflows.train_sampler import run_train_sampler
+
+        return run_train_sampler(data, protocol, out, seed, device, mode, progress)
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = reduce_system(store.system(), protocol.atoms)
@@ -87,14 +94,17 @@ def run_train(
         "seed": seed,
     }
     target = resolve_device(device)
-    output = open_output(out, "train", request, mode, inputs=[store.root])
-    if output.is_complete:
+    output = None
+    if rank() == 0:  # of processes that train together one alone writes
+        output = open_output(out, "train", request, mode, inputs=[store.root])
+    record = output.record if output else (mode == "resume" and read_run(out)) or {}
+    if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_bundle(out / "bundle"), output.record["summary"])
+        return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = with_neighbours(_card(protocol, window, system, store, scales), sets["train"])
+    card = with_neighbours(_card(protocol.network, window, system, store, scales), sets["train"])
     operator = WindowOperator(card)
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
@@ -135,6 +145,8 @@ def run_train(
         "provenance": provenance(),
     }
     operator.card = operator.card.model_copy(update={"training": training})
+    if output is None:
+        return Training(out / "bundle", operator, summary)
     save_bundle(out / "bundle", operator)
     plot_training(read_metrics(out / "metrics.csv"), out)
     write_json(out / "summary.json", summary)
@@ -197,11 +209,11 @@ def frame_spacing(store: Store) -> float:
 
 
 def _card(
-    protocol: TrainProtocol, window: Window, system: System, store: Store, scales: Any
+    network: Network, window: Window, system: System, store: Store, scales: Any
 ) -> OperatorCard:
     kelvin = store.manifest.provenance.get("protocol", {}).get("temperature")
     return OperatorCard(
-        network=protocol.network,
+        network=network,
         time_points=window.time_points,
         system=system.name,
         atoms=protocol.atoms,

@@ -1,6 +1,6 @@
 """The published tables and what belongs to them, as they stand on the page of results.
 
-    python benchmarks/tables.py ROOT [--tables nbody mocap ...] [--data DIR] [--workers N]
+    python benchmarks/published.py ROOT [--tables nbody mocap ...] [--data DIR] [--workers N]
 
 Every run writes its own folder under ROOT and is skipped when it is complete, so that an
 interrupted table goes on. The rows end in `benchmarks/results/NAME.json`, the figure in
@@ -53,7 +53,8 @@ class Table:
 
 
 TABLES = {
-    "nbody": Table("nbody", "egno-md,egno,egno-paper,egnn,egnn-s,linear", 100),
+    "nbody": Table("nbody", "egno-md,egno,egnn,egnn-s,linear", 100),
+    "nbody_paper_recipe": Table("nbody", "egno-paper", 100, seeds=1),
     "nbody_ablation": Table("nbody", "egno,egno-ii,egno-iii,egno-iv", 100),
     "nbody_ours": Table("nbody", OURS, 50, seeds=1),
     "nbody_spatial": Table("nbody", SPATIAL, 10, seeds=1),

@@ -1,0 +1,91 @@
+"""What a molecule's bonds say of its atoms, and of the shapes that they take."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Array = np.ndarray
+
+ENVIRONMENT = 4
+"""Bonds around an atom that tell it apart from others of its element."""
+
+TINY = 1e-6
+"""Added to squared lengths, in units of a bond."""
+
+
+def environments(
+    numbers: Int[Array, " atoms"], bonds: Int[Array, "bonds 2"]
+) -> Float[Array, "atoms kinds"]:
+    """Kind of every atom, one-hot: element and surroundings, by Weisfeiler-Lehman refinement.
+
+    Renumbering atoms renumbers the rows and nothing else: columns are in the order
+    of digests.
+    """
+    neighbours: list[list[int]] = [[] for _ in numbers]
+    for a, b in bonds.tolist():
+        neighbours[a].append(b)
+        neighbours[b].append(a)
+    labels = [str(int(n)) for n in numbers]
+    for _ in range(ENVIRONMENT):
+        around = [f"{labels[i]}({','.join(sorted(labels[j] for j in n))})"
+                  for i, n in enumerate(neighbours)]  # fmt: skip
+        labels = [hashlib.sha256(a.encode()).hexdigest() for a in around]
+    kinds = sorted(set(labels))
+    return (np.array(labels)[:, None] == np.array(kinds)).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Torsions:
+    """One path of three bonds for every pair of atoms that are three bonds apart.
+
+    Attributes:
+        edges: number of each pair among all pairs.
+        atoms: the four atoms of its path.
+    """
+
+    edges: Int[Array, " torsions"]
+    atoms: Int[Array, "torsions 4"]
+
+    @classmethod
+    def of(cls, pairs: Int[Array, "edges 2"], hops: Int[Array, " edges"], bonds: Array) -> Torsions:
+        """The paths along bonds; of several between two atoms, those of all.
+
+        Args:
+            pairs: ordered pairs of atoms.
+            hops: bonds between their atoms.
+            bonds: each once.
+        """
+        both = np.concatenate([bonds, bonds[:, ::-1]])
+        number = {(int(a), int(b)): e for e, (a, b) in enumerate(pairs) if hops[e] == 3}
+        found = [
+            (number[int(i), int(k)], int(i), int(a), int(b), int(k))
+            for a, b in both
+            for i in both[both[:, 1] == a, 0]
+            for k in both[both[:, 0] == b, 1]
+            if (int(i), int(k)) in number
+        ]
+        table = np.array(sorted(found), dtype=np.int64).reshape(-1, 5)
+        return cls(table[:, 0], table[:, 1:])
+
+
+def sine_cosine(
+    positions: Float[Tensor, "nodes 3 *points"], atoms: Int[Tensor, "torsions 4"]
+) -> Float[Tensor, "torsions *points 2"]:
+    """Sine and cosine of torsions; the sine changes sign in a mirror.
+
+    Both fade to 0 where three atoms of the path are in line.
+    """
+    a, b, c, d = (positions.index_select(0, atoms[:, i]) for i in range(4))
+    first, axis, last = b - a, c - b, d - c
+    m, n = torch.linalg.cross(first, axis, dim=1), torch.linalg.cross(axis, last, dim=1)
+    length = (axis.square().sum(1) + TINY).sqrt()
+    scale = ((m.square().sum(1) + TINY) * (n.square().sum(1) + TINY)).sqrt()
+    sine = length * (first * n).sum(1) / scale
+    cosine = (m * n).sum(1) / scale
+    return torch.stack([sine, cosine], dim=-1)

@@ -1,0 +1,242 @@
+"""The sampler: a start frame and noise in, one possible window out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from egno_md.core.errors import BundleMismatch
+from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
+from egno_md.nn.edges import HOPS
+from egno_md.nn.geometry import Torsions, environments
+from egno_md.nn.graph import Graph, make_graph
+from egno_md.nn.sampler_card import SamplerCard
+from egno_md.nn.velocity_field import Beginning, Conditions, VelocityField
+from egno_md.spec.propagate import Solver
+
+LENGTH = 0.1
+"""nm, the network's unit of length: about one bond."""
+
+SMALLEST_WIDTH = 1e-3
+"""nm, of a distance in the training data."""
+
+WARP = 2.0
+"""Flow times of n steps are 1 - (1 - k/n)^WARP, close to each other near the data: the last
+step lands on a conditional mean, so that what it spans is missing from bonds' widths."""
+
+REPLICAS_AT_ONCE = 16
+"""Of ten atoms: what the network holds then fits into a core's cache (measured)."""
+
+
+def warped(share: Tensor) -> Tensor:
+    """Flow times from shares of the steps."""
+    return 1 - (1 - share) ** WARP
+
+
+class SamplerOperator(nn.Module):
+    """One system's sampler.
+
+    Equivariant under rotations and translations; equivariant under relabelling of
+    atoms together with the card's atoms and bonds. It is not under reflections: a
+    molecule and its mirror image are different inputs.
+
+    Args:
+        card: architecture, system and scales.
+    """
+
+    def __init__(self, card: SamplerCard) -> None:
+        super().__init__()
+        self.card = card
+        numbers, bonds = np.array(card.atomic_numbers), np.array(card.bonds, dtype=np.int64)
+        bonds = bonds.reshape(-1, 2)
+        atoms = len(numbers)
+        pairs = complete_pairs(atoms)
+        hops = hops_of(pairs, *hop_pairs(bonds, atoms, HOPS), atoms)
+        features = (hops[:, None] == np.arange(HOPS + 1)).astype(np.float64)
+        self._template = make_graph(pairs, features, atoms)
+        torsions = Torsions.of(pairs, hops, bonds)
+        self._torsions = (torch.from_numpy(torsions.atoms), torch.from_numpy(torsions.edges))
+        self.kinds: Tensor
+        self.distances: Tensor
+        self.widths: Tensor
+        kinds = torch.from_numpy(environments(numbers, bonds)).float()
+        self.register_buffer("kinds", kinds, persistent=False)
+        self.register_buffer("distances", torch.ones(atoms, atoms))
+        self.register_buffer("widths", torch.ones(atoms, atoms))
+        self.field = VelocityField(card.network, kinds.shape[1], features.shape[1])
+        self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
+
+    @property
+    def atoms(self) -> int:
+        """That it sees."""
+        return len(self.card.atomic_numbers)
+
+    def learn_distances(self, positions: Float[Tensor, "frames atoms 3"]) -> None:
+        """Measure mean and width of every distance, by which shapes are then told.
+
+        Args:
+            positions: of training frames, nm.
+        """
+        x = positions.double()
+        distances = (x[:, :, None] - x[:, None]).norm(dim=-1)
+        width = distances.std(0).clamp(min=SMALLEST_WIDTH)
+        self.distances.copy_(distances.mean(0) / LENGTH)
+        self.widths.copy_(width / LENGTH)
+
+    def conditions(self, start: Float[Tensor, "batch atoms 3"]) -> Conditions:
+        """What the network is told of start frames, nm.
+
+        Raises:
+            BundleMismatch: another number of atoms.
+        """
+        batch, atoms = start.shape[:2]
+        if atoms != self.atoms:
+            raise BundleMismatch(
+                f"the sampler moves {self.atoms} atoms of {self.card.system}, the frame has "
+                f"{atoms}. Give it the atoms that its card names (network.atoms)."
+            )
+        graph = self._graph(batch, start)
+        receivers, senders = self._template.receivers, self._template.senders
+        shift = torch.arange(batch, device=start.device)[:, None]
+        quads, edges = (t.to(start.device) for t in self._torsions)
+        centred = start - start.mean(1, keepdim=True)
+        return Conditions(
+            start=centred.flatten(0, 1) / LENGTH,
+            nodes=self.kinds.repeat(batch, 1),
+            graph=graph,
+            distances=self.distances[receivers, senders].repeat(batch),
+            widths=self.widths[receivers, senders].repeat(batch),
+            torsions=(quads + shift[..., None] * atoms).flatten(0, 1),
+            torsion_edges=(edges + shift * len(receivers)).flatten(),
+        )
+
+    def _graph(self, batch: int, like: Tensor) -> Graph:
+        key = (batch, str(like.device), like.dtype)
+        if key not in self._graphs:
+            with torch.inference_mode(False):
+                self._graphs[key] = self._template.repeat(batch).to(like)
+        return self._graphs[key]
+
+    def preconditioned(
+        self, moves: Float[Tensor, "batch points atoms 3"], flow: Float[Tensor, " batch"]
+    ) -> Preconditioning:
+        """The linear part of the velocity, and what the network's output is multiplied by.
+
+        For Gaussian moves of width d and noise of width σ, the velocity that is best
+        without a network is a(t) times the noisy move, and its error has the width b(t).
+        """
+        spread = flow.new_tensor(self.card.displacements)[:, None, None] / LENGTH
+        noise = self.card.network.noise / LENGTH
+        t = flow.view(-1, 1, 1, 1)
+        total = (t * spread).square() + ((1 - t) * noise) ** 2
+        linear = (t * spread.square() - (1 - t) * noise**2) / total
+        return Preconditioning(moves * linear, spread * noise / total.sqrt(), moves / total.sqrt())
+
+    def velocity(
+        self,
+        moves: Float[Tensor, "batch points atoms 3"],
+        flow: Float[Tensor, " batch"],
+        conditions: Conditions,
+        begin: Beginning,
+    ) -> Float[Tensor, "batch points atoms 3"]:
+        """Which way noisy windows flow, in units of length per flow time.
+
+        Args:
+            moves: since the start frame, in units of length, without a common shift.
+            flow: time of each window.
+            conditions: from `conditions`.
+            begin: what the network makes of them.
+        """
+        known = self.preconditioned(moves, flow)
+        return known.linear + known.scale * self.residual(moves, known, flow, conditions, begin)
+
+    def residual(
+        self,
+        moves: Tensor,
+        known: Preconditioning,
+        flow: Tensor,
+        conditions: Conditions,
+        begin: Beginning,
+    ) -> Float[Tensor, "batch points atoms 3"]:
+        """The network's output, of order one."""
+        points = moves.shape[1]
+        index = torch.arange(points, dtype=moves.dtype, device=moves.device)
+        found = self.field(
+            _by_node(moves),
+            _by_node(known.scaled),
+            flow.repeat_interleave(self.atoms),
+            conditions,
+            begin,
+            index,
+        )
+        found = found.view(len(moves), self.atoms, 3, points).permute(0, 3, 1, 2)
+        return found - found.mean(2, keepdim=True)
+
+    @torch.inference_mode()
+    def draw(
+        self,
+        start: Float[Tensor, "batch atoms 3"],
+        noise: Float[Tensor, "batch points atoms 3"],
+        steps: int,
+        solver: Solver = "euler",
+    ) -> Float[Tensor, "batch points atoms 3"]:
+        """One window after every start frame, nm, where the start frame stands.
+
+        The same noise gives the same window.
+
+        Args:
+            start: nm.
+            noise: standard normal.
+            steps: of the solver.
+            solver: `euler`, one network call a step; `heun`, two, of second order.
+        """
+        parts = [
+            self._draw(x, n, steps, solver)
+            for x, n in zip(start.split(REPLICAS_AT_ONCE), noise.split(REPLICAS_AT_ONCE),
+                            strict=True)
+        ]  # fmt: skip
+        return torch.cat(parts)
+
+    def _draw(self, start: Tensor, noise: Tensor, steps: int, solver: Solver) -> Tensor:
+        conditions = self.conditions(start)
+        begin = self.field.begin(conditions)
+        moves = centred(noise) * (self.card.network.noise / LENGTH)
+        times = warped(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
+        one = torch.ones(len(start), dtype=start.dtype, device=start.device)
+        for here, there in pairwise(times):
+            slope = self.velocity(moves, one * here, conditions, begin)
+            ahead = moves + (there - here) * slope
+            if solver == "heun" and there < 1:
+                mean = (slope + self.velocity(ahead, one * there, conditions, begin)) / 2
+                ahead = moves + (there - here) * mean
+            moves = ahead
+        return start[:, None] + moves * LENGTH
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioning:
+    """What is known of the velocity before any network.
+
+    Attributes:
+        linear: its linear part.
+        scale: of what is left.
+        scaled: the moves over their root mean square.
+    """
+
+    linear: Float[Tensor, "batch points atoms 3"]
+    scale: Float[Tensor, "batch points 1 1"]
+    scaled: Float[Tensor, "batch points atoms 3"]
+
+
+def centred(values: Float[Tensor, "*batch atoms 3"]) -> Float[Tensor, "*batch atoms 3"]:
+    """Without a common shift."""
+    return values - values.mean(-2, keepdim=True)
+
+
+def _by_node(values: Float[Tensor, "batch points atoms 3"]) -> Float[Tensor, "nodes 3 points"]:
+    return values.permute(0, 2, 3, 1).flatten(0, 1).contiguous()

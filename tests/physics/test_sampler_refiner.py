@@ -1,0 +1,120 @@
+"""What refinement makes of a lifted draw is a state of MD."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from egno_md.core.errors import PotentialError
+from egno_md.core.lift import HydrogenLift
+from egno_md.core.seen import SeenAtoms
+from egno_md.core.state import Frame
+from egno_md.core.units import BOLTZMANN
+from egno_md.md.build import BuiltSystem, load_system
+from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.md.sampler_refiner import LangevinWindows, SamplerRefiner
+from egno_md.spec.propagate import Refinement
+
+KELVIN = 300.0
+FRAMES = 60
+STANDARD_ERRORS = 4.0
+"""Of the difference of two means of independent frames."""
+
+KEPT = 0.04
+"""nm, root mean square of heavy atoms: thermal motion over 0.2 ps, far below a change of basin."""
+
+
+@pytest.fixture(scope="module")
+def built() -> BuiltSystem:
+    return load_system("ala2/hmr")
+
+
+@pytest.fixture(scope="module")
+def engine(built: BuiltSystem) -> OpenMMEngine:
+    return OpenMMEngine(
+        built, timestep=0.004, kelvin=KELVIN, friction=1.0, seed=3, thermostat="langevin-middle"
+    )
+
+
+@pytest.fixture(scope="module")
+def frames(engine: OpenMMEngine) -> list[Frame]:
+    """Of MD, 2 ps apart."""
+    engine.start()
+    engine.skip(5000)
+    return [engine.run(500, 500, ensemble=NVT)[0] for _ in range(FRAMES)]
+
+
+@pytest.fixture(scope="module")
+def lifted(built: BuiltSystem, frames: list[Frame]) -> np.ndarray:
+    seen = SeenAtoms.of(built.system, "heavy")
+    lift = HydrogenLift.of(built.system, seen, frames[0].positions)
+    return lift(np.array([f.positions[seen.atoms] for f in frames]))
+
+
+def refiner(built: BuiltSystem, engine: OpenMMEngine, **changes: object) -> SamplerRefiner:
+    spec = {"dynamics": "0.2 ps", "restraint": "5000 kJ/mol/nm**2"} | changes
+    dynamics = LangevinWindows(engine, KELVIN)
+    return SamplerRefiner(built, Refinement.model_validate(spec), dynamics, "auto")
+
+
+def test_refined_frames_have_the_energy_and_temperature_of_md(
+    built: BuiltSystem, engine: OpenMMEngine, frames: list[Frame], lifted: np.ndarray
+) -> None:
+    tool, random = refiner(built, engine), np.random.default_rng(0)
+    found = [tool.refine(x, random) for x in lifted]
+    by_md = np.array([f.potential_energy for f in frames])
+    by_us = np.array([r.frame.potential_energy for r in found])
+    error = np.sqrt((by_md.var() + by_us.var()) / FRAMES)
+    assert abs(by_us.mean() - by_md.mean()) < STANDARD_ERRORS * error
+    assert np.mean([r.displacement for r in found]) < KEPT
+    masses, freedom = built.system.masses[:, None], built.system.degrees_of_freedom
+    twice = np.array([(masses * r.frame.velocities**2).sum() for r in found])
+    kelvin = twice / (freedom * BOLTZMANN)
+    assert abs(kelvin.mean() - KELVIN) < STANDARD_ERRORS * kelvin.std() / np.sqrt(FRAMES)
+
+
+def test_a_stretch_depends_on_its_start_and_its_stream_alone(
+    built: BuiltSystem, engine: OpenMMEngine, lifted: np.ndarray
+) -> None:
+    tool = refiner(built, engine)
+    first = tool.refine(lifted[0], np.random.default_rng(5)).frame
+    tool.refine(lifted[1], np.random.default_rng(6))
+    other = OpenMMEngine(built, timestep=0.004, kelvin=KELVIN, friction=1.0, seed=9)
+    other.start()
+    other.skip(7)
+    again = tool.refine(lifted[0], np.random.default_rng(5)).frame
+    assert np.array_equal(first.positions, again.positions)
+    assert np.array_equal(first.velocities, again.velocities)
+
+
+def test_constraints_hold_after_refinement(
+    built: BuiltSystem, engine: OpenMMEngine, frames: list[Frame], lifted: np.ndarray
+) -> None:
+    frame = refiner(built, engine).refine(lifted[0], np.random.default_rng(1)).frame
+    i, j = built.system.constraints.T
+    r, v = frame.positions[i] - frame.positions[j], frame.velocities[i] - frame.velocities[j]
+    right = np.linalg.norm(frames[0].positions[i] - frames[0].positions[j], axis=1)
+    assert np.abs(np.linalg.norm(r, axis=1) / right - 1).max() < 1e-3
+    assert np.abs(np.einsum("cx,cx->c", r, v)).max() < 1e-4
+
+
+def test_a_clash_relaxes_and_a_wreck_is_refused(
+    built: BuiltSystem, engine: OpenMMEngine, lifted: np.ndarray
+) -> None:
+    noisy = lifted[0] + 0.02 * np.random.default_rng(2).standard_normal(lifted[0].shape)
+    found = refiner(built, engine).refine(noisy, np.random.default_rng(1))
+    assert found.max_force < Refinement().max_force
+    strict = refiner(built, engine, max_blocks=1, block_iterations=1, max_force="1 kJ/mol/nm")
+    with pytest.raises(PotentialError, match="after 1 blocks. Draw again"):
+        strict.refine(noisy, np.random.default_rng(1))
+
+
+def test_md_in_place_of_a_draw_is_recorded_at_its_points(
+    engine: OpenMMEngine, frames: list[Frame]
+) -> None:
+    window = LangevinWindows(engine, KELVIN).window(
+        frames[0], (0.4, 0.8), 1.0, np.random.default_rng(0)
+    )
+    assert np.allclose(window.times - frames[0].time, [0.4, 0.8])
+    assert np.isfinite(window.positions).all()
+    assert window.potential_energy is not None

@@ -1,0 +1,110 @@
+"""Several processes, accumulated gradients and other arithmetic: the same training."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from egno_md.core.processes import rank, world
+from egno_md.data.store import Store
+from egno_md.spec.files import read_spec, shipped
+from egno_md.spec.train import TrainProtocol
+from egno_md.train import loop
+from egno_md.train.loop import read_metrics
+from egno_md.train.sampling import EpochBatches, RandomBatches
+from egno_md.workflows.train import run_train
+from tests.cli.test_verbs import TINY_TRAIN
+from tests.conftest import Listener
+
+SAME = 1e-4
+"""Relative: sums of another order in single precision, over thirty steps."""
+
+
+def protocol(**changes: object) -> TrainProtocol:
+    tiny = {
+        "network.layers": 1, "network.hidden": 8, "network.vectors": 3,
+        "optimisation.max_time": None, "optimisation.max_steps": 30,
+        "optimisation.validate_every": 10, "optimisation.batch_size": 32,
+    }  # fmt: skip
+    path = shipped("protocols") / "train" / "egno-8fs.yaml"
+    return read_spec(
+        path, TrainProtocol, tiny | {k.replace("__", "."): v for k, v in changes.items()}
+    )
+
+
+def losses(folder: Path) -> np.ndarray:
+    return np.array([float(r["loss"]) for r in read_metrics(folder / "metrics.csv")])
+
+
+def test_processes_share_every_batch_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches() -> list[np.ndarray]:
+        return [*RandomBatches(50, 8, 3, 0), *EpochBatches(20, 8, 1, 0)]
+
+    whole, parts = batches(), []
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert world() == (4, 2)
+    for number in range(4):
+        monkeypatch.setenv("RANK", str(number))
+        assert rank() == number
+        parts.append(batches())
+    for batch, *shares in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(shares), batch)
+
+
+def test_a_machine_without_compiler_trains_all_the_same(
+    harmonic_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "can_compile", lambda: False)
+    listener = Listener()
+    spec = protocol(optimisation__compile=True, optimisation__max_steps=2)
+    run_train(harmonic_store.root, spec, tmp_path / "op", progress=listener, device="cpu")
+    assert any("no C++ compiler" in note for note in listener.notes)
+
+
+@pytest.mark.slow
+def test_accumulated_batches_make_one_step_as_a_large_one_does(
+    harmonic_store: Store, tmp_path: Path
+) -> None:
+    spec = protocol(optimisation__accumulate=2, optimisation__max_steps=4)
+    result = run_train(harmonic_store.root, spec, tmp_path / "op", device="cpu")
+    assert result.summary["steps"] == 4
+
+
+@pytest.mark.slow
+def test_bfloat16_products_train_about_as_well(harmonic_store: Store, tmp_path: Path) -> None:
+    found = []
+    for precision in ("single", "bf16"):
+        spec = protocol(optimisation__precision=precision)
+        run_train(harmonic_store.root, spec, tmp_path / precision, device="cpu")
+        found.append(losses(tmp_path / precision))
+    np.testing.assert_allclose(found[1], found[0], rtol=0.1)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(harmonic_store: Store, tmp_path: Path) -> None:
+    run_train(harmonic_store.root, protocol(), tmp_path / "one", device="cpu")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from egno_md.cli import main; main()"
+    command = [
+        "train", str(harmonic_store.root), *TINY_TRAIN, "--set", "optimisation.batch_size=32",
+        "--out", str(tmp_path / "two"), "--device", "cpu", "--quiet",
+    ]  # fmt: skip
+    script = tmp_path / "train.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+         f"--master-port={port}", str(script), *command],
+        capture_output=True, text=True, check=False, timeout=280,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=SAME)
