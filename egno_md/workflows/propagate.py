@@ -28,7 +28,7 @@ from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
-from egno_md.rollout.events import KINDS, Tally
+from egno_md.rollout.events import KINDS
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
@@ -39,6 +39,7 @@ from egno_md.workflows.proteins import (
     caveat,
     find_lift,
     find_observer,
+    refined_values,
     summarise_protein,
     what_is_held,
     write_observables,
@@ -426,15 +427,6 @@ class _Run:
         energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
         if energies:
             values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
-        values |= _refined_values(tally)
+        values |= refined_values(tally)
         values |= {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}
         progress.update(done, windows, values)
-
-
-def _refined_values(tally: Tally) -> dict[str, str]:
-    """Which residues refinement moves most, so far."""
-    means = {n.removeprefix("refined."): tally.mean(n) for n in tally.moments if "refined." in n}
-    worst = sorted(means, key=lambda n: -(means[n] or 0.0))[:3]
-    if not worst:
-        return {}
-    return {"refined most": ", ".join(f"{n} {10 * (means[n] or 0.0):.1f} Å" for n in worst)}

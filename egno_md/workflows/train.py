@@ -104,7 +104,9 @@ def run_train(
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
     scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = with_neighbours(_card(protocol.network, window, system, store, scales), sets["train"])
+    card = _card(protocol.network, window, system, store, scales)
+    card = card.model_copy(update={"atoms": protocol.atoms})
+    card = with_neighbours(card, sets["train"])
     operator = WindowOperator(card)
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
@@ -216,7 +218,6 @@ def _card(
         network=network,
         time_points=window.time_points,
         system=system.name,
-        atoms=protocol.atoms,
         digest=system.digest,
         atomic_numbers=tuple(system.atomic_numbers.tolist()),
         masses=tuple(system.masses.tolist()),
