@@ -28,7 +28,6 @@ from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
-from egno_md.rollout.events import KINDS
 from egno_md.rollout.loop import Replica, WindowLoop
 from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
@@ -39,12 +38,11 @@ from egno_md.workflows.proteins import (
     caveat,
     find_lift,
     find_observer,
-    refined_values,
     summarise_protein,
     what_is_held,
     write_observables,
 )
-from egno_md.workflows.rollout_summary import summarise
+from egno_md.workflows.rollout_summary import progress_values, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
@@ -417,16 +415,5 @@ class _Run:
         rate = (done - first) * length * 1e-3 / max(seconds, 1e-9) * SECONDS_PER_DAY
         reached = format_quantity(round(done * self.surrogate.length, 9), "time")
         values = {"simulated": reached, "speed": f"{rate:.3g} ns/day"}
-        means = (
-            ("temperature", "temperature", "K", ".0f"),
-            ("energy error", "energy_error", "kJ/mol a window", "+.2g"),
-        )
-        for title, quantity, unit, form in means:
-            if (mean := tally.mean(quantity)) is not None:
-                values[title] = f"{mean:{form}} {unit}"
-        energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
-        if energies:
-            values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
-        values |= refined_values(tally)
-        values |= {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}
+        values |= progress_values(tally, replicas)
         progress.update(done, windows, values)

@@ -130,15 +130,6 @@ def summarise_protein(tally: Tally) -> dict[str, Any]:
     }
 
 
-def refined_values(tally: Tally) -> dict[str, str]:
-    """Which residues refinement moves most, so far."""
-    means = {n.removeprefix("refined."): tally.mean(n) for n in tally.moments if "refined." in n}
-    worst = sorted(means, key=lambda n: -(means[n] or 0.0))[:3]
-    if not worst:
-        return {}
-    return {"refined most": ", ".join(f"{n} {10 * (means[n] or 0.0):.1f} Å" for n in worst)}
-
-
 def write_observables(root: Path, events: Path) -> None:
     """What was observed at every window's end, as a table."""
     rows = []

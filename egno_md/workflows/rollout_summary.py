@@ -123,3 +123,24 @@ def _by_element(tally: Tally, system: System, name: str, digits: int) -> dict[st
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
+
+
+def progress_values(tally: Tally, replicas: list[Replica]) -> dict[str, str]:
+    """Means so far, in words, for a panel of progress."""
+    values = {}
+    means = (
+        ("temperature", "temperature", "K", ".0f"),
+        ("energy error", "energy_error", "kJ/mol a window", "+.2g"),
+    )
+    for title, quantity, unit, form in means:
+        if (mean := tally.mean(quantity)) is not None:
+            values[title] = f"{mean:{form}} {unit}"
+    energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
+    if energies:
+        values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
+    moved = {n.removeprefix("refined."): tally.mean(n) for n in tally.moments if "refined." in n}
+    worst = sorted(moved, key=lambda n: -(moved[n] or 0.0))[:3]
+    if worst:
+        listed = ", ".join(f"{n} {10 * (moved[n] or 0.0):.1f} Å" for n in worst)
+        values["refined most"] = listed
+    return values | {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}
