@@ -102,7 +102,7 @@ def refine(bench: Bench, lift: Lift, before: np.ndarray, lifted: np.ndarray) -> 
         "refine_seconds": round(time.perf_counter() - begun, 2),
         "blocks": done.blocks,
         "max_force": round(done.max_force, 1),
-        "changed": list(changed),
+        "changed": len(changed),
         "cis_before": bench.stereo.cis(before),
         "cis_after": bench.stereo.cis(after),
         "closest_contact_angstrom": round(10 * min(contact, 0.2), 2),
@@ -201,6 +201,10 @@ def noisy(bench: Bench, choices: list[str]) -> list[dict]:
     return rows
 
 
+def named(rows: list[dict], form: str) -> dict[str, dict]:
+    return {form.format(**row): row for row in rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -219,9 +223,14 @@ def main() -> None:
         {},
     )
     result = {
-        "path": whole_path(bench),
-        "round_trips": round_trips(bench, [c for c in asked.choices.split(",") if c]),
-        "noise": noisy(bench, [c for c in asked.noise.split(",") if c]),
+        "path": named(whole_path(bench), "{atoms}, stride {stride}"),
+        "round_trips": named(
+            round_trips(bench, [c for c in asked.choices.split(",") if c]),
+            "{atoms}, frame {from} to {to}",
+        ),
+        "noise": named(
+            noisy(bench, [c for c in asked.noise.split(",") if c]), "{atoms}, {noise_angstrom} Å"
+        ),
         "refinement": SPEC,
         "seed": SEED,
         "provenance": provenance(),
