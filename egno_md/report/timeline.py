@@ -58,6 +58,8 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         for folder, above, below in zip(shown, axes[::2], axes[1::2], strict=True):
             _lanes(above, folder, tips)
             _energy_errors(below, folder)
+        # marks alone do not widen the axes of a rollout without energies
+        axes[-1].set_xlim(0, max(_end(f) for f in shown))
         axes[-1].set_xlabel("simulated time  (ps)")
         handles = [Patch(color=c, label=t) for c, t in KINDS.values()]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(KINDS), fontsize=8)
