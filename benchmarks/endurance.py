@@ -65,7 +65,10 @@ def make_bundle(folder: Path) -> Path:
         masses=tuple(system.masses.tolist()),
         bonds=tuple((int(a), int(b)) for a, b in system.bonds),
         scales=Scales(
-            length=0.1, velocity=1.7, acceleration=600.0, position_residual=1e-4,
+            length=0.1,
+            velocity=1.7,
+            acceleration=600.0,
+            position_residual=1e-4,
             velocity_residual=1e-2,
         ),  # fmt: skip
         kelvin=500.0,

@@ -214,7 +214,9 @@ def rollouts(folder: Path, windows: int) -> dict[str, Any]:
             out = folder / f"{system}-{replicas}"
             summary = em.propagate(system, None, protocol, out).summary
             clocks = summary["seconds"]
-            inside = sum(clocks.get(k, 0.0) for k in ("network", "checks", "refinement", "fallback"))
+            inside = sum(
+                clocks.get(k, 0.0) for k in ("network", "checks", "refinement", "fallback")
+            )
             rows[f"{system}, {replicas} at once"] = {
                 "windows/s": round(summary["windows"] / clocks["total"], 1),
                 "outside network and OpenMM": round(1 - inside / clocks["total"], 4),
@@ -255,7 +257,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few repeats, and up to 10,000 atoms")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--atoms", nargs="+", type=int, default=[1000, 3000, 10_000, 30_000, 100_000])
+    parser.add_argument(
+        "--atoms", nargs="+", type=int, default=[1000, 3000, 10_000, 30_000, 100_000]
+    )
     parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -96,7 +96,9 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
     if not isinstance(text, str):
         raise SpecError(f"{text!r} is not a {dimension}. Write one such as '{example}'.")
     if len(text) > LONGEST or POWER_OF_NUMBER.search(text):
-        raise SpecError(f"{text[:LONGEST]!r} cannot be read as a {dimension}. Write one such as '{example}'.")
+        raise SpecError(
+            f"{text[:LONGEST]!r} cannot be read as a {dimension}. Write one such as '{example}'."
+        )
     spelled = text.strip()
     if spelled.startswith("/") or " /" in spelled:
         spelled = spelled.replace(" /", " 1/", 1)

@@ -53,9 +53,7 @@ class EgnnLayer(nn.Module):
         x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
         return x, self.node(torch.cat([h, total], dim=-1)), state
 
-    def _in_blocks(
-        self, x: Tensor, v: Tensor, h: Tensor, graph: Graph
-    ) -> tuple[Tensor, Tensor]:
+    def _in_blocks(self, x: Tensor, v: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """The same in blocks of edges; time points come first in memory."""
         x, v, h = (t.transpose(0, 1).contiguous() for t in (x, v, h))
         features = graph.features

@@ -85,9 +85,7 @@ def test_gradients_of_messages_are_those_of_finite_differences(
 
     def call(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, h, features, *rest = inputs
-        return messages.pass_messages(
-            x, h, features, messages.Weights(*rest), graph, keeps=keeps
-        )
+        return messages.pass_messages(x, h, features, messages.Weights(*rest), graph, keeps=keeps)
 
     inputs = [t.detach().requires_grad_() for t in (x, h, features, *weights)]
     assert torch.autograd.gradcheck(call, inputs)

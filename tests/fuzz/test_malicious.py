@@ -190,9 +190,7 @@ DEEP = "[" * 100_000
 LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
-ENTITY = (
-    '<!DOCTYPE S [<!ENTITY x SYSTEM "file:///etc/passwd">]><System type="System">&x;</System>'
-)
+ENTITY = '<!DOCTYPE S [<!ENTITY x SYSTEM "file:///etc/passwd">]><System type="System">&x;</System>'
 XML_BOMB = (
     "<!DOCTYPE S [<!ENTITY a0 'x'>"
     + "".join(f"<!ENTITY a{i} '{f'&a{i - 1};' * 10}'>" for i in range(1, 12))
@@ -202,9 +200,7 @@ MD17 = Seed("md17.npz", (*LOAD, *OUT))
 OPERATOR = Seed("bundle/card.json", BUNDLE)
 STORE = Seed("store/manifest.json", BUNDLE)
 PDB = Seed("frames.pdb", (*LOAD, "--spacing", "1 fs", *OUT))
-DCD = Seed(
-    "frames.dcd", (*LOAD, "--topology", "{here}/frames.pdb", "--spacing", "1 fs", *OUT)
-)
+DCD = Seed("frames.dcd", (*LOAD, "--topology", "{here}/frames.pdb", "--spacing", "1 fs", *OUT))
 PROTOCOL = Seed(
     "generate.yaml", ("generate", "ethanol", "--protocol", "{file}", "--out", "{here}/taken")
 )
