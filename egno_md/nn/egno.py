@@ -130,8 +130,8 @@ def init_small(layer: nn.Module, deviation: float) -> None:
 
 START_GEOMETRY = 4
 
-LARGEST_AT_ONCE = 50_000_000
-"""Edges times points times channels that inference keeps at once: about 1 GB."""
+LARGEST_AT_ONCE = 4_000_000
+"""Edges times points times channels that inference keeps at once: what fits into a cache."""
 
 
 def bounded(distance: Tensor) -> Tensor:

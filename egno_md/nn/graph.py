@@ -94,7 +94,7 @@ class Graph:
         """Edges of each receiver, but 1 where there are none."""
         return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
 
-    def separations(self, positions: Tensor, nodes: slice = slice(None)) -> Tensor:  # noqa: B008
+    def separations(self, positions: Tensor, nodes: slice = slice(None)) -> Tensor:
         """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image.
 
         Args:

@@ -74,10 +74,7 @@ def _zip_bomb(here: Path) -> None:
         head, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )
     with zipfile.ZipFile(here / "md17.npz", "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        with file.open("R2.npy", "w", force_zip64=True) as part:
-            part.write(head.getvalue())
-            for _ in range(64):
-                part.write(bytes(2**20))
+        file.writestr("R2.npy", head.getvalue() + bytes(2**26))
     data = (here / "md17.npz").read_bytes()
     (here / "md17.npz").write_bytes(data.replace(b"R.npy", b"Q.npy").replace(b"R2.npy", b"R.npy\0"))
 

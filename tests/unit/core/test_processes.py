@@ -53,5 +53,4 @@ def test_a_request_to_end_is_noted_inside_and_interrupts_outside() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert request.made
     with pytest.raises(KeyboardInterrupt), terminable():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
