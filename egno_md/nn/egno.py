@@ -220,7 +220,13 @@ class EgnoBlock(nn.Module):
         if not torch.is_grad_enabled() and graph.senders.numel() * s[0].numel() > LARGEST_AT_ONCE:
             parts = [
                 self._hear(
-                    ends, z, path, fixed[edges], part, nodes, None if extra is None else extra[edges]
+                    ends,
+                    z,
+                    path,
+                    fixed[edges],
+                    part,
+                    nodes,
+                    None if extra is None else extra[edges],
                 )
                 for nodes, edges, part in graph.parts(LARGEST_AT_ONCE // s[0].numel())
             ]
