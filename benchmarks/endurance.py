@@ -43,7 +43,7 @@ class Memory:
         self.resident: list[float] = []
         self.page = resource.getpagesize()
 
-    def update(self, done: float, total: float, values: Values = "") -> None:
+    def update(self, done: float, total: float, values: Values = "") -> None:  # noqa: ARG002
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         self.windows.append(done)
         self.resident.append(pages * self.page / MIB)
@@ -65,9 +65,12 @@ def make_bundle(folder: Path) -> Path:
         masses=tuple(system.masses.tolist()),
         bonds=tuple((int(a), int(b)) for a, b in system.bonds),
         scales=Scales(
-            length=0.1, velocity=1.7, acceleration=600.0, position_residual=1e-4,
+            length=0.1,
+            velocity=1.7,
+            acceleration=600.0,
+            position_residual=1e-4,
             velocity_residual=1e-2,
-        ),  # fmt: skip
+        ),
         kelvin=500.0,
     )
     save_bundle(folder, WindowOperator(card).eval())

@@ -51,7 +51,9 @@ class PlainEgno(nn.Module):
             mixed = _spectral(h.view(points, nodes, -1, 1), net.scalar_mix[index].weight)
             h = h + nn.functional.leaky_relu(mixed.reshape(h.shape), 0.01)
             z = torch.stack([x - mean, v], dim=-1)
-            turned = _spectral(z.view(points, nodes, 3, 2).transpose(2, 3), net.vector_mix[index].weight)
+            turned = _spectral(
+                z.view(points, nodes, 3, 2).transpose(2, 3), net.vector_mix[index].weight
+            )
             z = z + turned.transpose(2, 3).reshape(z.shape)
             x, v = z[..., 0] + mean, z[..., 1]
             x, h = _egnn(layer, x, v, h, row, column, e)

@@ -29,9 +29,7 @@ def explain(error: BaseException) -> str | None:
             "Mend that or choose another --out, then give the same command with --resume."
         )
     if isinstance(error, RuntimeError) and _is_of_a_writer(error, text):
-        return (
-            f"OutputError: a file could not be written whole, as on a full disk. {GOES_ON}"
-        )
+        return f"OutputError: a file could not be written whole, as on a full disk. {GOES_ON}"
     return None
 
 

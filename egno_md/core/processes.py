@@ -56,7 +56,7 @@ def terminable() -> Iterator[None]:
     Schedulers send it before they kill.
     """
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with _on_termination(interrupt):
@@ -68,7 +68,7 @@ def ends_when_asked() -> Iterator[Request]:
     """SIGTERM is noted, so that a loop inside can end where it is safe."""
     request = Request()
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(*_: object) -> None:
         request.made = True
 
     with _on_termination(note):

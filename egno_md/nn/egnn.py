@@ -53,14 +53,13 @@ class EgnnLayer(nn.Module):
         x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
         return x, self.node(torch.cat([h, total], dim=-1)), state
 
-    def _in_blocks(
-        self, x: Tensor, v: Tensor, h: Tensor, graph: Graph
-    ) -> tuple[Tensor, Tensor]:
+    def _in_blocks(self, x: Tensor, v: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """The same in blocks of edges; time points come first in memory."""
         x, v, h = (t.transpose(0, 1).contiguous() for t in (x, v, h))
         features = graph.features
         message, position = self.message, self.position
-        maps = (message[0], message[2], position[0], position[2])
+        layers = (message[0], message[2], position[0], position[2])
+        maps = [layer for layer in layers if isinstance(layer, nn.Linear)]
         pull, total = pass_messages(
             x,
             h,
@@ -72,11 +71,11 @@ class EgnnLayer(nn.Module):
         pull = pull / graph.counts.to(pull)[:, None]
         x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
         if not self.reads_out:
-            hidden, first = h.shape[-1], self.node[0]
+            hidden, first, update = h.shape[-1], self.node[0], self.node[1:]
+            assert isinstance(first, nn.Linear)
             own, heard = first.weight.split([hidden, hidden], dim=1)
             known = nn.functional.linear(h.flatten(0, 1), own, first.bias)
-            update = torch.addmm(known, total.flatten(0, 1), heard.T)
-            h = self.node[2](self.node[1](update)).view(h.shape)
+            h = update(torch.addmm(known, total.flatten(0, 1), heard.T)).view(h.shape)
         return x.transpose(0, 1), h.transpose(0, 1)
 
     def _messages(self, x: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
@@ -87,6 +86,7 @@ class EgnnLayer(nn.Module):
         """
         features = graph.features
         hidden, first = h.shape[-1], self.message[0]
+        assert isinstance(first, nn.Linear)
         by_receiver, by_sender, by_edge = first.weight.split(
             [hidden, hidden, 1 + features.shape[-1]], dim=1
         )

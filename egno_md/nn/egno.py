@@ -130,6 +130,9 @@ def init_small(layer: nn.Module, deviation: float) -> None:
 
 START_GEOMETRY = 4
 
+LARGEST_AT_ONCE = 4_000_000
+"""Edges times points times channels that inference keeps at once: what fits into a cache."""
+
 
 def bounded(distance: Tensor) -> Tensor:
     """Three functions of a distance that stay within [0, 10]."""
@@ -208,43 +211,72 @@ class EgnoBlock(nn.Module):
             squared: fraction of the window, squared, per point.
             extra: what an edge knows besides at each point, ``(edges, points, ...)``.
         """
-        hidden, vectors = s.shape[-1], z.shape[-1]
+        hidden = s.shape[-1]
         s = s + silu(self.scalar_mix(self.norm(s)), inplace=True)
         z = z + self.vector_mix(z)
 
-        unit, sizes = self._separation(path, graph)
-        sent = graph.gather_senders(z)
-        seen = (sent * unit[..., None]).sum(1)
-        own = graph.multiply_receivers(unit[..., None], z).sum(1)
-        geometry = [sizes, seen, own - seen]
-        if self.couplings:
-            geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
-
-        if extra is not None:
-            geometry.append(extra)
-
         normed = self.message_norm(s)
-        message = graph.gather_senders(self.by_sender(normed))
-        message += self.by_geometry(torch.cat(geometry, dim=-1))
-        message += self.by_edge(fixed)[:, None]
-        message = graph.add_receivers_(message, self.by_receiver(normed))
-        message = self.message(message)
-        pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
-        z = z + graph.mean(torch.addcmul(sent * carry, unit[..., None], pull))
+        ends = self.by_receiver(normed), self.by_sender(normed)
+        if not torch.is_grad_enabled() and graph.senders.numel() * s[0].numel() > LARGEST_AT_ONCE:
+            parts = [
+                self._hear(
+                    ends,
+                    z,
+                    path,
+                    fixed[edges],
+                    part,
+                    nodes,
+                    None if extra is None else extra[edges],
+                )
+                for nodes, edges, part in graph.parts(LARGEST_AT_ONCE // s[0].numel())
+            ]
+            moved, heard = (torch.cat(found) for found in zip(*parts, strict=True))
+        else:
+            moved, heard = self._hear(ends, z, path, fixed, graph, slice(None), extra)
+        z = z + moved
 
         mixed = self.channel(z)
         # bounded, or scalars and vectors would feed each other without limit
         size = (z.square().sum(1) + 1e-6).sqrt()
         product = (z * mixed).sum(1)
         products = torch.cat([product / (1 + product.abs()), torch.log1p(size)], dim=-1)
-        update = self.node(torch.cat([normed, graph.mean(message), products], dim=-1))
+        update = self.node(torch.cat([normed, heard, products], dim=-1))
         s = s + update[..., :hidden]
         z = torch.addcmul(z, mixed, update[:, None, :, hidden:])
         return s, z, torch.addcmul(path, self.path(z)[..., 0], squared)
 
-    def _separation(self, path: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    def _hear(
+        self,
+        ends: tuple[Tensor, Tensor],
+        z: Tensor,
+        path: Tensor,
+        fixed: Tensor,
+        graph: Graph,
+        nodes: slice,
+        extra: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean change of the vectors and mean message of `nodes`, which `graph` points to."""
+        vectors = z.shape[-1]
+        unit, sizes = self._separation(path, graph, nodes)
+        sent = graph.gather_senders(z)
+        seen = (sent * unit[..., None]).sum(1)
+        own = graph.multiply_receivers(unit[..., None], z[nodes]).sum(1)
+        geometry = [sizes, seen, own - seen]
+        if self.couplings:
+            geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
+        if extra is not None:
+            geometry.append(extra)
+        message = graph.gather_senders(ends[1])
+        message += self.by_geometry(torch.cat(geometry, dim=-1))
+        message += self.by_edge(fixed)[:, None]
+        message = graph.add_receivers_(message, ends[0][nodes])
+        message = self.message(message)
+        pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
+        return graph.mean(torch.addcmul(sent * carry, unit[..., None], pull)), graph.mean(message)
+
+    def _separation(self, path: Tensor, graph: Graph, nodes: slice) -> tuple[Tensor, Tensor]:
         """Directions ``(edges, 3, points)`` along the path and functions of the distance."""
-        r = graph.separations(path)
+        r = graph.separations(path, nodes)
         squared = r.square().sum(1)
         if not self.normalised:
             return r, squared[..., None]

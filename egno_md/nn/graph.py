@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -92,12 +94,48 @@ class Graph:
         """Edges of each receiver, but 1 where there are none."""
         return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
 
-    def separations(self, positions: Tensor) -> Tensor:
-        """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image."""
-        r = self.add_receivers_(-self.gather_senders(positions), positions)
+    def separations(self, positions: Tensor, nodes: slice = slice(None)) -> Tensor:
+        """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image.
+
+        Args:
+            positions: of all nodes.
+            nodes: those that receive, in a graph from `parts`.
+        """
+        r = self.add_receivers_(-self.gather_senders(positions), positions[nodes])
         if self.offsets is not None:
             r += self.offsets.view(*self.offsets.shape, *[1] * (r.dim() - 2))
         return r
+
+    def parts(self, edges_at_once: int) -> Iterator[tuple[slice, slice, Graph]]:
+        """Cut into graphs that each hold all edges of some receivers, numbered from 0.
+
+        Senders keep their numbers, so that values of all nodes are still gathered.
+
+        Args:
+            edges_at_once: edges of a part, unless one receiver has more.
+
+        Yields:
+            The receivers, their edges, and the graph of them.
+        """
+        ends = torch.searchsorted(self.receivers, torch.arange(self.nodes + 1).to(self.receivers))
+        steps = torch.arange(0, len(self.senders), max(edges_at_once, 1))[1:].to(ends)
+        cuts = (torch.searchsorted(ends, steps, right=True) - 1).tolist()
+        cuts = sorted({0, self.nodes, *cuts})
+        for first, last in pairwise(cuts):
+            edges = slice(int(ends[first]), int(ends[last]))
+            yield (
+                slice(first, last),
+                edges,
+                replace(
+                    self,
+                    receivers=self.receivers[edges] - first,
+                    senders=self.senders[edges],
+                    features=self.features[edges],
+                    nodes=last - first,
+                    offsets=None if self.offsets is None else self.offsets[edges],
+                    envelope=None if self.envelope is None else self.envelope[edges],
+                ),
+            )
 
     def centre(self, values: Tensor) -> Tensor:
         """Each graph's mean of ``(nodes, 3)``, repeated for its nodes."""

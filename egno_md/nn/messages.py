@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -48,9 +49,9 @@ def pass_messages(
     *,
     keeps: bool,
 ) -> tuple[Float[Tensor, "points nodes 3"], Float[Tensor, "points nodes hidden"]]:
-    """Sums over each node's edges of r φ_x(m) and of m, where r = x_i - x_j and
+    """Sums over each node's edges of r φ_x(m) and of m.
 
-    m = SiLU(W₂ SiLU(W₁ [h_i, h_j, ‖r‖², e_ij] + b₁) + b₂), φ_x(m) = w SiLU(W₃ m + b₃) + b.
+    Here r = x_i - x_j, m = SiLU(W₂ SiLU(W₁ [h_i, h_j, ‖r‖², e_ij] + b₁) + b₂), φ_x(m) = w SiLU(W₃ m + b₃) + b.
 
     Args:
         x: positions.
@@ -181,11 +182,11 @@ class _Plan:
 
     def _edge_ranges(self) -> list[tuple[int, int]]:
         ends = self.starts[self.cuts].tolist()
-        return list(zip(ends[:-1], ends[1:], strict=True))
+        return list(pairwise(ends))
 
     def blocks(self) -> Iterator[_Block]:
         """Every edge at every point once."""
-        nodes = zip(self.cuts[:-1], self.cuts[1:], strict=True)
+        nodes = pairwise(self.cuts)
         for (first, last), (begin, end) in zip(nodes, self._edge_ranges(), strict=True):
             starts = self.starts[first:last] - begin
             for point in range(0, self.points, self.group):

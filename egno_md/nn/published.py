@@ -53,7 +53,7 @@ class PublishedEgnoNetwork(nn.Module):
         layer = layer or layer_factory(spec.spatial)
         self.layers = nn.ModuleList(layer(hidden, edge_features) for _ in depth)
         if spec.spatial == "egnn" and layer is layer_factory("egnn"):
-            self.layers[-1].reads_out = True  # nothing reads its scalars
+            self.layers[-1].reads_out = True  # type: ignore[assignment]  # nothing reads its h
         self.tensor_embed = None
         if spec.embedding == "tensornet":
             from egno_md.nn.layers.tensornet import TensorNetEmbedding

@@ -149,14 +149,16 @@ def _rates(count: int, device: str, dtype: torch.dtype) -> Tensor:
         return torch.exp(steps * (-math.log(1e4) / (count - 1)))
 
 
-def mix_scalars(mix: SpectralMix, h: Tensor) -> Tensor:
+def mix_scalars(mix: nn.Module, h: Tensor) -> Tensor:
     """EGNO's temporal convolution of scalars, residual (Xu et al. 2024, Eq. 9)."""
+    assert isinstance(mix, SpectralMix)
     mixed = mix.over_points(h.transpose(0, 1))
     return h + nn.functional.leaky_relu(mixed, NEGATIVE_SLOPE).transpose(0, 1)
 
 
-def mix_vectors(mix: SpectralMix, vectors: list[Tensor]) -> list[Tensor]:
+def mix_vectors(mix: nn.Module, vectors: list[Tensor]) -> list[Tensor]:
     """That of vectors ``(nodes, points, 3)``, residual and linear (Eq. 10)."""
+    assert isinstance(mix, SpectralMix)
     stacked = torch.stack([v.transpose(0, 1) for v in vectors], dim=-1)
     stacked = stacked + mix.over_points(stacked)
     return [v.transpose(0, 1) for v in stacked.unbind(-1)]

@@ -311,8 +311,8 @@ class _Run:
                 for index, event, trajectory in self.loop.advance(replicas, window):
                     recorder.record(index, event, trajectory)
                 done = window + 1
-                is_over = all(r.stop_reason for r in replicas)
-                if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over or end.made:
+                is_over, ending = all(r.stop_reason for r in replicas), end.made
+                if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over or ending:
                     with self.loop.clock("output"):
                         total = before + time.perf_counter() - begun
                         tally = replace(
@@ -326,7 +326,7 @@ class _Run:
                     )
                 if is_over:
                     break
-                if end.made and done < windows:
+                if ending and done < windows:
                     raise KeyboardInterrupt
         total = before + time.perf_counter() - begun
         reference.append(self._time_reference())

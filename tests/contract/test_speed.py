@@ -10,12 +10,15 @@ import torch
 
 from benchmarks.plain_egno import PlainEgno
 from egno_md.core.pairs import complete_pairs
-from egno_md.nn import messages
+from egno_md.core.state import Frame
+from egno_md.core.system import System
+from egno_md.nn import egno, messages
 from egno_md.nn.egnn import EgnnLayer
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.scene import Scene
-from egno_md.spec.network import PublishedEgno
+from egno_md.spec.network import Egno, PublishedEgno
+from tests.conftest import make_operator
 
 SAME = 1e-5
 """Relative to the largest number, in single precision."""
@@ -82,9 +85,7 @@ def test_gradients_of_messages_are_those_of_finite_differences(
 
     def call(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, h, features, *rest = inputs
-        return messages.pass_messages(
-            x, h, features, messages.Weights(*rest), graph, keeps=keeps
-        )
+        return messages.pass_messages(x, h, features, messages.Weights(*rest), graph, keeps=keeps)
 
     inputs = [t.detach().requires_grad_() for t in (x, h, features, *weights)]
     assert torch.autograd.gradcheck(call, inputs)
@@ -105,3 +106,22 @@ def test_edges_with_an_envelope_are_weighted_as_ever() -> None:
 def _differ(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     scale = float(theirs.detach().abs().max())
     return float((ours - theirs).detach().abs().max()) / max(scale, 1e-12)
+
+
+def test_a_network_too_large_to_hold_is_computed_in_parts(
+    ethanol: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Egno(kind="egno", layers=2, hidden=8, vectors=3, edges="radius", cutoff="0.25 nm",
+                force_channel=False)  # fmt: skip
+    for network in (spec, Egno(kind="egno", layers=2, hidden=8, force_channel=False)):
+        operator = make_operator(ethanol, network)
+        random = np.random.default_rng(0)
+        frames = [
+            Frame(ethanol.positions, random.normal(size=ethanol.positions.shape)) for _ in range(2)
+        ]
+        whole = operator.predict(frames)
+        with monkeypatch.context() as patch:
+            patch.setattr(egno, "LARGEST_AT_ONCE", 7 * 4 * 8)
+            parts = operator.predict(frames)
+        assert torch.allclose(whole.positions, parts.positions, atol=1e-7)
+        assert torch.allclose(whole.velocities, parts.velocities, atol=1e-5)

@@ -74,10 +74,7 @@ def _zip_bomb(here: Path) -> None:
         head, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )
     with zipfile.ZipFile(here / "md17.npz", "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        with file.open("R2.npy", "w", force_zip64=True) as part:
-            part.write(head.getvalue())
-            for _ in range(64):
-                part.write(bytes(2**20))
+        file.writestr("R2.npy", head.getvalue() + bytes(2**26))
     data = (here / "md17.npz").read_bytes()
     (here / "md17.npz").write_bytes(data.replace(b"R.npy", b"Q.npy").replace(b"R2.npy", b"R.npy\0"))
 
@@ -190,9 +187,7 @@ DEEP = "[" * 100_000
 LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
-ENTITY = (
-    '<!DOCTYPE S [<!ENTITY x SYSTEM "file:///etc/passwd">]><System type="System">&x;</System>'
-)
+ENTITY = '<!DOCTYPE S [<!ENTITY x SYSTEM "file:///etc/passwd">]><System type="System">&x;</System>'
 XML_BOMB = (
     "<!DOCTYPE S [<!ENTITY a0 'x'>"
     + "".join(f"<!ENTITY a{i} '{f'&a{i - 1};' * 10}'>" for i in range(1, 12))
@@ -202,9 +197,7 @@ MD17 = Seed("md17.npz", (*LOAD, *OUT))
 OPERATOR = Seed("bundle/card.json", BUNDLE)
 STORE = Seed("store/manifest.json", BUNDLE)
 PDB = Seed("frames.pdb", (*LOAD, "--spacing", "1 fs", *OUT))
-DCD = Seed(
-    "frames.dcd", (*LOAD, "--topology", "{here}/frames.pdb", "--spacing", "1 fs", *OUT)
-)
+DCD = Seed("frames.dcd", (*LOAD, "--topology", "{here}/frames.pdb", "--spacing", "1 fs", *OUT))
 PROTOCOL = Seed(
     "generate.yaml", ("generate", "ethanol", "--protocol", "{file}", "--out", "{here}/taken")
 )

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from egno_md.core.processes import ends_when_asked, terminable
+
 PARENT = """
 import multiprocessing, sys, time
 from concurrent.futures import ProcessPoolExecutor
@@ -44,3 +46,11 @@ def _is_running(pid: int) -> bool:
         return False
     with open(f"/proc/{pid}/stat") as file:
         return file.read().split(")")[1].split()[0] != "Z"
+
+
+def test_a_request_to_end_is_noted_inside_and_interrupts_outside() -> None:
+    with ends_when_asked() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.made
+    with pytest.raises(KeyboardInterrupt), terminable():
+        signal.raise_signal(signal.SIGTERM)

@@ -33,7 +33,9 @@ def protocol(**changes: object) -> TrainProtocol:
         "optimisation.validate_every": 10, "optimisation.batch_size": 32,
     }  # fmt: skip
     path = shipped("protocols") / "train" / "egno-8fs.yaml"
-    return read_spec(path, TrainProtocol, tiny | {k.replace("__", "."): v for k, v in changes.items()})
+    return read_spec(
+        path, TrainProtocol, tiny | {k.replace("__", "."): v for k, v in changes.items()}
+    )
 
 
 def losses(folder: Path) -> np.ndarray:
