@@ -56,7 +56,7 @@ class Shapes:
         close = self._contacts(windows)
         flipped = self._inverted(starts, windows)
         turned = self._turned(starts, windows)
-        finite = np.isfinite(windows).reshape(len(windows), -1).all(axis=1)
+        finite = [bool(np.isfinite(window).all()) for window in windows]
         return [
             self._name(finite[i], off[i], int(flipped[i]), int(turned[i]), close[i])
             for i in range(len(windows))
