@@ -169,8 +169,9 @@ class SamplerRefiner:
         self.dynamics.engine.load(frame)
         frame = replace(frame, velocities=self.dynamics.velocities(random))
         frame = self.dynamics.run(frame, self.spec.dynamics, FRICTION, random)
-        moved = float(np.sqrt(((frame.positions - positions)[self._heavy] ** 2).sum(-1).mean()))
-        return Refinement(frame, blocks, moved, force)
+        moves = np.linalg.norm(frame.positions - positions, axis=1)
+        moved = float(np.sqrt(np.mean(moves[self._heavy] ** 2)))
+        return Refinement(frame, blocks, moved, force, moves)
 
 
 def _with_springs(

@@ -92,7 +92,8 @@ class Graph:
     @cached_property
     def counts(self) -> Int[Tensor, " nodes"]:
         """Edges of each receiver, but 1 where there are none."""
-        return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
+        with torch.inference_mode(False):  # kept for later calls, which may need gradients
+            return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
 
     def separations(self, positions: Tensor, nodes: slice = slice(None)) -> Tensor:
         """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image.

@@ -67,7 +67,9 @@ class Exact:
             self.fails -= 1
             raise PotentialError("refinement of ala2 ended with a force of 1e6")
         frame = Frame(positions, np.zeros_like(positions), forces=np.zeros_like(positions))
-        return Refinement(replace(frame, potential_energy=-1.0), 1, 0.01, 1.0)
+        return Refinement(
+            replace(frame, potential_energy=-1.0), 1, 0.01, 1.0, np.zeros(len(positions))
+        )
 
 
 def make_loop(
