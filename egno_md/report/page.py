@@ -118,7 +118,7 @@ def _dynamics(movies: Sequence[Movie], unseen: Sequence[str]) -> Section | None:
     blocks: list[Block] = [Text(u, "note") for u in unseen]
     if movies:
         blocks.append(Viewer(tuple(f"{m.label}: {m.note}" for m in movies if m.note)))
-    return Section("dynamics", "Dynamics side by side", tuple(blocks))
+    return Section("dynamics", "Trajectories side by side", tuple(blocks))
 
 
 def provenance(folders: Sequence[Folder]) -> Section:
