@@ -15,7 +15,7 @@ from egno_md.data.output import OutputMode, open_output, provenance
 from egno_md.data.store import write_json
 from egno_md.data.tasks import TaskData
 from egno_md.report.benchmark import draw_benchmark
-from egno_md.spec.benchmark import BenchmarkProtocol
+from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
 from egno_md.spec.files import suggest
 from egno_md.workflows.benchmark_data import load_task, reads_past
 from egno_md.workflows.benchmark_run import Job, PartOf, run_job, summarise
@@ -60,6 +60,8 @@ def run_benchmark(
     names = _chosen(protocol, models)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
     rules = protocol.model_dump(mode="json", exclude={"models"})
+    first = protocol.models[names[0]]
+    task = load_task(protocol.data, first, data)  # before anything is written
     inputs = [Path(data)] if data is not None else []
     output = open_output(out, "benchmark", rules, mode, inputs=inputs)
     jobs = [
@@ -67,8 +69,8 @@ def run_benchmark(
         for name in names
         for seed in seeds
     ]
-    results = list(_run_all(jobs, protocol, data, workers, progress))
-    task = load_task(protocol.data, protocol.models[names[0]], data)
+    loaded = {_data_key(first): task}
+    results = list(_run_all(jobs, protocol, data, loaded, workers, progress))
     content = {
         "task": protocol.data.kind,
         "unit": protocol.unit,
@@ -95,18 +97,18 @@ def _run_all(
     jobs: Sequence[Job],
     protocol: BenchmarkProtocol,
     data: Path | str | None,
+    loaded: dict[tuple[int, str, bool], TaskData],
     workers: int,
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
-    """Results in the order of the jobs."""
+    """Results in the order of the jobs; what is `loaded` is not read again in one process."""
     if workers <= 1 or len(jobs) <= 1:
-        kept: dict[Any, TaskData] = {}
         for index, job in enumerate(jobs):
             part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
-            key = (job.model.points, job.model.window, reads_past(job.model))
-            if key not in kept:
-                kept[key] = load_task(protocol.data, job.model, data)
-            result = run_job(job, protocol, kept[key], part)
+            key = _data_key(job.model)
+            if key not in loaded:
+                loaded[key] = load_task(protocol.data, job.model, data)
+            result = run_job(job, protocol, loaded[key], part)
             progress.note(_told(result))
             yield result
         return
@@ -119,6 +121,11 @@ def _run_all(
             progress.note(_told(answer.result()))
             progress.update(len(found), len(jobs))
     yield from (found[i] for i in range(len(jobs)))
+
+
+def _data_key(model: BenchmarkModel) -> tuple[int, str, bool]:
+    """What decides which windows a model reads."""
+    return model.points, model.window, reads_past(model)
 
 
 def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -> dict[str, Any]:

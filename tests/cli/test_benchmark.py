@@ -126,3 +126,12 @@ def test_a_bad_request_is_one_line(
     assert done.exit_code == 2
     assert says in done.output
     assert len(done.output.strip().splitlines()) == 1
+
+
+def test_nothing_is_written_where_the_data_are_missing(tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    words = ["benchmark", "mocap", "--data", str(tmp_path / "none.npz"), "--out", str(out)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "none.npz: no such file" in done.output
+    assert not out.exists()
