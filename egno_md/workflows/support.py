@@ -105,9 +105,11 @@ def length_of(system: str, operator: str | None, windows: int, length: str | Non
 
 
 def default_protocol(system: str, operator: str | None) -> str:
-    """The shipped protocol that suits an operator's mode."""
+    """The shipped protocol that suits an operator's mode and what it sees."""
     card = read_any_card(find_operator(system, operator))
-    return "sampler-300k" if isinstance(card, SamplerCard) else "nvt-300k"
+    if isinstance(card, SamplerCard):
+        return "sampler-300k"
+    return "nvt-300k" if card.atoms == "all" else "protein-300k"
 
 
 def read_every(text: str) -> int | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from egno_md.cli import main
 from egno_md.spec.files import shipped
+from egno_md.workflows import support
 
 SOURCE = shipped("systems") / "chignolin" / "5awl.pdb"
 
@@ -47,3 +49,11 @@ def test_options_of_propagate_are_read_or_refused() -> None:
     code, text = run(*words, "--windows", "3", "--length", "24 fs")
     assert code == 2
     assert "exclude each other" in text
+
+
+def test_the_default_protocol_suits_what_an_operator_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = support.read_any_card(support.find_operator("ethanol", None))
+    assert support.default_protocol("ethanol", None) == "nvt-300k"
+    backbone = card.model_copy(update={"atoms": "backbone"})
+    monkeypatch.setattr(support, "read_any_card", lambda _: backbone)
+    assert support.default_protocol("ethanol", None) == "protein-300k"
