@@ -146,6 +146,7 @@ def adk_task(
         test=parts[2],
         unit="Å",
         source=_words(trajectory, len(positions), is_published, velocity),
+        stands_in=not is_published,
         settings={
             "offsets_frames": list(cut.offsets),
             "frame_spacing_ps": SPACING if is_published else None,

@@ -101,6 +101,7 @@ def mocap_task(
         validation=validation,
         test=test,
         unit="",
+        stands_in=chosen != "published",
         source=f"CMU motion capture, subject {known.number} ({subject}), " + _words(chosen, trials),
         settings={
             "window_frames": window,

@@ -99,6 +99,7 @@ class TaskData:
         unit: of positions, such as Å; empty where the data set names none.
         source: what the data are, in words, for the results.
         settings: numbers that decided them (seed, sizes, ΔT).
+        stands_in: for the data of the published table, whose figures are not its own.
     """
 
     task: Task
@@ -108,3 +109,4 @@ class TaskData:
     unit: str
     source: str
     settings: Mapping[str, object]
+    stands_in: bool = False

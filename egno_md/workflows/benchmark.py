@@ -76,7 +76,7 @@ def run_benchmark(
         "unit": protocol.unit,
         "data": {"source": task.source, **task.settings},
         "epochs": protocol.epochs,
-        "rows": summarise(protocol, results),
+        "rows": summarise(protocol, results, task),
         "provenance": provenance(),
     }
     write_json(out / "results.json", content)

@@ -191,9 +191,12 @@ class PartOf:
 
 
 def summarise(
-    protocol: BenchmarkProtocol, results: Sequence[dict[str, Any]]
+    protocol: BenchmarkProtocol, results: Sequence[dict[str, Any]], data: TaskData
 ) -> list[dict[str, Any]]:
-    """One row a model: every seed, the median, and the deviation from the paper."""
+    """One row a model: every seed, the median, and the deviation from the paper.
+
+    Data that only stand in for the paper's get no figures of it.
+    """
     rows = []
     for name, model in protocol.models.items():
         runs = [r for r in results if r["model"] == name]
@@ -201,7 +204,7 @@ def summarise(
             continue
         molecule = str(runs[0]["request"]["data"].get("molecule"))
         paper_row = model.published_for.get(molecule, model.published)
-        published = None if paper_row is None else paper_row.model_dump()
+        published = None if paper_row is None or data.stands_in else paper_row.model_dump()
         row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
         for key in ("f_mse", "a_mse"):
             values = [r[key] for r in runs if r[key] is not None]

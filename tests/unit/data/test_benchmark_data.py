@@ -1,16 +1,28 @@
 """What a benchmark protocol says of its data is what the windows become."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from egno_md.core.errors import DataError
+from egno_md.data.nbody import nbody_task
 from egno_md.data.tasks import TaskData
-from egno_md.spec.benchmark import AdkData, BenchmarkModel, Md17Data, MocapData, TaskDataSpec
+from egno_md.spec.benchmark import (
+    AdkData,
+    BenchmarkModel,
+    BenchmarkProtocol,
+    Md17Data,
+    MocapData,
+    NbodyData,
+    Published,
+    TaskDataSpec,
+)
 from egno_md.spec.network import PublishedEgno
 from egno_md.workflows import benchmark_data
 from egno_md.workflows.benchmark_data import load_task
+from egno_md.workflows.benchmark_run import summarise
 from tests.unit.data import test_adk, test_md17_task, test_mocap
 
 
@@ -84,3 +96,23 @@ def test_adenylate_kinase_is_fetched_where_no_files_are_named(files, monkeypatch
     fetched = (files / "a.psf", files / "a.dcd")
     monkeypatch.setattr(benchmark_data, "fetch_adk", lambda: fetched)
     assert settings(AdkData(kind="adk"), 4)["windows"] == [60, 20, 20]
+
+
+def test_the_papers_figures_stand_beside_its_own_data_alone():
+    rows = []
+    for stands_in in (False, True):
+        data = replace(nbody_task(4, 2, 2), stands_in=stands_in)
+        model = BenchmarkModel(
+            title="EGNO",
+            points=5,
+            network=PublishedEgno(kind="egno-published"),
+            published=Published(f_mse=0.0054),
+        )
+        protocol = BenchmarkProtocol(data=NbodyData(kind="nbody"), models={"egno": model})
+        result = {"model": "egno", "seed": 0, "f_mse": 0.0108, "a_mse": None, "epochs": 1.0}
+        result |= {"best_epoch": 1.0, "seconds": 1.0, "parameters": 1, "device": "cpu"}
+        result["request"] = {"data": {}}
+        rows += summarise(protocol, [result], data)
+    assert rows[0]["f_mse_deviation"] == pytest.approx(1.0)
+    assert rows[1]["published"] is None
+    assert rows[1]["f_mse_deviation"] is None
