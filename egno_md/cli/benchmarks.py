@@ -27,23 +27,30 @@ def benchmark() -> None:
     """
 
 
-def _table(name: str, *, reads: str = "") -> Callable[[Callable[..., Any]], click.Command]:
-    """A command that runs the table of one data set.
+def _command(
+    name: str,
+    parts: str,
+    parts_help: str,
+    *,
+    protocols: str = "benchmark",
+    protocol: str = "",
+    reads: str = "",
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command that trains several networks with several seeds.
 
     Args:
-        name: of the data set.
+        name: of the command.
+        parts: the option that chooses among its parts.
+        parts_help: help of that.
+        protocols: verb whose protocols it takes.
+        protocol: the default one; the command's name by default.
         reads: help of `--data`; empty where the data are generated.
     """
 
     def make(verb: Callable[..., Any]) -> click.Command:
         run = writes(changes(verb))
         options = [
-            click.option(
-                "--models",
-                default="",
-                metavar="NAME,…",
-                help="Rows to run; all of them by default.",
-            ),
+            click.option(f"--{parts}", default="", metavar="NAME,…", help=parts_help),
             click.option(
                 "--seeds",
                 default=1,
@@ -54,30 +61,35 @@ def _table(name: str, *, reads: str = "") -> Callable[[Callable[..., Any]], clic
             click.option(
                 "--epochs",
                 type=click.IntRange(1),
-                help="Budget of every model; the protocol's by default.",
+                help="Budget of every training; the protocol's by default.",
             ),
             click.option(
                 "--workers",
                 default=1,
                 show_default=True,
                 type=click.IntRange(1),
-                help="Processes that share the runs.",
+                help="Processes that share the trainings.",
             ),
             click.option(
                 "--protocol",
-                default=name,
+                default=protocol or name,
                 show_default=True,
                 help="File or shipped name.",
-                shell_complete=complete.protocols("benchmark"),
+                shell_complete=complete.protocols(protocols),
             ),
         ]
         if reads:
             options.append(click.option("--data", type=click.Path(path_type=Path), help=reads))
-        for option in options:
+        for option in reversed(options):
             run = option(run)
         return click.command(name)(run)
 
     return make
+
+
+def _table(name: str, *, reads: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    """The command of one data set's table."""
+    return _command(name, "models", "Rows to run; all of them by default.", reads=reads)
 
 
 @_table("nbody")
@@ -144,39 +156,13 @@ def _run(
     console.result(content, f"Figure and numbers: {out}")
 
 
-@click.command("stress")
-@click.option(
-    "--questions",
-    default="",
-    metavar="NAME,…",
-    help="equivariance, resolution, collisions, ladder, modes; all of them by default.",
+@_command(
+    "stress",
+    "questions",
+    "equivariance, resolution, collisions, ladder, modes; all of them by default.",
+    protocols="stress",
+    protocol="default",
 )
-@click.option(
-    "--seeds",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How many, from --seed on.",
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Budget of every training; the protocol's by default."
-)
-@click.option(
-    "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Processes that share the trainings.",
-)
-@click.option(
-    "--protocol",
-    default="default",
-    show_default=True,
-    help="File or shipped name.",
-    shell_complete=complete.protocols("stress"),
-)
-@changes
-@writes
 def stress(
     *,
     questions: str,
@@ -224,5 +210,5 @@ def _names(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip()]
 
 
-for _command in (nbody, mocap, md17, adk, stress):
-    benchmark.add_command(_command)
+for _each in (nbody, mocap, md17, adk, stress):
+    benchmark.add_command(_each)

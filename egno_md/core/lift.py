@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.core.errors import DataError
+from egno_md.core.pairs import bond_neighbours
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.system import System
 
@@ -48,10 +49,7 @@ class HydrogenLift:
         """
         known = set(seen.atoms.tolist())
         hydrogens = np.array([i for i in range(system.n_atoms) if i not in known], dtype=np.int64)
-        neighbours: list[list[int]] = [[] for _ in range(system.n_atoms)]
-        for a, b in system.bonds.tolist():
-            neighbours[a].append(b)
-            neighbours[b].append(a)
+        neighbours = bond_neighbours(system.bonds, system.n_atoms)
         frames = [_frame_atoms(int(h), neighbours, known, system) for h in hydrogens]
         places = np.array(frames, dtype=np.int64).reshape(-1, 3)
         axes = _axes(relaxed[None], places)[0]

@@ -34,6 +34,15 @@ def hop_pairs(
     return np.stack(np.divmod(code[order], atoms), axis=1), hop[order]
 
 
+def bond_neighbours(bonds: Int[np.ndarray, "bonds 2"], atoms: int) -> list[list[int]]:
+    """Whom each atom is bonded to, in the order of the bonds."""
+    neighbours: list[list[int]] = [[] for _ in range(atoms)]
+    for a, b in bonds.tolist():
+        neighbours[a].append(b)
+        neighbours[b].append(a)
+    return neighbours
+
+
 def _matrix(pairs: Int[np.ndarray, "pairs 2"], atoms: int) -> csr_array:
     ones = np.ones(len(pairs), dtype=np.int32)
     return csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(atoms, atoms))

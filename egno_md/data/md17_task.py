@@ -17,6 +17,7 @@ from egno_md.core.system import atomic_numbers
 from egno_md.core.task import Task
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
 from egno_md.data.cut import Cut, Targets, join_windows, target_offsets
+from egno_md.data.download import MD17_MOLECULES
 from egno_md.data.md17 import read_md17
 from egno_md.data.store import Store
 from egno_md.data.tasks import TaskData, TaskWindows
@@ -63,16 +64,7 @@ Benzene, aspirin, ethanol, malonaldehyde, naphthalene, salicylic acid, toluene, 
 """
 
 
-MOLECULES = (
-    "aspirin",
-    "benzene",
-    "ethanol",
-    "malonaldehyde",
-    "naphthalene",
-    "salicylic",
-    "toluene",
-    "uracil",
-)
+MOLECULES = tuple(name.removesuffix("2017") for name in MD17_MOLECULES)
 
 
 def md17_task(

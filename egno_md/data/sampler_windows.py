@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,11 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from egno_md.core.errors import DataError, WindowMismatch
-from egno_md.core.state import Trajectory, is_evenly_spaced
+from egno_md.core.errors import DataError
+from egno_md.core.state import Trajectory
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
 from egno_md.data.superpose import superpose
+from egno_md.data.windows import check_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class SamplerWindows(Dataset):
         offsets = window.offsets(spacing)
         span = offsets[-1]
         for stretch in stretches:
-            _check(stretch, spacing)
+            check_frames(replace(stretch, velocities=None, forces=None), spacing)
         fitting = [s for s in stretches if len(s) > span]
         if not fitting:
             longest = max((len(s) for s in stretches), default=0)
@@ -101,18 +102,3 @@ class SamplerWindows(Dataset):
         found = self.positions[self._frames[torch.as_tensor(index)]]
         start = found[:, 0]
         return SamplerBatch(start, superpose(found[:, 1:], start[:, None]))
-
-
-def _check(stretch: Trajectory, spacing: float) -> None:
-    if not is_evenly_spaced(stretch.times):
-        gaps = np.diff(stretch.times)
-        where = int(np.argmax(np.abs(gaps - np.median(gaps))))
-        raise WindowMismatch(
-            f"frames are not contiguous: frame {where + 1} comes "
-            f"{format_quantity(float(gaps[where]), 'time')} after the one before, the spacing is "
-            f"{format_quantity(spacing, 'time')}. Windows cannot cross gaps: train on "
-            "contiguous frames."
-        )
-    if not np.isfinite(stretch.positions).all():
-        frame = int(np.argmax(~np.isfinite(stretch.positions).all(axis=(1, 2))))
-        raise DataError(f"positions of frame {frame} hold NaN or infinity. Remove that frame.")

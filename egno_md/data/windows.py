@@ -178,6 +178,16 @@ def _check_stretch(stretch: Trajectory, spacing: float, with_forces: bool) -> No
             "the operator has a force channel and the frames have no forces. "
             "Generate with store_forces: true, or set network.force_channel: false."
         )
+    check_frames(stretch, spacing)
+
+
+def check_frames(stretch: Trajectory, spacing: float) -> None:
+    """Refuse frames that no window can be cut from.
+
+    Raises:
+        WindowMismatch: they have gaps.
+        DataError: they hold NaN or infinity.
+    """
     if not is_evenly_spaced(stretch.times):
         gaps = np.diff(stretch.times)
         where = int(np.argmax(np.abs(gaps - np.median(gaps))))

@@ -14,6 +14,7 @@ from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
+from egno_md.md.restraints import add_position_restraints, set_reference
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
 FRICTION = 10.0
@@ -124,10 +125,18 @@ class SamplerRefiner:
     ) -> None:
         self.spec, self.dynamics = spec, dynamics
         flexible = built.flexible()
-        self._springs, held = _with_springs(flexible, spec.restraint)
         self._heavy = np.flatnonzero(built.system.atomic_numbers > 1)
+        system = openmm.XmlSerializer.clone(flexible.openmm_system)
+        self._springs = add_position_restraints(
+            system, self._heavy, spec.restraint, is_periodic=False
+        )
         self.engine = OpenMMEngine(
-            held, timestep=5e-4, kelvin=dynamics.kelvin, friction=1.0, seed=0, platform=platform
+            replace(flexible, openmm_system=system),
+            timestep=5e-4,
+            kelvin=dynamics.kelvin,
+            friction=1.0,
+            seed=0,
+            platform=platform,
         )
 
     def refine(
@@ -139,9 +148,7 @@ class SamplerRefiner:
             PotentialError: forces stay above the bound, or the dynamics fails.
         """
         engine, context = self.engine, self.engine._context
-        for place, atom in enumerate(self._heavy.tolist()):
-            self._springs.setParticleParameters(place, atom, positions[atom].tolist())
-        self._springs.updateParametersInContext(context)
+        set_reference(self._springs, context, positions[self._heavy])
         engine.load(Frame(positions, np.zeros_like(positions)))
         force, blocks = np.inf, 0
         while blocks < self.spec.max_blocks:
@@ -172,18 +179,3 @@ class SamplerRefiner:
         moves = np.linalg.norm(frame.positions - positions, axis=1)
         moved = float(np.sqrt(np.mean(moves[self._heavy] ** 2)))
         return Refinement(frame, blocks, moved, force, moves)
-
-
-def _with_springs(
-    built: BuiltSystem, constant: float
-) -> tuple[openmm.CustomExternalForce, BuiltSystem]:
-    """The system with a spring on every heavy atom."""
-    springs = openmm.CustomExternalForce("0.5*k*((x-x0)^2+(y-y0)^2+(z-z0)^2)")
-    springs.addGlobalParameter("k", constant)
-    for name in ("x0", "y0", "z0"):
-        springs.addPerParticleParameter(name)
-    for atom in np.flatnonzero(built.system.atomic_numbers > 1).tolist():
-        springs.addParticle(atom, built.system.positions[atom].tolist())
-    system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(built.openmm_system))
-    system.addForce(springs)
-    return springs, replace(built, openmm_system=system)

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from egno_md.core.pairs import bond_neighbours
+
 Array = np.ndarray
 
 ENVIRONMENT = 4
@@ -27,10 +29,7 @@ def environments(
     Renumbering atoms renumbers the rows and nothing else: columns are in the order
     of digests.
     """
-    neighbours: list[list[int]] = [[] for _ in numbers]
-    for a, b in bonds.tolist():
-        neighbours[a].append(b)
-        neighbours[b].append(a)
+    neighbours = bond_neighbours(bonds, len(numbers))
     labels = [str(int(n)) for n in numbers]
     for _ in range(ENVIRONMENT):
         around = [f"{labels[i]}({','.join(sorted(labels[j] for j in n))})"

@@ -122,6 +122,11 @@ class Checker:
         kinetic = float(kinetic_energy(internal, masses))
         return float(temperature(kinetic, self.system.degrees_of_freedom))
 
+    def temperatures(self, velocities: np.ndarray) -> dict[str, float]:
+        """That of the whole under the name `all`, and that of each element, K."""
+        by_element = temperature_by_element(self.system, velocities)
+        return {"all": self.temperature(velocities), **by_element}
+
 
 def bond_lengths(positions: np.ndarray, bonds: np.ndarray) -> np.ndarray:
     """Length of each bond, nm."""

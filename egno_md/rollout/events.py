@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -106,6 +109,20 @@ class Tally:
             # a rejected proposal's error never enters the trajectory
             if event.kind == "accept":
                 self.add("kept_energy_error", event.check.energy_error)
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Charge what happens inside to one of the clocks."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begun
+
+    def add_temperatures(self, kelvins: Mapping[str, float]) -> None:
+        """Take a frame's temperatures in, as `Checker.temperatures` gives them."""
+        for name, kelvin in kelvins.items():
+            self.add("temperature" if name == "all" else f"temperature.{name}", kelvin)
 
     def add(self, name: str, value: float) -> None:
         """Take one sample of a quantity in; what is not finite is left out."""

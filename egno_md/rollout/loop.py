@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from egno_md.core.ports import (
     Verdict,
 )
 from egno_md.core.state import Frame, Trajectory, join
-from egno_md.rollout.checks import Check, Checker, temperature_by_element
+from egno_md.rollout.checks import Check, Checker
 from egno_md.rollout.conservation import restore_energy
 from egno_md.rollout.constraints import FAILED, Projection
 from egno_md.rollout.controller import Controller, RunningTemperature
@@ -132,9 +132,9 @@ class WindowLoop:
             yield index, *self._give_up(index, running[index], window)
         if not starts:
             return
-        with self.clock("network"):
+        with self.tally.clock("network"):
             predicted = self.surrogate.predict(list(starts.values()))
-        with self.clock("lift"):
+        with self.tally.clock("lift"):
             proposals = self.surrogate.complete(list(starts.values()), predicted)
         if is_refined:
             for (index, start), proposal in zip(starts.items(), proposals, strict=True):
@@ -190,7 +190,7 @@ class WindowLoop:
         begun = time.perf_counter() - shared
         check, verdict = None, Accept(len(proposal) - 1)
         if end.potential_energy is not None:
-            with self.clock("checks"):
+            with self.tally.clock("checks"):
                 check = self._measure(start, raw[-1], end)
         if is_checked and check is not None:
             verdict = self._judge(index, replica, start, raw, proposal, check)
@@ -219,7 +219,7 @@ class WindowLoop:
         if event.kind == "stop":
             replica.stop_reason = event.reason
         elif self.observer is not None:
-            with self.clock("observables"):
+            with self.tally.clock("observables"):
                 observed = self.observer.measure(replica.frame)
                 for name, value in observed.items():
                     self.tally.add(f"observed.{name}", value)
@@ -237,7 +237,7 @@ class WindowLoop:
         try:
             end, told = repair(proposal[-1], start, replica.random)
             end = self._evaluate({index: end})[index]
-            with self.clock("checks"):
+            with self.tally.clock("checks"):
                 # a minimised start or end says nothing of energy conservation
                 check = self.checker.measure(replace(start, potential_energy=None), end)
             problem = self.controller.problem(check)
@@ -277,13 +277,13 @@ class WindowLoop:
             i: replace(f, potential_energy=np.nan) for i, f in frames.items() if not f.is_finite
         }
         known = {i: f for i, f in frames.items() if i not in lost}
-        with self.clock("checks"):
+        with self.tally.clock("checks"):
             return {**lost, **(self.evaluator or self.reference).evaluate_all(known)}
 
     def _constrained(self, start: Frame, proposal: Trajectory) -> Trajectory:
         if self.constraints is None or self.surrogate.lift is not None:
             return proposal
-        with self.clock("constraints"):
+        with self.tally.clock("constraints"):
             return self.constraints.window(start, proposal)
 
     def _measure(self, start: Frame, raw: Frame, end: Frame) -> Check:
@@ -339,7 +339,7 @@ class WindowLoop:
                 refined, _ = repair(end, start, replica.random)
                 return with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
-                with self.clock("fallback"):
+                with self.tally.clock("fallback"):
                     exact = self.reference.window(start, self._points.tolist())
                 return replace(exact, times=proposal.times), "fallback", reason
             case Stop(reason):
@@ -350,22 +350,18 @@ class WindowLoop:
         elapsed = self._points[upto + 1 :] - self._points[upto]
         if self.retries and np.allclose(elapsed, self._points[: len(elapsed)]):
             start = self._evaluate({index: frame})[index]
-            with self.clock("network"):
+            with self.tally.clock("network"):
                 raw = self.surrogate.propose([start])[0].slice(0, len(elapsed))
             proposal = self._constrained(start, raw)
             end = self._evaluate({index: proposal[-1]})[index]
             if self.controller.problem(self._measure(start, raw[-1], end)) is None:
                 return with_end(proposal, end)
-        with self.clock("fallback"):
+        with self.tally.clock("fallback"):
             return self.reference.window(frame, elapsed.tolist())
 
     def _finish(self, replica: Replica, trajectory: Trajectory, window: int) -> None:
         frame = trajectory[-1]
-        velocities = frame.velocities
-        kelvins = {
-            "all": self.checker.temperature(velocities),
-            **temperature_by_element(self.checker.system, velocities),
-        }
+        kelvins = self.checker.temperatures(frame.velocities)
         if np.isfinite(kelvins["all"]):
             replica.running.update(kelvins, self.surrogate.length)
         if frame.potential_energy is not None and not np.isfinite(frame.potential_energy):
@@ -379,14 +375,11 @@ class WindowLoop:
             for name, friction in zip(self.thermostat.elements, replica.excess, strict=True):
                 self.tally.add(f"excess_friction.{name}", friction)
         self._change_volume(replica, window)
-        velocities = replica.frame.velocities
-        self.tally.add("temperature", self.checker.temperature(velocities))
-        for name, kelvin in temperature_by_element(self.checker.system, velocities).items():
-            self.tally.add(f"temperature.{name}", kelvin)
+        self.tally.add_temperatures(self.checker.temperatures(replica.frame.velocities))
 
     def _change_volume(self, replica: Replica, window: int) -> None:
         if self.barostat is not None and (window + 1) % self.barostat_every == 0:
-            with self.clock("barostat"):
+            with self.tally.clock("barostat"):
                 replica.frame, accepted = self.barostat.attempt(replica.frame, replica.random)
             self.tally.add("barostat_accepted", float(accepted))
         if replica.frame.box is not None:
@@ -395,18 +388,9 @@ class WindowLoop:
     def _kick(self, frame: Frame, duration: float, replica: Replica) -> Frame:
         if self.thermostat is None:
             return frame
-        with self.clock("thermostat"):
+        with self.tally.clock("thermostat"):
             frame = self.thermostat.kick(frame, duration, replica.random, replica.excess)
         if self.constraints is None:
             return frame
-        with self.clock("constraints"):
+        with self.tally.clock("constraints"):
             return self.constraints.velocities(frame)
-
-    @contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Charge what happens inside to one of the tally's clocks."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.tally.seconds[name] += time.perf_counter() - begun

@@ -13,6 +13,7 @@ from mdtraj.core.topology import Residue
 from egno_md.core.errors import DataError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
+from egno_md.rollout.lift.frames import superpose
 
 Array = np.ndarray
 
@@ -81,11 +82,9 @@ class Observer:
 
 def superposed_rmsd(a: Float[Array, "points 3"], b: Float[Array, "points 3"]) -> float:
     """Root-mean-square deviation after the best superposition (Kabsch 1976), nm."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    u, s, vt = np.linalg.svd(a.T @ b)
-    s[-1] *= np.sign(np.linalg.det(u @ vt))
-    squared = (np.square(a).sum() + np.square(b).sum() - 2 * s.sum()) / len(a)
-    return float(np.sqrt(max(squared, 0.0)))
+    before, after, turn = superpose(b[None], a[None], np.ones(len(b)))
+    left = (a - after) - (b - before) @ turn[0].T
+    return float(np.sqrt(np.square(left).sum() / len(a)))
 
 
 def _names(residue: Residue) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,16 +50,13 @@ class Repair:
         Raises:
             PotentialError: beyond repair.
         """
-        begun = time.perf_counter()
-        try:
+        with self.tally.clock("refinement"):
             refiner = self.refiner()
             seed = int(random.integers(2**31 - 2))
             done = refiner.refine(end, self.kelvin, seed, start)
             frame = done.frame
             if self.constraints is not None:
                 frame = self.constraints.frame(frame)
-        finally:
-            self.tally.seconds["refinement"] += time.perf_counter() - begun
         self.tally.add("refinement_blocks", done.blocks)
         self.tally.add("refinement_displacement", done.displacement)
         return frame, self._residues(done, getattr(refiner, "system", None))

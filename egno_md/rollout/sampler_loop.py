@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import DrawRefiner, Thermostatted
 from egno_md.core.state import Frame, Trajectory
-from egno_md.rollout.checks import Checker, temperature_by_element
+from egno_md.rollout.checks import Checker
 from egno_md.rollout.controller import Controller
 from egno_md.rollout.drawing import Drawer
 from egno_md.rollout.events import Event, Tally
@@ -94,13 +93,13 @@ class SamplerLoop:
         """One draw for every waiting replica: what came of it, and since when."""
         chosen = list(waiting)
         starts = [replicas[i].frame for i in chosen]
-        with self.clock("network"):
+        with self.tally.clock("network"):
             seen = self.drawer.draw(starts, [replicas[i].random for i in chosen])
-        with self.clock("lift"):
+        with self.tally.clock("lift"):
             windows = self.drawer.lift(seen)
         problems: list[str | None] = [None] * len(chosen)
         if self.controller.policy != "off":
-            with self.clock("checks"):
+            with self.tally.clock("checks"):
                 problems = self.shapes.problems(np.stack([f.positions for f in starts]), windows)
         for index, start, positions, problem in zip(chosen, starts, windows, problems, strict=True):
             begun = time.perf_counter()
@@ -116,14 +115,14 @@ class SamplerLoop:
     def _refined(self, start: Frame, end: Array, replica: Replica) -> Frame | str:
         """A state of MD near the window's end, or why there is none."""
         try:
-            with self.clock("refinement"):
+            with self.tally.clock("refinement"):
                 found = self.refiner().refine(end, replica.random)
         except PotentialError as error:
             return str(error.args[0])
         self.tally.add("refinement_shift", found.displacement)
         if self.controller.policy == "off":
             return found.frame
-        with self.clock("checks"):
+        with self.tally.clock("checks"):
             bare = replace(start, potential_energy=None)
             problem = self.controller.problem(self.checker.measure(bare, found.frame))
             turned = self.shapes.problems(start.positions[None], found.frame.positions[None, None])[
@@ -159,7 +158,7 @@ class SamplerLoop:
     ) -> tuple[Event, Trajectory]:
         begun = time.perf_counter()
         try:
-            with self.clock("fallback"):
+            with self.tally.clock("fallback"):
                 exact = self.dynamics.window(
                     replica.frame, self.drawer.time_points, self.friction, replica.random
                 )
@@ -195,20 +194,9 @@ class SamplerLoop:
         return event, trajectory
 
     def _take_temperature(self, frame: Frame) -> None:
-        self.tally.add("temperature", self.checker.temperature(frame.velocities))
-        for name, kelvin in temperature_by_element(self.checker.system, frame.velocities).items():
-            self.tally.add(f"temperature.{name}", kelvin)
+        self.tally.add_temperatures(self.checker.temperatures(frame.velocities))
         if frame.potential_energy is not None:
             self.tally.add("potential_energy", frame.potential_energy)
-
-    @contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Charge what happens inside to one of the tally's clocks."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.tally.seconds[name] += time.perf_counter() - begun
 
 
 def _single(frame: Frame) -> Trajectory:

@@ -49,6 +49,32 @@ class Demo:
     content: dict[str, Any]
 
 
+class Stages:
+    """Says where a demo is, on its own clock.
+
+    Args:
+        console: who listens.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.began = console, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the demo began."""
+        return time.perf_counter() - self.began
+
+    def __call__(self, title: str) -> None:
+        """Say that a stage begins."""
+        self.console.stage(title)
+        self.console.note(f"[{self.seconds:4.0f} s] {title}")
+
+
+def demo_protocol(name: str, model: type[Model]) -> Model:
+    """One of the protocols that demos ship."""
+    return read_spec(shipped("protocols") / "demo" / f"{name}.yaml", model)
+
+
 def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Console) -> Demo:
     """Generate, train, evaluate, propagate twice, compare and report.
 
@@ -59,19 +85,13 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
         mode: `resume` continues with the step that was interrupted.
         console: who listens.
     """
-    began = time.perf_counter()
+    stage = Stages(console)
     output = open_output(out, "demo", {"seed": seed}, mode)
     inner: OutputMode = "resume"
-    note = console.note
-
-    def stage(title: str) -> None:
-        console.stage(title)
-        note(f"[{time.perf_counter() - began:4.0f} s] {title}")
-
     stage("1/6 reference MD of ethanol, GFN2-xTB, NVE segments for training")
     data = run_generate(
         SYSTEM,
-        _protocol("segments", GenerateProtocol),
+        demo_protocol("segments", GenerateProtocol),
         out / "data",
         seed=seed,
         workers=2,
@@ -81,7 +101,7 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
     stage("2/6 reference MD, NVT, to compare with")
     reference = run_generate(
         SYSTEM,
-        _protocol("reference", GenerateProtocol),
+        demo_protocol("reference", GenerateProtocol),
         out / "reference",
         seed=seed + 1,
         workers=2,
@@ -91,7 +111,7 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
     stage("3/6 training an operator")
     training = run_train(
         data.root,
-        _protocol("train", TrainProtocol),
+        demo_protocol("train", TrainProtocol),
         out / "operator",
         seed=seed,
         device=device,
@@ -128,7 +148,7 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
         mode="overwrite",
         title="egno-md demo: ethanol, GFN2-xTB",
     )
-    seconds = time.perf_counter() - began
+    seconds = stage.seconds
     summary = {
         "seconds": round(seconds, 1),
         "evaluation": {k: evaluation[k] for k in ("f_mse", "a_mse", "by_time")},
@@ -148,13 +168,9 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
     )
 
 
-def _protocol(name: str, model: type[Model]) -> Model:
-    return read_spec(shipped("protocols") / "demo" / f"{name}.yaml", model)
-
-
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
     """The same rollout under a controller, with refinement, and left alone."""
-    checked = _protocol("propagate", PropagateProtocol)
+    checked = demo_protocol("propagate", PropagateProtocol)
     assert isinstance(checked.thermostat, AdaptiveLangevin)
     friction = format_quantity(checked.thermostat.friction, "rate")
     plain = Langevin.model_validate({"kind": "langevin", "friction": friction})

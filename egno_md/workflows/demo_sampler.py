@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from egno_md.analysis.phi_psi import backbone_torsions, map_distance, positive_phi
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, write_json
 from egno_md.nn.sampler_card import STATEMENT
-from egno_md.spec.base import Spec
-from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.spec.train import TrainProtocol
 from egno_md.workflows.compare import run_compare
-from egno_md.workflows.demo import Demo
+from egno_md.workflows.demo import Demo, Stages, demo_protocol
 from egno_md.workflows.generate import run_generate
 from egno_md.workflows.propagate import run_propagate
 from egno_md.workflows.report import run_report
@@ -32,7 +29,6 @@ STRONG = (
     "egno-md propagate ala2/hmr --operator runs/sampler/bundle --windows 100 --replicas 64 "
     "--refine every=1 --out runs/rollout",
 )
-Model = TypeVar("Model", bound=Spec)
 
 
 def run_sampler_demo(
@@ -47,16 +43,11 @@ def run_sampler_demo(
         mode: `resume` continues with the step that was interrupted.
         console: who listens.
     """
-    began = time.perf_counter()
+    stage = Stages(console)
     output = open_output(out, "demo", {"seed": seed, "system": "ala2"}, mode)
     inner: OutputMode = "resume"
-
-    def stage(title: str) -> None:
-        console.stage(title)
-        console.note(f"[{time.perf_counter() - began:4.0f} s] {title}")
-
     stage("1/5 reference MD of alanine dipeptide, two independent halves")
-    protocol = _protocol("ala2-reference", GenerateProtocol)
+    protocol = demo_protocol("ala2-reference", GenerateProtocol)
     stores = {
         name: run_generate(
             SYSTEM,
@@ -72,7 +63,7 @@ def run_sampler_demo(
     stage("2/5 training a sampler of 40 ps windows")
     training = run_train(
         stores["data"].root,
-        _protocol("ala2-train", TrainProtocol),
+        demo_protocol("ala2-train", TrainProtocol),
         out / "operator",
         seed=seed,
         device=device,
@@ -111,7 +102,7 @@ def run_sampler_demo(
         mode="overwrite",
         title="egno-md demo: alanine dipeptide, a sampler",
     )
-    seconds = time.perf_counter() - began
+    seconds = stage.seconds
     summary = {
         "seconds": round(seconds, 1),
         "rollouts": rollouts,
@@ -134,12 +125,8 @@ def run_sampler_demo(
     )
 
 
-def _protocol(name: str, model: type[Model]) -> Model:
-    return read_spec(shipped("protocols") / "demo" / f"{name}.yaml", model)
-
-
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
-    refined = _protocol("ala2-propagate", PropagateProtocol)
+    refined = demo_protocol("ala2-propagate", PropagateProtocol)
     return {"refined": refined, "unrefined": refined.model_copy(update={"refine_every": None})}
 
 

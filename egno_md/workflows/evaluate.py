@@ -29,7 +29,8 @@ from egno_md.spec.train import Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
 from egno_md.workflows.support import resolve_device
-from egno_md.workflows.train import frame_spacing, seen_stretches, split_datasets
+from egno_md.workflows.train import seen_stretches, split_datasets
+from egno_md.workflows.training import frame_spacing
 
 
 def run_evaluate(

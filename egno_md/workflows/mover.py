@@ -228,7 +228,7 @@ class WindowMover:
         frame = replica.frame
         if kicks is not None:
             frame = kicks.kick(frame, duration, replica.random, replica.excess)
-        with self.loop.clock("fallback"):
+        with self.loop.tally.clock("fallback"):
             trajectory = self.loop.reference.window(frame, [duration])
         end = trajectory[-1]
         if kicks is not None:

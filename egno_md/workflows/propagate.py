@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,14 @@ import numpy as np
 import torch
 
 from egno_md.core.errors import SpecError
-from egno_md.core.processes import ends_when_asked
 from egno_md.core.progress import Progress, Silent
-from egno_md.core.state import Frame, is_evenly_spaced
+from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
+from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
@@ -41,6 +39,14 @@ from egno_md.workflows.proteins import (
     summarise_protein,
     what_is_held,
     write_observables,
+)
+from egno_md.workflows.rolling import (
+    Pace,
+    check_points,
+    roll,
+    rollout_inputs,
+    rollout_request,
+    seconds_per_step,
 )
 from egno_md.workflows.rollout_summary import progress_values, summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
@@ -137,8 +143,7 @@ def run_propagate(
     check_rolls_out(card)
     windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
     card.window.offsets(protocol.timestep)
-    if protocol.save == "points" and not is_evenly_spaced(np.array([0.0, *card.time_points])):
-        raise SpecError("save: points needs evenly spaced time points. Use save: windows.")
+    check_points(protocol, card.time_points)
     if card.kelvin is not None and protocol.temperature > 1.1 * card.kelvin:
         progress.note(
             f"The operator was trained at {card.kelvin:g} K and is asked for "
@@ -152,16 +157,8 @@ def run_propagate(
     run = _Run(built, protocol, seed, surrogate)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
-    request = {
-        "system": built.spec.model_dump(mode="json"),
-        "operator": card.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json"),
-        "start": None if source is None else source.identity,
-        "frame": frame,
-        "seed": seed,
-    }
-    inputs = [bundle, *([] if source is None else [source.root])]
-    output = open_output(out, "propagate", request, mode, inputs=inputs)
+    request = rollout_request(built, card, protocol, source, frame, seed)
+    output = open_output(out, "propagate", request, mode, inputs=rollout_inputs(bundle, source))
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return Rollout(out, output.record["summary"])
@@ -303,32 +300,16 @@ class _Run:
             replicas, first = saved.replicas, saved.windows
             self.loop = replace(self.loop, tally=saved.tally)
         reference = [self._time_reference()]
-        before = self.loop.tally.seconds.pop("total", 0.0)
-        begun = time.perf_counter()
-        self._forget()
-        with ends_when_asked() as end:
-            for window in range(first, windows):
-                for index, event, trajectory in self.loop.advance(replicas, window):
-                    recorder.record(index, event, trajectory)
-                done = window + 1
-                is_over, ending = all(r.stop_reason for r in replicas), end.made
-                if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over or ending:
-                    with self.loop.clock("output"):
-                        total = before + time.perf_counter() - begun
-                        tally = replace(
-                            self.loop.tally, seconds={**self.loop.tally.seconds, "total": total}
-                        )
-                        recorder.flush(done, replicas, tally)
-                        self._forget()
-                if done % self._told_every == 0 or done == windows or is_over:
-                    self._report(
-                        progress, replicas, (done, windows, first), time.perf_counter() - begun
-                    )
-                if is_over:
-                    break
-                if ending and done < windows:
-                    raise KeyboardInterrupt
-        total = before + time.perf_counter() - begun
+        total = roll(
+            self.loop,
+            recorder,
+            replicas,
+            range(first, windows),
+            # refined windows take seconds each
+            Pace(WINDOWS_PER_FLUSH, 20 if self.protocol.refine_every is None else 1),
+            lambda done, spent: self._report(progress, replicas, (done, windows, first), spent),
+            self._forget,
+        )
         reference.append(self._time_reference())
         if recorder.writer.manifest.shards:
             recorder.writer.finish()
@@ -350,11 +331,6 @@ class _Run:
                 **summarise_protein(self.loop.tally),
             },
         )
-
-    @property
-    def _told_every(self) -> int:
-        """Windows between two reports of progress; refined ones take seconds each."""
-        return 20 if self.protocol.refine_every is None else 1
 
     def _spacing(self) -> float:
         card = self.surrogate.operator.card
@@ -394,13 +370,8 @@ class _Run:
 
     def _time_reference(self) -> float:
         """Seconds per step of OpenMM's own Langevin dynamics of this system."""
-        steps = max(self.protocol.reference_steps // 2, 1)
         engine = self._engine(self.seed, "langevin-middle")
-        engine.load(self.relaxed)
-        engine.skip(max(steps // 10, 2), ensemble=NVT)
-        begun = time.perf_counter()
-        engine.skip(steps, ensemble=NVT)
-        return (time.perf_counter() - begun) / steps
+        return seconds_per_step(engine, self.relaxed, max(self.protocol.reference_steps // 2, 1))
 
     def _report(
         self,

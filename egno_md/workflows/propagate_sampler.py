@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from egno_md.core.errors import SpecError
 from egno_md.core.lift import HydrogenLift
 from egno_md.core.progress import Progress
 from egno_md.core.seen import SeenAtoms
-from egno_md.core.state import Frame, is_evenly_spaced
+from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem
-from egno_md.md.engine import NVT, OpenMMEngine, ThermostatName
+from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.sampler_refiner import LangevinWindows, SamplerRefiner
 from egno_md.nn.bundle import check_potential, check_sampler_belongs
@@ -34,6 +33,14 @@ from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.sampler_loop import SamplerLoop
 from egno_md.rollout.shapes import Shapes
 from egno_md.spec.propagate import Langevin, PropagateProtocol
+from egno_md.workflows.rolling import (
+    Pace,
+    check_points,
+    roll,
+    rollout_inputs,
+    rollout_request,
+    seconds_per_step,
+)
 from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import frame_from_structure, frames_from_store
 from egno_md.workflows.support import check_boxes, resolve_device
@@ -77,16 +84,8 @@ def run_sampler(
     run = _SamplerRun(built, protocol, seed, operator.to(resolve_device(device)), seen, friction)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
-    request = {
-        "system": built.spec.model_dump(mode="json"),
-        "operator": card.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json"),
-        "start": None if source is None else source.identity,
-        "frame": frame,
-        "seed": seed,
-    }
-    inputs = [bundle, *([] if source is None else [source.root])]
-    output = open_output(out, "propagate", request, mode, inputs=inputs)
+    request = rollout_request(built, card, protocol, source, frame, seed)
+    output = open_output(out, "propagate", request, mode, inputs=rollout_inputs(bundle, source))
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return out, output.record["summary"]
@@ -127,8 +126,7 @@ def _check_protocol(
             "without constraints. Use a system with constraints: h-bonds (such as ala2/hmr), or "
             "timestep: 0.5 fs."
         )
-    if protocol.save == "points" and not is_evenly_spaced(np.array([0.0, *card.time_points])):
-        raise SpecError("save: points needs evenly spaced time points. Use save: windows.")
+    check_points(protocol, card.time_points)
     return protocol.thermostat.friction
 
 
@@ -225,23 +223,14 @@ class _SamplerRun:
             replicas, first = saved.replicas, saved.windows
             self.loop = replace(self.loop, tally=saved.tally)
         reference = [self._time_reference()]
-        before = self.loop.tally.seconds.pop("total", 0.0)
-        begun = time.perf_counter()
-        for window in range(first, windows):
-            for index, event, trajectory in self.loop.advance(replicas, window):
-                recorder.record(index, event, trajectory)
-            done = window + 1
-            is_over = all(r.stop_reason for r in replicas)
-            if done % WINDOWS_PER_FLUSH == 0 or done == windows or is_over:
-                with self.loop.clock("output"):
-                    total = before + time.perf_counter() - begun
-                    tally = self.loop.tally
-                    tally = replace(tally, seconds={**tally.seconds, "total": total})
-                    recorder.flush(done, replicas, tally)
-            self._report(progress, done, windows, done - first, time.perf_counter() - begun)
-            if is_over:
-                break
-        total = before + time.perf_counter() - begun
+        total = roll(
+            self.loop,
+            recorder,
+            replicas,
+            range(first, windows),
+            Pace(WINDOWS_PER_FLUSH),
+            lambda done, spent: self._report(progress, done, windows, done - first, spent),
+        )
         reference.append(self._time_reference())
         if recorder.writer.manifest.shards:
             recorder.writer.finish()
@@ -299,13 +288,8 @@ class _SamplerRun:
 
     def _time_reference(self) -> float:
         """Seconds per step of OpenMM's own Langevin dynamics of this system."""
-        steps = max(self.protocol.reference_steps // 2, 1)
         engine = self._engine(self.seed, "langevin-middle")
-        engine.load(self.relaxed)
-        engine.skip(max(steps // 10, 2), ensemble=NVT)
-        begun = time.perf_counter()
-        engine.skip(steps, ensemble=NVT)
-        return (time.perf_counter() - begun) / steps
+        return seconds_per_step(engine, self.relaxed, max(self.protocol.reference_steps // 2, 1))
 
     def _report(
         self, progress: Progress, done: int, windows: int, now: int, seconds: float

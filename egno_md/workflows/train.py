@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from egno_md.core.errors import DataError
 from egno_md.core.processes import rank
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import (
@@ -19,39 +17,28 @@ from egno_md.core.selection import (
 )
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
-from egno_md.core.units import parse_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output, provenance, read_run
-from egno_md.data.store import Store, write_json
+from egno_md.data.output import OutputMode, open_output, read_run
+from egno_md.data.store import Store
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.bundle import load_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
-from egno_md.report.training import plot_training
 from egno_md.spec.network import Egno, Network
 from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import Split, TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
-from egno_md.train.loop import read_metrics
 from egno_md.train.scales import measure_scales, with_neighbours
 from egno_md.workflows.support import check_edges, resolve_device
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A finished training.
-
-    Attributes:
-        bundle: folder of the operator.
-        operator: ready for inference, on CPU.
-        summary: what `summary.json` says.
-    """
-
-    bundle: Path
-    operator: WindowOperator | SamplerOperator
-    summary: dict[str, Any]
+from egno_md.workflows.train_sampler import run_train_sampler
+from egno_md.workflows.training import (
+    Training,
+    finish_training,
+    frame_spacing,
+    temperature_of,
+    training_request,
+)
 
 
 def run_train(
@@ -80,19 +67,13 @@ def run_train(
         WindowMismatch: the window does not fit the frames.
     """
     if isinstance(protocol.network, Sampler):
-        from egno_md.workflows.train_sampler import run_train_sampler
-
         return run_train_sampler(data, protocol, out, seed, device, mode, progress)
     progress, out = progress or Silent(), Path(out)
     store = Store(Path(data))
     system = reduce_system(store.system(), protocol.atoms)
     check_edges(system, protocol.network)
     window, sets = window_datasets(store, protocol)
-    request = {
-        "data": store.identity,
-        "protocol": protocol.model_dump(mode="json"),
-        "seed": seed,
-    }
+    request = training_request(store, protocol, seed)
     target = resolve_device(device)
     output = None
     if rank() == 0:  # of processes that train together one alone writes
@@ -129,31 +110,13 @@ def run_train(
         "a_mse": errors.a_mse,
         "velocity_error": errors.velocity_error[-1],
     }
-    summary = {
+    found = {
         "system": system.name,
         "parameters": parameters,
         "training_windows": len(sets["train"]),
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "best_step": result.best_step,
-        "stopped": result.stopped,
-        "seed": seed,
         "validation": validation,
     }
-    training = {
-        **summary,
-        "data": request["data"],
-        "protocol": request["protocol"],
-        "provenance": provenance(),
-    }
-    operator.card = operator.card.model_copy(update={"training": training})
-    if output is None:
-        return Training(out / "bundle", operator, summary)
-    save_bundle(out / "bundle", operator)
-    plot_training(read_metrics(out / "metrics.csv"), out)
-    write_json(out / "summary.json", summary)
-    output.finish(summary=summary)
-    return Training(out / "bundle", operator, summary)
+    return finish_training(operator, result, found, request, out, output)
 
 
 def window_datasets(
@@ -196,24 +159,9 @@ def uses_forces(protocol: TrainProtocol) -> bool:
     return isinstance(protocol.network, Egno) and protocol.network.force_channel
 
 
-def frame_spacing(store: Store) -> float:
-    """Time between the frames of a store, ps.
-
-    Raises:
-        DataError: they are scattered in time.
-    """
-    if store.manifest.spacing is None:
-        raise DataError(
-            f"{store.root}: its frames are not contiguous, so no window can be cut from them. "
-            "Use contiguous frames (revised MD17 files are scattered in time)."
-        )
-    return store.manifest.spacing
-
-
 def _card(
     network: Network, window: Window, system: System, store: Store, scales: Any
 ) -> OperatorCard:
-    kelvin = store.manifest.provenance.get("protocol", {}).get("temperature")
     return OperatorCard(
         network=network,
         time_points=window.time_points,
@@ -224,6 +172,6 @@ def _card(
         bonds=tuple((int(a), int(b)) for a, b in system.bonds),
         periodic=system.box is not None,
         scales=scales,
-        kelvin=None if kelvin is None else parse_quantity(kelvin, "temperature"),
+        kelvin=temperature_of(store),
         potential=system.potential,
     )

@@ -9,22 +9,27 @@ import torch
 from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.seen import SeenAtoms
-from egno_md.core.units import format_quantity, parse_quantity
+from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, open_output
 from egno_md.data.sampler_windows import SamplerWindows
-from egno_md.data.store import Store, write_json
+from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
-from egno_md.nn.bundle import load_any_bundle, save_bundle
+from egno_md.nn.bundle import load_any_bundle
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
-from egno_md.report.training import plot_training
 from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import read_metrics
 from egno_md.train.sampler import fit_sampler, window_spread
 from egno_md.workflows.support import resolve_device
-from egno_md.workflows.train import Training, frame_spacing
+from egno_md.workflows.training import (
+    Training,
+    finish_training,
+    frame_spacing,
+    temperature_of,
+    training_request,
+)
 
 DISTANCE_FRAMES = 4096
 """From which means and widths of distances are measured."""
@@ -61,11 +66,7 @@ def run_train_sampler(
             f"A window of {format_quantity(window.length, 'time')} still remembers the start's "
             "velocities, which a sampler does not see: kind: egno learns such windows better."
         )
-    request = {
-        "data": store.identity,
-        "protocol": protocol.model_dump(mode="json"),
-        "seed": seed,
-    }
+    request = training_request(store, protocol, seed)
     target = resolve_device(device)
     output = open_output(out, "train", request, mode, inputs=[store.root])
     if output.is_complete:
@@ -93,31 +94,15 @@ def run_train_sampler(
     )
     metrics = read_metrics(out / "metrics.csv")
     best = min((float(r["val_flow_loss"]) for r in metrics), default=None)
-    summary = {
+    found = {
         "system": system.name,
         "mode": "sampler",
         "statement": card.statement,
         "parameters": parameters,
         "training_windows": len(sets["train"]),
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "best_step": result.best_step,
-        "stopped": result.stopped,
-        "seed": seed,
         "validation": {"flow_loss": best},
     }
-    training = {
-        **summary,
-        "data": request["data"],
-        "protocol": request["protocol"],
-        "provenance": provenance(),
-    }
-    operator.card = operator.card.model_copy(update={"training": training})
-    save_bundle(out / "bundle", operator)
-    plot_training(metrics, out)
-    write_json(out / "summary.json", summary)
-    output.finish(summary=summary)
-    return Training(out / "bundle", operator, summary)
+    return finish_training(operator, result, found, request, out, output)
 
 
 def sampler_datasets(
@@ -164,7 +149,6 @@ def check_equilibrium(store: Store) -> None:
 def _card(
     network: Sampler, window: Window, seen: SeenAtoms, store: Store, windows: SamplerWindows
 ) -> SamplerCard:
-    kelvin = store.manifest.provenance.get("protocol", {}).get("temperature")
     return SamplerCard(
         network=network,
         time_points=window.time_points,
@@ -172,6 +156,6 @@ def _card(
         atomic_numbers=tuple(seen.atomic_numbers.tolist()),
         bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
         displacements=window_spread(windows),
-        kelvin=None if kelvin is None else parse_quantity(kelvin, "temperature"),
+        kelvin=temperature_of(store),
         potential=str(store.manifest.provenance.get("potential", "")),
     )

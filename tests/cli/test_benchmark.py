@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from egno_md.cli import main
+from tests.cli.tables import results, run_table, write_protocol
 
 PROTOCOL = {
     "data": {"kind": "nbody", "train": 60, "validation": 20, "test": 20},
@@ -36,18 +36,10 @@ PROTOCOL = {
 
 @pytest.fixture
 def protocol(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(PROTOCOL), encoding="utf-8")
-    return path
+    return write_protocol(tmp_path, PROTOCOL)
 
 
-def run(protocol: Path, out: Path, *options: str) -> Result:
-    words = ["benchmark", "nbody", "--protocol", str(protocol), "--out", str(out), "--quiet"]
-    return CliRunner().invoke(main, [*words, *options])
-
-
-def results(out: Path) -> dict:
-    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+run = partial(run_table, "nbody")
 
 
 def test_rows_stand_beside_the_published_ones(protocol: Path, tmp_path: Path) -> None:

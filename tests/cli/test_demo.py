@@ -32,7 +32,7 @@ def test_demo_ends_in_a_table_a_report_and_the_truth(
     def tiny(name, model):
         return read_spec(shipped("protocols") / "demo" / f"{name}.yaml", model, dict(TINY[name]))
 
-    monkeypatch.setattr(demo, "_protocol", tiny)
+    monkeypatch.setattr(demo, "demo_protocol", tiny)
     result = egno("demo", "--out", tmp_path / "demo", "--quiet")
     for words in (
         "velocity error",

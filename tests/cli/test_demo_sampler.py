@@ -35,7 +35,7 @@ def test_the_demo_of_a_sampler_ends_in_maps_a_report_and_the_truth(
         path = shipped("protocols") / "demo" / f"{name}.yaml"
         return read_spec(path, model, dict(TINY[name]))
 
-    monkeypatch.setattr(demo_sampler, "_protocol", tiny)
+    monkeypatch.setattr(demo_sampler, "demo_protocol", tiny)
     result = egno("demo", "--system", "ala2", "--out", tmp_path / "demo", "--quiet")
     for words in ("net speed-up", "Jensen", "not kinetics", "report.html", "egno-md train"):
         assert words in result.output
@@ -53,4 +53,4 @@ def test_shipped_protocols_of_the_demo_are_read() -> None:
         ("ala2-train", demo_sampler.TrainProtocol),
         ("ala2-propagate", demo_sampler.PropagateProtocol),
     ):
-        assert demo_sampler._protocol(name, model)
+        assert demo_sampler.demo_protocol(name, model)

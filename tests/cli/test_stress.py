@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from click.testing import CliRunner, Result
 
-from egno_md.cli import main
 from egno_md.workflows.stress.modes import share_above, smallest_as_good
+from tests.cli.tables import results, run_table, write_protocol
 
 PROTOCOL = {
     "epochs": 1,
@@ -53,18 +51,10 @@ FLOAT32, FLOAT64 = 1e-4, 1e-12
 
 @pytest.fixture
 def protocol(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(PROTOCOL), encoding="utf-8")
-    return path
+    return write_protocol(tmp_path, PROTOCOL)
 
 
-def run(protocol: Path, out: Path, *options: str) -> Result:
-    words = ["benchmark", "stress", "--protocol", str(protocol), "--out", str(out), "--quiet"]
-    return CliRunner().invoke(main, [*words, *options])
-
-
-def results(out: Path) -> dict:
-    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+run = partial(run_table, "stress")
 
 
 def test_every_question_is_answered_in_numbers_words_and_a_picture(

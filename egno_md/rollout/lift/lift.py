@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from mdtraj.core.topology import Residue
 
 from egno_md.core.errors import SpecError
+from egno_md.core.pairs import bond_neighbours
 from egno_md.core.selection import AtomChoice, choose_atoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
@@ -158,10 +159,7 @@ def _peptide_units(system: System) -> tuple[Array, list[int], list[int]]:
 def _anchors(system: System, placed: Array, *, by_residue: bool) -> dict[int, tuple[int, int, int]]:
     """The frame of every atom that is not placed."""
     found: dict[int, tuple[int, int, int]] = {}
-    neighbours: list[list[int]] = [[] for _ in range(system.n_atoms)]
-    for a, b in system.bonds.tolist():
-        neighbours[a].append(b)
-        neighbours[b].append(a)
+    neighbours = bond_neighbours(system.bonds, system.n_atoms)
     for residue in system.topology.residues if by_residue else ():
         found |= _residue_frames(residue, placed, neighbours)
     for atom in np.flatnonzero(~placed).tolist():
