@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from egno_md.core.errors import BundleMismatch
@@ -29,8 +29,8 @@ WARP = 2.0
 """Flow times of n steps are 1 - (1 - k/n)^WARP, close to each other near the data: the last
 step lands on a conditional mean, so that what it spans is missing from bonds' widths."""
 
-REPLICAS_AT_ONCE = 16
-"""Of ten atoms: what the network holds then fits into a core's cache (measured)."""
+EDGES_AT_ONCE = 1500
+"""Over replicas: what the network holds then fits into a core's cache (measured)."""
 
 
 def warped(share: Tensor) -> Tensor:
@@ -55,12 +55,7 @@ class SamplerOperator(nn.Module):
         numbers, bonds = np.array(card.atomic_numbers), np.array(card.bonds, dtype=np.int64)
         bonds = bonds.reshape(-1, 2)
         atoms = len(numbers)
-        pairs = complete_pairs(atoms)
-        hops = hops_of(pairs, *hop_pairs(bonds, atoms, HOPS), atoms)
-        features = (hops[:, None] == np.arange(HOPS + 1)).astype(np.float64)
-        self._template = make_graph(pairs, features, atoms)
-        torsions = Torsions.of(pairs, hops, bonds)
-        self._torsions = (torch.from_numpy(torsions.atoms), torch.from_numpy(torsions.edges))
+        self._bonds = bonds
         self.kinds: Tensor
         self.distances: Tensor
         self.widths: Tensor
@@ -68,8 +63,10 @@ class SamplerOperator(nn.Module):
         self.register_buffer("kinds", kinds, persistent=False)
         self.register_buffer("distances", torch.ones(atoms, atoms))
         self.register_buffer("widths", torch.ones(atoms, atoms))
-        self.field = VelocityField(card.network, kinds.shape[1], features.shape[1])
+        self.field = VelocityField(card.network, kinds.shape[1], HOPS + 1)
+        self._joined: Joined | None = None
         self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
+        self.register_load_state_dict_post_hook(lambda *_: self._forget())
 
     @property
     def atoms(self) -> int:
@@ -87,6 +84,7 @@ class SamplerOperator(nn.Module):
         width = distances.std(0).clamp(min=SMALLEST_WIDTH)
         self.distances.copy_(distances.mean(0) / LENGTH)
         self.widths.copy_(width / LENGTH)
+        self._forget()
 
     def conditions(self, start: Float[Tensor, "batch atoms 3"]) -> Conditions:
         """What the network is told of start frames, nm.
@@ -100,10 +98,10 @@ class SamplerOperator(nn.Module):
                 f"the sampler moves {self.atoms} atoms of {self.card.system}, the frame has "
                 f"{atoms}. Give it the atoms that its card names (network.atoms)."
             )
-        graph = self._graph(batch, start)
-        receivers, senders = self._template.receivers, self._template.senders
+        graph, joined = self._graph(batch, start), self.joined
+        receivers, senders = joined.graph.receivers, joined.graph.senders
         shift = torch.arange(batch, device=start.device)[:, None]
-        quads, edges = (t.to(start.device) for t in self._torsions)
+        quads, edges = joined.torsions.to(start.device), joined.torsion_edges.to(start.device)
         centred = start - start.mean(1, keepdim=True)
         return Conditions(
             start=centred.flatten(0, 1) / LENGTH,
@@ -119,8 +117,22 @@ class SamplerOperator(nn.Module):
         key = (batch, str(like.device), like.dtype)
         if key not in self._graphs:
             with torch.inference_mode(False):
-                self._graphs[key] = self._template.repeat(batch).to(like)
+                self._graphs[key] = self.joined.graph.repeat(batch).to(like)
         return self._graphs[key]
+
+    @property
+    def joined(self) -> Joined:
+        """Edges and torsions of one molecule; they depend on the distances where there is a cutoff."""
+        if self._joined is None:
+            with torch.inference_mode(False):
+                self._joined = join_atoms(
+                    self.distances.cpu().numpy() * LENGTH, self._bonds, self.card.network.cutoff
+                )
+        return self._joined
+
+    def _forget(self) -> None:
+        self._joined = None
+        self._graphs.clear()
 
     def preconditioned(
         self, moves: Float[Tensor, "batch points atoms 3"], flow: Float[Tensor, " batch"]
@@ -195,12 +207,9 @@ class SamplerOperator(nn.Module):
             steps: of the solver.
             solver: `euler`, one network call a step; `heun`, two, of second order.
         """
-        parts = [
-            self._draw(x, n, steps, solver)
-            for x, n in zip(start.split(REPLICAS_AT_ONCE), noise.split(REPLICAS_AT_ONCE),
-                            strict=True)
-        ]  # fmt: skip
-        return torch.cat(parts)
+        at_once = max(EDGES_AT_ONCE // max(self.joined.graph.senders.numel(), 1), 1)
+        parts = zip(start.split(at_once), noise.split(at_once), strict=True)
+        return torch.cat([self._draw(x, n, steps, solver) for x, n in parts])
 
     def _draw(self, start: Tensor, noise: Tensor, steps: int, solver: Solver) -> Tensor:
         conditions = self.conditions(start)
@@ -216,6 +225,46 @@ class SamplerOperator(nn.Module):
                 ahead = moves + (there - here) * mean
             moves = ahead
         return start[:, None] + moves * LENGTH
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """How the atoms of one molecule are joined.
+
+    Attributes:
+        graph: edges, which know how many bonds lie between their atoms.
+        torsions: four atoms of each.
+        torsion_edges: the edge between the first and the last of them.
+    """
+
+    graph: Graph
+    torsions: Int[Tensor, "torsions 4"]
+    torsion_edges: Int[Tensor, " torsions"]
+
+
+def join_atoms(
+    distances: Float[np.ndarray, "atoms atoms"],
+    bonds: Int[np.ndarray, "bonds 2"],
+    cutoff: float | None,
+) -> Joined:
+    """Edges between all atoms, or between those that are mostly near each other.
+
+    Args:
+        distances: mean of each in the training data, nm.
+        bonds: each once.
+        cutoff: of mean distances, nm; atoms at most `HOPS` bonds apart are joined whatever
+            their distance. None for no cutoff.
+    """
+    atoms = len(distances)
+    pairs = complete_pairs(atoms)
+    hops = hops_of(pairs, *hop_pairs(bonds, atoms, HOPS), atoms)
+    if cutoff is not None:
+        near = (distances[pairs[:, 0], pairs[:, 1]] < cutoff) | (hops > 0)
+        pairs, hops = pairs[near], hops[near]
+    features = (hops[:, None] == np.arange(HOPS + 1)).astype(np.float64)
+    found = Torsions.of(pairs, hops, bonds)
+    graph = make_graph(pairs, features, atoms)
+    return Joined(graph, torch.from_numpy(found.atoms), torch.from_numpy(found.edges))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,9 @@ class Sampler(Spec):
         hidden: scalar channels per node and time point.
         vectors: equivariant vector channels per node and time point.
         modes: Fourier modes kept by the temporal convolutions.
+        cutoff: pairs of atoms whose mean distance in the training data is larger are not
+            joined by an edge, unless few bonds lie between them; null joins all pairs.
+            For proteins, which cost too much with every pair.
         noise: standard deviation of the noise about the start frame, per coordinate.
         time_reversal: learn half of the windows run backwards, which equilibrium MD
             takes just as often.
@@ -36,5 +39,6 @@ class Sampler(Spec):
     hidden: Positive = 48
     vectors: Annotated[int, Field(ge=3)] = 8
     modes: Annotated[int, Field(ge=0)] = 3
+    cutoff: Length | None = None
     noise: Length = 0.1
     time_reversal: bool = True

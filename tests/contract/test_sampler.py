@@ -18,7 +18,7 @@ from egno_md.nn.bundle import (
     read_card,
     save_bundle,
 )
-from egno_md.nn.sampler import REPLICAS_AT_ONCE, SamplerOperator
+from egno_md.nn.sampler import EDGES_AT_ONCE, SamplerOperator
 from egno_md.nn.symmetry import random_rotation
 from tests.conftest import make_sampler
 
@@ -98,11 +98,31 @@ def test_batched_replicas_do_not_see_each_other(sampler, given) -> None:
 
 
 def test_many_replicas_are_drawn_in_parts(sampler, given) -> None:
-    many = -(-(REPLICAS_AT_ONCE + 1) // BATCH)
+    many = EDGES_AT_ONCE // len(sampler.joined.graph.senders) // BATCH + 2
     start, noise = given[0].repeat(many, 1, 1), given[1].repeat(many, 1, 1, 1)
     window = sampler.draw(start, noise, 1)
     assert len(window) == len(start)
     assert residual(window[-BATCH:], window[:BATCH], start[:BATCH]) <= FLOAT32_RESIDUAL
+
+
+def test_a_cutoff_joins_what_is_near_or_few_bonds_apart(sampler, given, tmp_path: Path) -> None:
+    def with_cutoff(cutoff: float) -> SamplerOperator:
+        network = sampler.card.network.model_copy(update={"cutoff": cutoff})
+        operator = SamplerOperator(sampler.card.model_copy(update={"network": network})).eval()
+        operator.load_state_dict(sampler.state_dict())
+        return operator
+
+    start, noise = given
+    wide, narrow = with_cutoff(100.0), with_cutoff(0.3)
+    assert torch.equal(wide.draw(start, noise, STEPS), sampler.draw(start, noise, STEPS))
+    graph = narrow.joined.graph
+    apart = narrow.distances[graph.receivers, graph.senders] >= 3.0
+    assert bool((graph.features[apart, 0] == 0).all())
+    assert 0 < len(graph.senders) < len(sampler.joined.graph.senders)
+    assert len(narrow.joined.torsions) == len(sampler.joined.torsions)
+    save_bundle(tmp_path, narrow)
+    loaded = load_any_bundle(tmp_path)
+    assert torch.equal(loaded.draw(start, noise, STEPS), narrow.draw(start, noise, STEPS))
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun"])
