@@ -223,6 +223,7 @@ def time_positions(
 def _node_features(card: OperatorCard) -> Float[np.ndarray, "atoms features"]:
     """What an atom is, as numbers that never change."""
     numbers = np.array(card.atomic_numbers)
-    if isinstance(card.network, Egno):
-        return (numbers[:, None] == np.unique(numbers)).astype(np.float64)
-    return (numbers / numbers.max())[:, None]
+    if not isinstance(card.network, Egno):
+        return (numbers / numbers.max())[:, None]
+    elements = (numbers[:, None] == np.unique(numbers)).astype(np.float64)
+    return np.hstack([elements, np.eye(len(numbers))]) if card.network.identities else elements

@@ -60,7 +60,9 @@ class TaskOperator(nn.Module):
         check_window(spec, task.time_points)
         self.spec, self.task, self.scales = spec, task, scales
         points = len(task.time_points)
-        self.network = build_network(spec, task.node_features, task.width, points, layer)
+        self.knows_identities = isinstance(spec, Egno) and spec.identities
+        known = task.node_features + (task.atoms if self.knows_identities else 0)
+        self.network = build_network(spec, known, task.width, points, layer)
         fixed = task.edge_features
         if fixed is None:
             fixed = np.zeros((len(task.pairs), 0))
@@ -112,13 +114,19 @@ class TaskOperator(nn.Module):
         return Surroundings(
             centred=like - like.mean(1, keepdim=True),
             accelerations=None,
-            nodes=flat(start.features)[:, : self.task.node_features],
+            nodes=self._nodes(start.features[..., : self.task.node_features]),
             graph=self._graph(start),
             bonds=self._repeated(len(like), like, bonds=True) if len(self.task.bonds) else None,
             index=index,
             tau=tau,
             length=trained[-1],
         )
+
+    def _nodes(self, features: Float[Tensor, "batch atoms features"]) -> Tensor:
+        if self.knows_identities:
+            one_hot = torch.eye(self.task.atoms, dtype=features.dtype, device=features.device)
+            features = torch.cat([features, one_hot.expand(len(features), -1, -1)], dim=-1)
+        return flat(features)
 
     def _graph(self, start: Start) -> Graph:
         if self.task.cutoff is None:

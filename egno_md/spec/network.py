@@ -136,6 +136,9 @@ class Egno(Spec):
         force_channel: give the force at the window's start as a vector channel.
         couplings: multiply what an edge is with functions of its length along the
             path, so that a product of charges becomes a Coulomb term.
+        identities: tell every node which one it is, so that a body's hands and feet, or
+            the residues of one protein, may differ; the network then knows one system
+            alone, atom by atom, and equal atoms are no longer treated equally.
         edges: complete graph, the bonded two-hop graph, or all pairs within
             `cutoff` at the window's start (and the bonded two-hop ones), whose
             messages fade out smoothly towards it. Periodic boxes need `radius`.
@@ -152,6 +155,7 @@ class Egno(Spec):
     output: Literal["ballistic", "direct"] = "ballistic"
     force_channel: bool = True
     couplings: bool = False
+    identities: bool = False
     edges: Literal["complete", "two-hop", "radius"] = "complete"
     cutoff: Length | None = None
 
