@@ -36,6 +36,7 @@ UNTRAINED_STEPS = 0.5
 NETWORKS = {
     "egno": Egno(kind="egno"),
     "egno-force-free": Egno(kind="egno", force_channel=False),
+    "egno-identities": Egno(kind="egno", force_channel=False, identities=True),
     "egno-two-hop": Egno(kind="egno", edges="two-hop"),
     "egno-radius": Egno(kind="egno", edges="radius", cutoff="0.25 nm"),
     "egno-direct": Egno(kind="egno", output="direct"),
@@ -108,7 +109,7 @@ def test_permuted_atoms_give_permuted_output(
         }
     )
     permuted = WindowOperator(card).eval()
-    permuted.load_state_dict(operator.state_dict())
+    permuted.load_state_dict(_relabelled(operator, order))
     moved = permuted(
         Start(start.positions[:, order], start.velocities[:, order], start.forces[:, order])
     )
@@ -120,6 +121,33 @@ def test_permuted_atoms_give_permuted_output(
     assert (
         moved.velocities - plain.velocities[:, :, order]
     ).abs().max() / speed <= FLOAT32_RESIDUAL
+
+
+def _relabelled(operator: WindowOperator, order: np.ndarray) -> dict[str, torch.Tensor]:
+    """Weights for atoms in another order: what is known of each atom by name goes with it."""
+    weights = dict(operator.state_dict())
+    network = operator.card.network
+    if isinstance(network, Egno) and network.identities:
+        elements = len(set(operator.card.atomic_numbers))
+        atoms = np.arange(elements, elements + len(order))
+        columns = np.arange(weights["network.embed.weight"].shape[1])
+        columns[atoms] = atoms[order]
+        weights["network.embed.weight"] = weights["network.embed.weight"][:, columns]
+    return weights
+
+
+def test_identities_tell_equal_atoms_apart(ethanol: System, start: Start) -> None:
+    hydrogens = np.flatnonzero(ethanol.atomic_numbers == 1)[:2]
+    order = np.arange(ethanol.n_atoms)
+    order[hydrogens] = hydrogens[::-1]
+    swapped = Start(start.positions[:, order], start.velocities[:, order])
+    network = Egno(kind="egno", force_channel=False, edges="complete")
+    for identities in (False, True):
+        card = make_card(ethanol, network.model_copy(update={"identities": identities}))
+        operator = WindowOperator(card.model_copy(update={"bonds": ()})).eval()
+        moved, plain = operator(swapped).positions, operator(start).positions[:, :, order]
+        same = (moved - plain).abs().max() <= FLOAT32_RESIDUAL * (plain - moved.mean()).abs().max()
+        assert bool(same) != identities
 
 
 def test_batched_frames_do_not_see_each_other(operator: WindowOperator, start: Start) -> None:
