@@ -1,0 +1,175 @@
+"""Chignolin by 200 ps windows of a sampler, every window's end refined, against OpenMM.
+
+    python benchmarks/chignolin.py ROOT [--data FOLDER] [--reference FOLDER]
+        [--operator BUNDLE] [--windows 200] [--steps 10] [--seed 0]
+
+Generates what is not given under ROOT: 20 ns of MD to learn from and to be held against (a
+reference of its own where one is given), and a sampler trained by `sampler-protein-200ps`.
+Rolls one replica out from the folded start, timed against OpenMM in the same run, and compares
+fold, fluctuations and integrity. The noise floor is that of the two halves of the reference.
+Figures go to `benchmarks/results/chignolin.json`. One thread, CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from benchmarks.ala2_sampler import console, length, shapes, told  # noqa: E402
+from egno_md import api as em  # noqa: E402
+from egno_md.analysis.observable import Comparison  # noqa: E402
+from egno_md.data.output import provenance  # noqa: E402
+from egno_md.data.store import Store, write_json  # noqa: E402
+from egno_md.md.build import load_system  # noqa: E402
+from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
+from egno_md.workflows.proteins import find_observer  # noqa: E402
+
+RESULTS = HERE / "results" / "chignolin.json"
+SYSTEM = "chignolin"
+FOLDED = 2.0
+"""Å of CA RMSD to the crystal structure; MD's own fluctuation in the folded state is 1."""
+
+INTEGRITY = ("Inverted centres", "Cis peptides", "Clashes", "Ramachandran outliers")
+SHAPE = ("Radius of gyration", "Radius of gyration, width", "Bond length, mean")
+
+
+def main() -> None:
+    """Run what is missing, measure, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--data", type=Path, help="store the sampler learned from")
+    parser.add_argument("--reference", type=Path, help="store it is held against")
+    parser.add_argument("--operator", type=Path, help="bundle of the sampler")
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    data = given.data or made(given.root / "data", given.seed + 71)
+    operator = given.operator or trained(given.root / "operator", data, given.seed)
+    summary, drawn = rollout(given.root / "rollout", operator, data, given)
+    held = Store(given.reference or data)
+    found = em.compare(held.root, [drawn.root], given.root / "comparison", mode="overwrite")
+    card = load_any_bundle(operator).card
+    content = {
+        "statement": STATEMENT,
+        "machine": provenance(),
+        "learned from": {"simulated ns": simulated(Store(data)), "operator": card.training},
+        "reference": {"simulated ns": simulated(held), "is what it learned from": held.root == Path(data)},
+        "rollout": told(summary) | {"steps": given.steps, "seed": given.seed},
+        "fold": fold(held, drawn),
+        "compared": compared(found.comparisons[0]),
+        "shapes after refinement": shapes(held, drawn),
+    }  # fmt: skip
+    write_json(RESULTS, content)
+    for name in ("rollout", "fold", "compared"):
+        print(name, content[name])
+
+
+def made(folder: Path, seed: int) -> Path:
+    """Two trajectories of 10 ns."""
+    spec = em.protocol("generate", "nvt-300k-4fs", {"sampling.length": "10 ns", "replicas": 2})
+    told_to = console(folder)
+    return em.generate(SYSTEM, spec, folder, seed=seed, mode="resume", progress=told_to).root
+
+
+def trained(folder: Path, data: Path, seed: int) -> Path:
+    """A sampler of 200 ps windows."""
+    spec = em.protocol("train", "sampler-protein-200ps")
+    told_to = console(folder)
+    return em.train(data, spec, folder, seed=seed, mode="resume", progress=told_to).bundle
+
+
+def rollout(
+    folder: Path, operator: Path, data: Path, given: argparse.Namespace
+) -> tuple[dict[str, Any], Store]:
+    """One replica, every window's end refined and kept."""
+    settings = {
+        "length": length(operator, given.windows),
+        "draws.steps": given.steps,
+        "refine_every": 1,
+        "save": "windows",
+    }
+    done = em.propagate(
+        SYSTEM,
+        operator,
+        em.protocol("propagate", "sampler-300k", settings),
+        folder,
+        start=data,
+        seed=given.seed,
+        mode="resume",
+        progress=console(folder),
+    )
+    return done.summary, done.store
+
+
+def simulated(store: Store) -> float:
+    """Nanoseconds in a store."""
+    return round(sum(len(t) for t in store) * store.manifest.spacing / 1e3, 2)
+
+
+def fold(reference: Store, drawn: Store) -> dict[str, Any]:
+    """CA RMSD to the crystal structure, and RMSF of every CA about the mean of its own side."""
+    observer = find_observer(load_system(SYSTEM))
+    assert observer is not None
+    carbons = observer.carbons
+    topology = observer.system.topology.subset(carbons.tolist())
+    native = mdtraj.Trajectory(observer.states["native"], topology)
+    parts = list(reference)
+    half = sum(map(len, parts)) // 2
+    whole = np.concatenate([t.positions for t in parts])
+    sides = {
+        "reference": whole,
+        "first half of the reference": whole[:half],
+        "second half of the reference": whole[half:],
+        "rollout": np.concatenate([t.positions for t in drawn]),
+    }
+    found: dict[str, Any] = {}
+    flexible: dict[str, np.ndarray] = {}
+    for name, positions in sides.items():
+        chain = mdtraj.Trajectory(positions[:, carbons], topology)
+        rmsd = 10 * mdtraj.rmsd(chain, native)
+        flexible[name] = 10 * np.sqrt(chain.superpose(native).xyz.var(0).sum(-1))
+        found[name] = {
+            "frames": len(chain),
+            "CA RMSD mean / Å": float(rmsd.mean()),
+            "CA RMSD quartiles / Å": np.quantile(rmsd, [0.25, 0.5, 0.75]).tolist(),
+            "folded share": float((rmsd < FOLDED).mean()),
+            "CA RMSF / Å": flexible[name].tolist(),
+        }
+    for name, other in (
+        ("RMSF correlation, rollout and reference", "rollout"),
+        ("RMSF correlation, halves of the reference", "second half of the reference"),
+    ):
+        first = "first half of the reference" if "halves" in name else "reference"
+        found[name] = float(np.corrcoef(flexible[first], flexible[other])[0, 1])
+    return found
+
+
+def compared(comparison: Comparison) -> dict[str, Any]:
+    """Rows of `egno-md compare`, with intervals and the noise floor."""
+    return {
+        o.name: {
+            "reference": o.reference, "rollout": o.rollout, "interval of the difference": o.interval,
+            "noise floor": o.noise_floor, "unit": o.unit, "verdict": o.verdict,
+        }
+        for o in comparison.observables if o.name in INTEGRITY + SHAPE
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
