@@ -69,7 +69,9 @@ TABLES = {
     "md17_ethanol": Table("md17", MD17, 100, molecule="ethanol"),
     "md17_aspirin": Table("md17", MD17, 100, molecule="aspirin"),
     "md17_ethanol_dft": Table("md17", MD17, 100, data="md17_ethanol_first2000.npz", settings=DFT),
-    "adk": Table("adk", "egnn,egno,eghn,eghno", 1, seeds=1, data="adk"),
+    "adk": Table(
+        "adk", "egnn,egno,eghn,eghno", 1, seeds=1, data="adk", settings={"max_time": "2 min"}
+    ),
 }
 LENGTHS = {"ethanol": "60 ps", "aspirin": "25 ps"}
 """Of each of two replicas."""
