@@ -99,6 +99,23 @@ class Published(Spec):
     a_mse: Annotated[float, Field(gt=0)] | None = None
 
 
+class StartNoise(Spec):
+    """Normal noise on the start frames that a network learns from, drawn anew at every step.
+
+    The windows stay what they are, so that the network learns to come back to where motion
+    goes: with few windows, what keeps it from learning them by heart.
+
+    Attributes:
+        positions: standard deviation over the network's unit of length, a short distance
+            between nodes for ours and that of the data for others.
+        velocities: standard deviation over the network's unit of velocity, the root mean
+            square for ours.
+    """
+
+    positions: Annotated[float, Field(ge=0)] = 0.0
+    velocities: Annotated[float, Field(ge=0)] = 0.0
+
+
 class BenchmarkModel(Spec):
     """One row of a table.
 
@@ -110,6 +127,7 @@ class BenchmarkModel(Spec):
         steps: of the optimiser.
         supervise_velocities: weight of the velocity error beside the position error.
         time_reversal: learn half of the windows run backwards in time.
+        start_noise: on the start frames of training; null for none.
         published: what the paper gives; null for none.
         published_for: what it gives for each molecule, where it has several.
     """
@@ -121,6 +139,7 @@ class BenchmarkModel(Spec):
     steps: Steps = Steps()
     supervise_velocities: Annotated[float, Field(ge=0)] = 0.0
     time_reversal: bool = False
+    start_noise: StartNoise | None = None
     published: Published | None = None
     published_for: dict[str, Published] = Field(default_factory=dict)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,7 +15,7 @@ from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, warped
 from egno_md.spec.train import Optimisation, TrainProtocol
 from egno_md.train.budget import BudgetModule
 from egno_md.train.loop import FitResult, Telling, run_fit
-from egno_md.train.sampling import FixedBatches, RandomBatches
+from egno_md.train.sampling import FixedBatches, RandomBatches, drawing
 
 VALIDATION_WINDOWS = 384
 VALIDATION_BATCH = 128
@@ -43,13 +42,13 @@ class SamplerModule(BudgetModule):
 
     def training_step(self, batch: SamplerBatch, _: int) -> Tensor:
         """The loss of one batch."""
-        loss = flow_loss(self.operator, batch, _generator(self.seed, 0, self.global_step))
+        loss = flow_loss(self.operator, batch, drawing(self.seed, 0, self.global_step))
         self.log("loss", loss, batch_size=len(batch.start))
         return loss
 
     def validation_step(self, batch: SamplerBatch, number: int) -> None:
         """The same noise at every validation."""
-        loss = flow_loss(self.operator, batch, _generator(self.seed, 1, number))
+        loss = flow_loss(self.operator, batch, drawing(self.seed, 1, number))
         if not bool(loss.isfinite()):
             raise TrainingError(
                 f"validation error became NaN at step {self.global_step}. "
@@ -136,11 +135,6 @@ def fit_sampler(
     return run_fit(
         module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
     )
-
-
-def _generator(seed: int, part: int, number: int) -> torch.Generator:
-    state = np.random.SeedSequence([seed, part, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) % 2**63)
 
 
 def _in_words(row: dict[str, float]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch.utils.data import Sampler
 
 from egno_md.core.processes import rank, world
@@ -105,3 +106,15 @@ class FixedBatches(Sampler[np.ndarray]):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter(self.batches)
+
+
+def drawing(seed: int, part: int, number: int) -> torch.Generator:
+    """A random stream on CPU for one step, so that a resumed training draws the same.
+
+    Args:
+        seed: of the training.
+        part: tells streams of one seed apart.
+        number: of the step.
+    """
+    state = np.random.SeedSequence([seed, part, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) % 2**63)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,18 @@ from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress
 from egno_md.core.task import Task
 from egno_md.data.tasks import TaskData, TaskWindows
+from egno_md.data.windows import WindowBatch
 from egno_md.nn.card import Scales
 from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.task import TaskOperator
+from egno_md.spec.benchmark import StartNoise
 from egno_md.spec.network import Egno, Network
 from egno_md.spec.train import Optimisation
 from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import OperatorModule, start_of
-from egno_md.train.sampling import EpochBatches, FixedBatches
+from egno_md.train.sampling import EpochBatches, FixedBatches, drawing
 
 COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse")
 SAMPLE = 200
@@ -32,7 +35,43 @@ NODES_AT_ONCE = 5000
 
 
 class TaskModule(OperatorModule):
-    """Trains a `TaskOperator`; errors are in the squared unit of the data set."""
+    """Trains a `TaskOperator`; errors are in the squared unit of the data set.
+
+    Args:
+        operator: what is trained.
+        optimisation: how.
+        velocity_weight: of the velocity term in the loss.
+        start_noise: on start frames; None for none.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        operator: TaskOperator,
+        optimisation: Optimisation,
+        velocity_weight: float,
+        start_noise: StartNoise | None,
+        seed: int,
+    ) -> None:
+        super().__init__(operator, optimisation, velocity_weight)
+        self.start_noise, self.seed = start_noise, seed
+
+    def training_step(self, batch: WindowBatch, number: int) -> torch.Tensor:
+        """The loss of one batch, with noise on its start frames."""
+        if self.start_noise is not None:
+            scales, random = self.operator.scales, drawing(self.seed, 0, self.global_step)
+            deviations = (
+                self.start_noise.positions * scales.length,
+                self.start_noise.velocities * scales.velocity,
+            )
+            x, v = (
+                known + deviation * torch.randn(known.shape, generator=random).to(known)
+                for known, deviation in zip(
+                    (batch.positions, batch.velocities), deviations, strict=True
+                )
+            )
+            batch = replace(batch, positions=x, velocities=v)
+        return super().training_step(batch, number)
 
     def measures(self, errors: SquaredErrors) -> dict[str, float]:
         """F-MSE and A-MSE."""
@@ -47,6 +86,7 @@ def fit_task(
     *,
     velocity_weight: float,
     time_reversal: bool,
+    start_noise: StartNoise | None,
     evaluate_every: int,
     seed: int,
     device: str,
@@ -61,8 +101,9 @@ def fit_task(
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         velocity_weight: of the velocity term in the loss.
         time_reversal: learn half of the windows run backwards in time.
+        start_noise: on the start frames of training.
         evaluate_every: epochs between two validations.
-        seed: of the batches.
+        seed: of the batches and the noise.
         device: ``cpu`` or ``gpu``, known to be there.
         progress: who listens.
 
@@ -72,7 +113,7 @@ def fit_task(
     """
     if isinstance(operator.network, LinearNetwork):
         return solve_linear(operator, data.train)
-    module = TaskModule(operator, optimisation, velocity_weight)
+    module = TaskModule(operator, optimisation, velocity_weight, start_noise, seed)
     train, count = data.train, len(data.train)
     if time_reversal:
         _check_reversible(data.task)

@@ -149,6 +149,7 @@ def _fit(
         job.folder,
         velocity_weight=job.model.supervise_velocities,
         time_reversal=job.model.time_reversal,
+        start_noise=job.model.start_noise,
         evaluate_every=min(protocol.evaluate_every, protocol.epochs),
         seed=job.seed,
         device=job.device,
