@@ -119,7 +119,7 @@ def rollout(
 
 def simulated(store: Store) -> float:
     """Nanoseconds in a store."""
-    return round(sum(len(t) for t in store) * store.manifest.spacing / 1e3, 2)
+    return round(sum(len(t) for t in store) * (store.manifest.spacing or 0.0) / 1e3, 2)
 
 
 def fold(reference: Store, drawn: Store) -> dict[str, Any]:
@@ -143,7 +143,8 @@ def fold(reference: Store, drawn: Store) -> dict[str, Any]:
     for name, positions in sides.items():
         chain = mdtraj.Trajectory(positions[:, carbons], topology)
         rmsd = 10 * mdtraj.rmsd(chain, native)
-        flexible[name] = 10 * np.sqrt(chain.superpose(native).xyz.var(0).sum(-1))
+        places = np.asarray(chain.superpose(native).xyz)
+        flexible[name] = 10 * np.sqrt(places.var(0).sum(-1))
         found[name] = {
             "frames": len(chain),
             "CA RMSD mean / Å": float(rmsd.mean()),

@@ -1,0 +1,62 @@
+"""Noise on start frames: in training alone, the same at the same step, sized by the network's units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from egno_md.data.nbody import nbody_task
+from egno_md.data.tasks import TaskData
+from egno_md.data.windows import WindowBatch
+from egno_md.nn.task import TaskOperator
+from egno_md.spec.benchmark import StartNoise
+from egno_md.spec.network import Egno
+from egno_md.spec.train import Optimisation
+from egno_md.train.module import OperatorModule
+from egno_md.train.task import TaskModule, task_scales
+
+SPEC = Egno(kind="egno", layers=1, hidden=8, vectors=3, force_channel=False)
+
+
+@pytest.fixture(scope="module")
+def data() -> TaskData:
+    return nbody_task(40, 2, 2)
+
+
+def seen_in_training(
+    data: TaskData, noise: StartNoise | None, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> WindowBatch:
+    """The batch that the loss is computed from."""
+    operator = TaskOperator(SPEC, data.task, task_scales(SPEC, data.task, data.train))
+    module = TaskModule(operator, Optimisation(max_steps=1), 0.0, noise, seed)
+    seen: list[WindowBatch] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(OperatorModule, "training_step", lambda _, batch, number: seen.append(batch))
+        module.training_step(data.train[np.arange(40)], 0)
+    return seen[0]
+
+
+def test_noise_has_the_asked_width_in_the_networks_units(data, monkeypatch) -> None:
+    plain = data.train[np.arange(40)]
+    scales = task_scales(SPEC, data.task, data.train)
+    seen = seen_in_training(data, StartNoise(positions=0.2, velocities=0.05), 0, monkeypatch)
+    for got, given, width in (
+        (seen.positions, plain.positions, 0.2 * scales.length),
+        (seen.velocities, plain.velocities, 0.05 * scales.velocity),
+    ):
+        assert float((got - given).std()) == pytest.approx(width, rel=0.1)
+    assert torch.equal(seen.future_positions, plain.future_positions)
+
+
+def test_a_step_draws_its_own_noise_again_after_a_resume(data, monkeypatch) -> None:
+    noise = StartNoise(positions=0.1)
+    first, again, other = (seen_in_training(data, noise, s, monkeypatch) for s in (0, 0, 1))
+    assert torch.equal(first.positions, again.positions)
+    assert not torch.equal(first.positions, other.positions)
+    assert torch.equal(first.velocities, data.train[np.arange(40)].velocities)
+
+
+def test_without_noise_batches_are_what_they_are(data, monkeypatch) -> None:
+    seen = seen_in_training(data, None, 0, monkeypatch)
+    assert torch.equal(seen.positions, data.train[np.arange(40)].positions)
