@@ -36,5 +36,9 @@ class TrainingError(EgnoMDError):
     """Training cannot start or has produced something unusable."""
 
 
+class EnsembleError(EgnoMDError):
+    """Some runs of many have failed; what the others made is kept."""
+
+
 class ContractError(EgnoMDError):
     """A layer does not keep what it claims, such as a symmetry."""
