@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,20 @@ class StoreWriter:
 
     def append(self, trajectory: Trajectory, chain: str, **provenance: Any) -> Shard:
         """Write one shard, then name it in the manifest, with changes of provenance."""
+        return self.append_all([(chain, trajectory)], **provenance)[0]
+
+    def append_all(
+        self, trajectories: Iterable[tuple[str, Trajectory]], **provenance: Any
+    ) -> list[Shard]:
+        """Write a shard for each of several chains, then name all in the manifest at once."""
+        shards = [self._write(chain, trajectory) for chain, trajectory in trajectories]
+        self._update(
+            shards=(*self.manifest.shards, *shards),
+            provenance={**self.manifest.provenance, **provenance},
+        )
+        return shards
+
+    def _write(self, chain: str, trajectory: Trajectory) -> Shard:
         name = f"shards/{chain}-{sum(s.chain == chain for s in self.manifest.shards):05d}.h5"
         write_hdf5(
             self.root / name,
@@ -203,14 +217,9 @@ class StoreWriter:
             np.array(self.manifest.masses),
             self.manifest.degrees_of_freedom,
         )
-        shard = Shard(
+        return Shard(
             name, chain, len(trajectory), float(trajectory.times[0]), float(trajectory.times[-1])
         )
-        self._update(
-            shards=(*self.manifest.shards, shard),
-            provenance={**self.manifest.provenance, **provenance},
-        )
-        return shard
 
     def annotate(self, **provenance: Any) -> None:
         """Change what the manifest says of its origin."""

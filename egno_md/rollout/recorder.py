@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,14 @@ class Recorder:
 
     def flush(self, windows: int, replicas: list[Replica], tally: Tally) -> None:
         """Write everything taken in, then the state after `windows` windows."""
-        for replica, parts in sorted(self._frames.items()):
-            trajectory = _known(join(parts))
-            self.writer.append(trajectory, chain_name(replica))
-            self._append_xtc(replica, trajectory)
+
+        def written() -> Iterator[tuple[str, Trajectory]]:
+            for replica, parts in sorted(self._frames.items()):
+                trajectory = _known(join(parts))
+                self._append_xtc(replica, trajectory)
+                yield chain_name(replica), trajectory
+
+        self.writer.append_all(written())
         with (self.root / EVENTS).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(e.to_json()) + "\n" for e in self._events)
         self._frames.clear()
