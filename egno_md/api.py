@@ -9,13 +9,13 @@ from egno_md.md.build import load_system
 from egno_md.spec.files import find_operator
 from egno_md.workflows.benchmark import run_benchmark as benchmark
 from egno_md.workflows.compare import run_compare as compare
+from egno_md.workflows.ensemble import run_ensemble as propagate
 from egno_md.workflows.evaluate import run_evaluate as evaluate
 from egno_md.workflows.fit_potential import run_fit_potential as fit_potential
 from egno_md.workflows.generate import run_generate as generate
 from egno_md.workflows.load import run_load as load
 from egno_md.workflows.parareal import run_parareal as parareal
 from egno_md.workflows.prepare import run_prepare as prepare
-from egno_md.workflows.propagate import run_propagate as propagate
 from egno_md.workflows.protocol import protocol
 from egno_md.workflows.report import run_report as report
 from egno_md.workflows.simulation import SurrogateSimulation

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, fans_out, read_settings, writes
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from egno_md.console import Console
     from egno_md.data.output import OutputMode
 
@@ -44,13 +46,14 @@ def systems(as_json: bool) -> None:
     help="File or shipped name.",
     shell_complete=complete.protocols("generate"),
 )
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @changes
+@fans_out
 @writes
 def generate(
     system: str,
     protocol: str,
     workers: int,
+    executor: Executor | None,
     settings: tuple[str, ...],
     out: Path,
     seed: int,
@@ -60,7 +63,8 @@ def generate(
 ) -> None:
     """Run reference molecular dynamics of SYSTEM into a trajectory store.
 
-    SYSTEM is a shipped name or a folder with a system.yaml.
+    SYSTEM is a shipped name or a folder with a system.yaml. --workers and --scheduler
+    share the protocol's replicas; results do not depend on them.
     """
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.generate import GenerateProtocol
@@ -69,7 +73,15 @@ def generate(
     path = find_protocol("generate", protocol)
     spec = read_spec(path, GenerateProtocol, read_settings(settings))
     store = run_generate(
-        system, spec, out, seed=seed, device=device, mode=mode, workers=workers, progress=console
+        system,
+        spec,
+        out,
+        seed=seed,
+        device=device,
+        mode=mode,
+        workers=workers,
+        executor=executor,
+        progress=console,
     )
     frames = store.manifest.frames
     console.result(

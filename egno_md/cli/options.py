@@ -56,6 +56,35 @@ def writes(verb: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def fans_out(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of a verb that shares its work; turns them into `workers` and `executor`."""
+
+    @click.option(
+        "--workers",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1),
+        help="Processes of this machine that share the work.",
+    )
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Share it among the workers of this Dask scheduler: tcp://… or its scheduler file.",
+    )
+    @functools.wraps(verb)
+    def wrapped(*args: Any, workers: int, scheduler: str | None, **kw: Any):
+        from egno_md.core.executors import open_executor
+
+        if scheduler is None:
+            return verb(*args, workers=workers, executor=None, **kw)
+        if workers > 1:
+            raise SpecError("--workers and --scheduler exclude each other. Give one.")
+        with open_executor(1, scheduler) as executor:
+            return verb(*args, workers=1, executor=executor, **kw)
+
+    return wrapped
+
+
 def changes(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The `--set` option: changes of protocol keys."""
     return click.option(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, fans_out, read_settings, writes
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from egno_md.console import Console
     from egno_md.data.output import OutputMode
 
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 @click.option("--windows", type=click.IntRange(1), help="How far, in windows instead of --length.")
 @click.option("--replicas", type=click.IntRange(1), help="Copies; replaces the protocol's.")
 @click.option(
+    "--batch",
+    type=click.IntRange(1),
+    help="Copies that are propagated together; every batch of them is a run of its own, which "
+    "--workers and --scheduler share. Replaces the protocol's.",
+)
+@click.option(
     "--refine",
     metavar="every=N",
     help="Refine the end of every N-th window whatever its checks say, such as every=1; or never.",
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
 )
 @click.option("--frame", type=int, help="Frame of --start; the last by default.")
 @changes
+@fans_out
 @writes
 def propagate(
     system: str,
@@ -58,12 +67,15 @@ def propagate(
     length: str | None,
     windows: int | None,
     replicas: int | None,
+    batch: int | None,
     refine: str | None,
     policy: str | None,
     start: Path | None,
     frame: int | None,
     device: str,
     settings: tuple[str, ...],
+    workers: int,
+    executor: Executor | None,
     out: Path,
     seed: int,
     mode: OutputMode,
@@ -72,7 +84,7 @@ def propagate(
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
-    from egno_md.workflows.propagate import run_propagate
+    from egno_md.workflows.ensemble import run_ensemble
     from egno_md.workflows.support import default_protocol, length_of, read_every
     from egno_md.workflows.tables import rollout_lines
 
@@ -80,7 +92,7 @@ def propagate(
     if source is click.core.ParameterSource.DEFAULT:
         protocol = default_protocol(system, operator)
     overrides = read_settings(settings)
-    given = {"length": length, "replicas": replicas, "policy": policy}
+    given = {"length": length, "replicas": replicas, "batch": batch, "policy": policy}
     if windows is not None:
         given["length"] = length_of(system, operator, windows, length)
     overrides |= {k: v for k, v in given.items() if v is not None}
@@ -88,7 +100,7 @@ def propagate(
         overrides["refine_every"] = read_every(refine)
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
-    done = run_propagate(
+    done = run_ensemble(
         system,
         operator,
         spec,
@@ -98,6 +110,8 @@ def propagate(
         seed=seed,
         device=device,
         mode=mode,
+        workers=workers,
+        executor=executor,
         progress=console,
     )
     console.result({"out": str(out), **done.summary}, *rollout_lines(done.summary, out))
@@ -204,6 +218,7 @@ def parareal(
     show_default=True,
     help="Kinetics of a sampler are not compared; auto asks the rollout's own summary.",
 )
+@fans_out
 @writes
 def compare(
     reference: Path,
@@ -213,6 +228,8 @@ def compare(
     stride: int,
     spacing: str | None,
     rollout_mode: str,
+    workers: int,
+    executor: Executor | None,
     out: Path,
     seed: int,
     device: str,
@@ -242,6 +259,8 @@ def compare(
         stride=stride,
         spacing=None if spacing is None else parse_quantity(spacing, "time"),
         rollout_mode=rollout_mode,  # type: ignore[arg-type]
+        workers=workers,
+        executor=executor,
         seed=seed,
         mode=mode,
         progress=console,

@@ -76,10 +76,9 @@ def open_output(
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     try:
         if (root / LOCK).is_file():
-            _held(root).release()
+            hold(root).release()
         earlier = _claim(Path(root), verb, request, fingerprint, mode, inputs)
-        root.mkdir(parents=True, exist_ok=True)
-        lock = _held(root)
+        lock = hold(root)
         if earlier is not None:
             return Output(root, earlier, lock)
     except OSError as error:
@@ -97,11 +96,20 @@ def open_output(
     return Output(root, record, lock)
 
 
-def _held(root: Path) -> BaseFileLock:
-    """The directory's lock; the same process may hold it twice."""
+def hold(root: Path, patience: float = 0.0) -> BaseFileLock:
+    """The directory's lock, held; the same process may hold it twice.
+
+    Args:
+        root: the directory, created if needed.
+        patience: seconds to wait for another that holds it.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / LOCK, is_singleton=True)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout:
         raise OutputError(
             f"{root}: another egno-md is writing there. Wait for it, or choose another --out."

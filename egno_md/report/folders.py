@@ -92,7 +92,10 @@ def read_folder(path: Path, label: str) -> Folder:
     metrics: tuple[dict[str, str], ...] = ()
     for name in EXPECTED[verb]:
         file = path / name
-        if not file.is_file():
+        if file.suffix == ".jsonl" and not file.is_file():
+            events = _of_batches(path, name, content)
+            missing += [] if events else [name]
+        elif not file.is_file():
             missing.append(name)
         elif file.suffix == ".json":
             value = _json(file)
@@ -116,6 +119,16 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _of_batches(path: Path, name: str, content: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Events of a rollout in batches, replicas counted through."""
+    size = ((content.get("summary") or {}).get("batches") or {}).get("size", 0)
+    return tuple(
+        event | {"replica": number * size + int(event.get("replica") or 0)}
+        for number, file in enumerate(sorted(path.glob(f"batch-*/{name}")))
+        for event in _lines(file)
+    )
 
 
 def _lines(path: Path) -> tuple[dict[str, Any], ...]:

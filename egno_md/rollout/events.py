@@ -143,6 +143,30 @@ class Tally:
         count, total, squares = self.moments.get(name, (0.0, 0.0, 0.0))
         return float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0))) if count else None
 
+    def __add__(self, other: Tally) -> Tally:
+        """Both rollouts as one."""
+        moments = {
+            name: [
+                a + b
+                for a, b in zip(
+                    self.moments.get(name, [0.0] * 3),
+                    other.moments.get(name, [0.0] * 3),
+                    strict=True,
+                )
+            ]
+            for name in {**self.moments, **other.moments}
+        }
+        seconds = {
+            k: self.seconds.get(k, 0.0) + other.seconds.get(k, 0.0)
+            for k in {**self.seconds, **other.seconds}
+        }
+        return Tally(
+            self.events + other.events,
+            seconds,
+            moments,
+            max(self.largest_bond_deviation, other.largest_bond_deviation),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {

@@ -162,6 +162,8 @@ class PropagateProtocol(Spec):
         tolerances: when a window counts as bad.
         refinement: how a bad end is repaired.
         replicas: copies that are propagated together, in one batch.
+        batch: replicas in a batch, where there are more of them than fit: every batch is a
+            run of its own with its own seed, on a worker of its own; null for one batch.
         equilibration: MD before the rollout, where no store to start from is given.
         save: the end of every window, or all of its time points.
         reference_steps: MD steps that are timed to say how fast MD is here.
@@ -186,6 +188,7 @@ class PropagateProtocol(Spec):
     tolerances: Tolerances = Tolerances()
     refinement: Refinement = Refinement()
     replicas: Annotated[int, Field(ge=1)] = 1
+    batch: Annotated[int, Field(ge=1)] | None = None
     equilibration: Duration = 1.0
     save: Literal["windows", "points"] = "windows"
     reference_steps: Annotated[int, Field(ge=10)] = 400

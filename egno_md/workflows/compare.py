@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
+import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import Executor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,12 @@ from egno_md.analysis.observable import Comparison, comparison_from_json
 from egno_md.analysis.sides import Side, check_same_atoms
 from egno_md.analysis.tables import COLUMNS, comparison_rows
 from egno_md.core.errors import DataError, OutputError
+from egno_md.core.executors import open_executor
+from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import write_json
+from egno_md.workflows.outcomes import settle
 from egno_md.workflows.sides import Choice, ModeChoice, folder_labels, read_side
 
 COMPARISON = "comparison.json"
@@ -59,6 +66,8 @@ def run_compare(
     stride: int = 1,
     spacing: float | None = None,
     rollout_mode: ModeChoice = "auto",
+    workers: int = 1,
+    executor: Executor | None = None,
 ) -> CompareResult:
     """Compare rollouts with a reference.
 
@@ -79,12 +88,16 @@ def run_compare(
         spacing: ps between frames of files; theirs if None.
         rollout_mode: whether the rollouts are dynamics or a sampler; by their own
             summaries for auto.
+        workers: processes of this machine that share the rollouts; each measures the
+            reference once for itself.
+        executor: shares them instead; see `egno_md.core.fanout.run_all`.
 
     Returns:
         The comparisons; written to comparison.json and numbers.csv too.
 
     Raises:
         DataError: a path cannot be read, or the atoms differ.
+        EnsembleError: some of the shared rollouts could not be compared.
     """
     progress, out, reference = progress or Silent(), Path(out), Path(reference)
     paths = [Path(p) for p in (*rollouts, *([unchecked] if unchecked else []))]
@@ -111,7 +124,22 @@ def run_compare(
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return read_comparison(out)
-    comparisons = _compare_all(held, sides, labels, seed, progress)
+    with open_executor(workers) if executor is None else nullcontext(executor) as chosen:
+        if chosen is None:
+            comparisons = _compare_all(held, sides, labels, seed, progress)
+        else:
+            given = (uuid.uuid4().hex, reference.absolute(), _absolute(choice))
+            tasks = [
+                (given, path.absolute(), rollout_mode, label, seed)
+                for path, label in zip(paths, labels, strict=True)
+            ]
+            outcomes = run_all(
+                chosen,
+                _compare_one,
+                tasks,
+                tell=lambda n: progress.update(n, len(tasks), f"{n} of {len(tasks)} rollouts"),
+            )
+            comparisons = settle(outcomes, labels, out)
     try:
         (out / FIGURES).mkdir(exist_ok=True)
         figures = draw_figures(comparisons, out / FIGURES)
@@ -142,6 +170,25 @@ def _compare_all(
     for label, side in zip(labels, sides, strict=True):
         comparisons.append(measured.compare(side, label=label, seed=seed, watch=watch.next(label)))
     return comparisons
+
+
+def _absolute(choice: Choice) -> Choice:
+    topology = choice.topology
+    return choice if topology is None else replace(choice, topology=topology.absolute())
+
+
+@functools.lru_cache(maxsize=1)
+def _measured(run: str, reference: Path, choice: Choice) -> Reference:  # noqa: ARG001
+    """The reference, once a process for every run of `compare`."""
+    return Reference(read_side(reference, choice))
+
+
+def _compare_one(
+    given: tuple[str, Path, Choice], path: Path, mode: ModeChoice, label: str, seed: int
+) -> Comparison:
+    """One rollout beside the reference, in whatever process."""
+    side = read_side(path, given[2], mode)
+    return _measured(*given).compare(side, label=label, seed=seed)
 
 
 class _Watch:

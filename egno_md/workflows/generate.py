@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from egno_md.core.errors import DataError
-from egno_md.core.processes import die_with_parent
+from egno_md.core.executors import open_executor
+from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.units import format_quantity
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, hold, open_output
 from egno_md.data.store import (
     Manifest,
     Store,
@@ -25,8 +26,10 @@ from egno_md.md.build import BuiltSystem, build_system, load_system
 from egno_md.md.engine import choose_platform
 from egno_md.md.generate import Piece, generate, new_engine, replica_seed, total_steps
 from egno_md.spec.generate import GenerateProtocol
+from egno_md.workflows.outcomes import settle
 
-POLL_SECONDS = 0.5
+HOLD_SECONDS = 20.0
+"""For which a replica waits for a process that wrote it and has just been ended."""
 
 
 def run_generate(
@@ -38,6 +41,7 @@ def run_generate(
     device: str = "auto",
     mode: OutputMode = "new",
     workers: int = 1,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Generate reference molecular dynamics.
@@ -49,11 +53,15 @@ def run_generate(
         seed: of every random stream; replicas derive theirs.
         device: ``auto``, ``cpu`` or ``gpu``, where the protocol's platform is auto.
         mode: see `open_output`.
-        workers: processes that share the replicas.
+        workers: processes of this machine that share the replicas.
+        executor: shares them instead; see `egno_md.core.fanout.run_all`.
         progress: who listens.
 
     Returns:
         The finished store.
+
+    Raises:
+        EnsembleError: some of several replicas failed; the others are kept.
     """
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
@@ -71,12 +79,10 @@ def run_generate(
         progress.note(f"{out} is complete already.")
         return Store(out)
     watch = _Watch(out, built, protocol, seed, progress)
-    jobs = [(built.spec, built.folder, protocol, seed, r, out) for r in range(protocol.replicas)]
-    if workers == 1:
-        for job in jobs:
-            _run_replica(*job, watch=watch)
-    else:
-        _run_in_processes(jobs, workers, watch)
+    folder, root = built.folder.absolute(), out.absolute()
+    jobs = [(built.spec, folder, protocol, seed, r, root) for r in range(protocol.replicas)]
+    with open_executor(workers) if executor is None else nullcontext(executor) as chosen:
+        _run_replicas(jobs, chosen, watch)
     write_manifest(out, replace(watch.merged(), is_complete=True))
     output.finish(seconds=round(watch.seconds, 3), ns_per_day=watch.ns_per_day)
     return Store(out)
@@ -149,26 +155,28 @@ def replica_folder(out: Path, replica: int) -> Path:
     return out / f"replica-{replica:03d}"
 
 
-def _run_in_processes(jobs: list[tuple], workers: int, watch: _Watch) -> None:
-    with ProcessPoolExecutor(workers, get_context("spawn"), die_with_parent) as pool:
-        futures: list[Future] = [pool.submit(_run_replica, *job) for job in jobs]
-        while not all(f.done() for f in futures):
-            time.sleep(POLL_SECONDS)
-            watch.update()
-            failed = [f for f in futures if f.done() and f.exception()]
-            if failed:
-                pool.shutdown(wait=True, cancel_futures=True)
-                failed[0].result()
-        for future in futures:
-            future.result()
-    watch.update()
+def _run_replicas(jobs: list[tuple], executor: Executor | None, watch: _Watch) -> None:
+    if executor is None and len(jobs) == 1:
+        _run_replica(*jobs[0], watch=watch)
+        return
+    if executor is None:
+        jobs = [(*job, watch) for job in jobs]
+    outcomes = run_all(executor, _run_replica, jobs, tell=lambda _: watch.update())
+    settle(outcomes, [replica_folder(watch.out, r).name for r in range(len(jobs))], watch.out)
 
 
 def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None:
     """Run or continue one replica in its own store."""
-    built = build_system(spec, folder)
-    engine = new_engine(built, protocol, replica_seed(seed, replica))
     root = replica_folder(out, replica)
+    lock = hold(root, HOLD_SECONDS)
+    try:
+        _continue_replica(build_system(spec, folder), root, protocol, seed, replica, watch)
+    finally:
+        lock.release()
+
+
+def _continue_replica(built, root, protocol, seed, replica, watch) -> None:
+    engine = new_engine(built, protocol, replica_seed(seed, replica))
     try:
         manifest = read_manifest(root)
     except DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
 from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle
+from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
@@ -88,13 +90,15 @@ def run_propagate(
     out: Path | str,
     *,
     start: Path | str | None = None,
-    frame: int | None = None,
+    frame: int | Sequence[int] | None = None,
     seed: int = 0,
     device: str = "auto",
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> Rollout:
-    """Propagate a system by whole windows, of dynamics or drawn from a sampler.
+    """Propagate a system by whole windows, all replicas in one batch; see `run_ensemble`.
+
+    Windows are of dynamics, or drawn from a sampler.
 
     Args:
         system: shipped name or folder.
@@ -102,8 +106,8 @@ def run_propagate(
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
-        frame: which frame of the store; else the last one, or for several
-            replicas evenly spread ones.
+        frame: which frame of the store, or one for each replica; else the last one,
+            or for several replicas evenly spread ones.
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``, for the network.
         mode: see `open_output`.
@@ -133,17 +137,7 @@ def run_propagate(
         )
         return Rollout(*drawn)
     card = operator.card
-    check_belongs(card, built.system)
-    check_potential(card, built.system)
-    if protocol.pressure is not None and built.system.box is None:
-        raise SpecError(
-            f"pressure: {built.system.name} has no periodic box, so it has no volume. "
-            "Leave out pressure."
-        )
-    check_rolls_out(card)
-    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
-    card.window.offsets(protocol.timestep)
-    check_points(protocol, card.time_points)
+    windows = check_rollout(built, card, protocol)
     if card.kelvin is not None and protocol.temperature > 1.1 * card.kelvin:
         progress.note(
             f"The operator was trained at {card.kelvin:g} K and is asked for "
@@ -169,6 +163,28 @@ def run_propagate(
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(out, summary)
+
+
+def check_rollout(built: BuiltSystem, card: OperatorCard, protocol: PropagateProtocol) -> int:
+    """How many windows a rollout has, once it is known that it can be run.
+
+    Raises:
+        BundleMismatch: the operator moves other atoms.
+        WindowMismatch: the length is no whole number of windows.
+        SpecError: the protocol asks for what the system or the operator does not have.
+    """
+    check_belongs(card, built.system)
+    check_potential(card, built.system)
+    if protocol.pressure is not None and built.system.box is None:
+        raise SpecError(
+            f"pressure: {built.system.name} has no periodic box, so it has no volume. "
+            "Leave out pressure."
+        )
+    check_rolls_out(card)
+    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
+    card.window.offsets(protocol.timestep)
+    check_points(protocol, card.time_points)
+    return windows
 
 
 class _Run:
@@ -338,7 +354,7 @@ class _Run:
             return card.window.length
         return card.window.length / card.window.points
 
-    def stored_frames(self, store: Store, frame: int | None) -> list[Frame]:
+    def stored_frames(self, store: Store, frame: int | Sequence[int] | None) -> list[Frame]:
         """Start frames of every replica from a store."""
         protocol = self.protocol
         frames = frames_from_store(

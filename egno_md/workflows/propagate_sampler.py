@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from egno_md.nn.sampler_card import STATEMENT
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.drawing import Drawer
-from egno_md.rollout.events import KINDS
+from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.sampler_loop import SamplerLoop
@@ -61,7 +62,7 @@ def run_sampler(
     out: Path,
     *,
     start: Path | str | None,
-    frame: int | None,
+    frame: int | Sequence[int] | None,
     seed: int,
     device: str,
     mode: OutputMode,
@@ -77,9 +78,7 @@ def run_sampler(
         SpecError: what the protocol asks cannot be done with a sampler.
     """
     card = operator.card
-    seen = check_sampler_belongs(card, built.system)
-    check_potential(card, built.system)
-    friction = _check_protocol(protocol, built, operator)
+    seen, friction = check_draws(protocol, built, operator)
     windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
     run = _SamplerRun(built, protocol, seed, operator.to(resolve_device(device)), seen, friction)
     source = None if start is None else Store(Path(start))
@@ -96,15 +95,18 @@ def run_sampler(
     return out, summary
 
 
-def _check_protocol(
+def check_draws(
     protocol: PropagateProtocol, built: BuiltSystem, operator: SamplerOperator
-) -> float:
-    """Friction of the MD beside the draws, 1/ps.
+) -> tuple[SeenAtoms, float]:
+    """The atoms that a sampler draws, and the friction of the MD beside it, 1/ps.
 
     Raises:
+        BundleMismatch: the sampler draws other atoms.
         SpecError: another thermostat or temperature, or a timestep beyond the system's.
     """
     system, card = built.system, operator.card
+    seen = check_sampler_belongs(card, system)
+    check_potential(card, system)
     if not isinstance(protocol.thermostat, Langevin):
         raise SpecError(
             f"thermostat.kind: {protocol.thermostat.kind} acts between windows of dynamics, and a "
@@ -127,7 +129,22 @@ def _check_protocol(
             "timestep: 0.5 fs."
         )
     check_points(protocol, card.time_points)
-    return protocol.thermostat.friction
+    return seen, protocol.thermostat.friction
+
+
+def summarise_draws(protocol: PropagateProtocol, tally: Tally) -> dict[str, Any]:
+    """What the summary of a sampler's rollout says besides."""
+    shift = tally.mean("refinement_shift")
+    return {
+        "mode": "sampler",
+        "statement": STATEMENT,
+        "corrected": False,
+        "refine_every": protocol.refine_every or 0,
+        "draw_steps": protocol.draws.steps,
+        "draw_solver": protocol.draws.solver,
+        "redraws": int(tally.moments.get("redraws", [0.0, 0.0, 0.0])[1]),
+        "refinement_shift_nm": None if shift is None else float(f"{shift:.4g}"),
+    }
 
 
 class _SamplerRun:
@@ -188,7 +205,7 @@ class _SamplerRun:
             thermostat=thermostat,
         )
 
-    def stored_frames(self, store: Store, frame: int | None) -> list[Frame]:
+    def stored_frames(self, store: Store, frame: int | Sequence[int] | None) -> list[Frame]:
         """Start frames of every replica from a store."""
         protocol = self.protocol
         frames = frames_from_store(
@@ -239,7 +256,6 @@ class _SamplerRun:
     def _summary(
         self, replicas: list[Replica], total: float, reference: list[float]
     ) -> dict[str, Any]:
-        tally, draws = self.loop.tally, self.protocol.draws
         machine = {
             "reference_platform": self.engine.platform,
             "network_device": str(next(self.operator.parameters()).device),
@@ -250,22 +266,12 @@ class _SamplerRun:
             self.protocol,
             self.operator.card.window.length,
             replicas,
-            tally,
+            self.loop.tally,
             total,
             reference,
             machine,
         )
-        shift = tally.mean("refinement_shift")
-        return found | {
-            "mode": "sampler",
-            "statement": STATEMENT,
-            "corrected": False,
-            "refine_every": self.protocol.refine_every or 0,
-            "draw_steps": draws.steps,
-            "draw_solver": draws.solver,
-            "redraws": int(tally.moments.get("redraws", [0.0, 0.0, 0.0])[1]),
-            "refinement_shift_nm": None if shift is None else float(f"{shift:.4g}"),
-        }
+        return found | summarise_draws(self.protocol, self.loop.tally)
 
     def _start(self, stored: list[Frame] | None) -> list[Replica]:
         frames = stored

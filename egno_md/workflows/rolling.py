@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,7 +56,7 @@ def rollout_request(
     card: BaseModel,
     protocol: PropagateProtocol,
     source: Store | None,
-    frame: int | None,
+    frame: int | Sequence[int] | None,
     seed: int,
 ) -> dict[str, Any]:
     """All that decides a rollout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +16,19 @@ from egno_md.md.engine import OpenMMEngine
 
 
 def frames_from_store(
-    store: Store, system: System, frame: int | None, replicas: int, kelvin: float, seed: int
+    store: Store,
+    system: System,
+    frame: int | Sequence[int] | None,
+    replicas: int,
+    kelvin: float,
+    seed: int,
 ) -> list[Frame]:
     """Start frames out of a store, counted over all its stretches in order.
 
     Args:
         store: where they are.
         system: that the frames must belong to.
-        frame: which one, for every replica; else the last one, or for several
+        frame: which one, for every replica, or one for each; else the last one, or for several
             replicas evenly spread ones.
         replicas: how many frames.
         kelvin: temperature of drawn velocities, where the store has none.
@@ -38,18 +44,25 @@ def frames_from_store(
             f"from {system.name}'s. Start from a store of the same system."
         )
     available = store.manifest.frames
-    if frame is not None:
+    if isinstance(frame, Sequence):
+        chosen = list(frame)
+    elif frame is not None:
         if not -available <= frame < available:
             raise SpecError(f"--frame {frame}: {store.root} has frames 0 to {available - 1}.")
         chosen = [frame % available] * replicas
-    elif replicas == 1:
-        chosen = [available - 1]
     else:
-        chosen = np.linspace(0, available - 1, replicas).astype(int).tolist()
+        chosen = spread_frames(available, replicas)
     return [
         _frame(store, index, system, kelvin, np.random.default_rng([seed, replica, 1]))
         for replica, index in enumerate(chosen)
     ]
+
+
+def spread_frames(available: int, replicas: int) -> list[int]:
+    """The last of so many frames, or for several replicas evenly spread ones."""
+    if replicas == 1:
+        return [available - 1]
+    return np.linspace(0, available - 1, replicas).astype(int).tolist()
 
 
 def _frame(
