@@ -6,6 +6,7 @@ import html
 import re
 from pathlib import Path
 
+import capacity_table
 import cli_reference
 import errors_reference
 import layers_reference
@@ -18,6 +19,7 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
 GENERATED = {
+    "capacity": capacity_table.page,
     "cli": cli_reference.page,
     "protocols": protocols_reference.page,
     "results": results_tables.page,
