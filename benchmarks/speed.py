@@ -315,7 +315,9 @@ def main() -> None:
     parser.add_argument(
         "--atoms", nargs="+", type=int, default=[1000, 3000, 10_000, 30_000, 100_000]
     )
-    parser.add_argument("--store", type=Store, help="of ala2, for loading; else one is made")
+    parser.add_argument(
+        "--store", type=lambda f: Store(Path(f)), help="of ala2, for loading; else one is made"
+    )
     parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from egno_md.data.frame_file import FrameFile
 from egno_md.data.stretches import StoredStretch
 
 Array = np.ndarray
-Stretches = Sequence[Trajectory] | Sequence[StoredStretch]
+Stretches = Sequence[Trajectory | StoredStretch]
 
 
 @dataclass(frozen=True, eq=False)

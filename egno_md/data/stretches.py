@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 
@@ -35,6 +36,15 @@ class StoredStretch:
             begin += len(piece)
         return StoredStretch(tuple(kept))
 
+    @property
+    def has_forces(self) -> bool:
+        """Whether every file holds the forces; each is opened for it."""
+        for piece in self.pieces:
+            with FrameFile(piece) as file:
+                if not file.has("forces"):
+                    return False
+        return True
+
     def scan(self, spacing: float) -> frozenset[str]:
         """The columns that every file has; times alone are read.
 
@@ -57,14 +67,18 @@ class StoredStretch:
                 uneven = np.abs(gaps - usual) > SPACING_TOLERANCE * abs(usual)
                 if usual <= 0 or uneven.any():
                     where = int(np.argmax(np.abs(gaps - usual)))
-                    raise gap(done - len(last) + where + 1, float(gaps[where]), spacing)
+                    refuse_gap(done - len(last) + where + 1, float(gaps[where]), spacing)
             done, last = done + len(times), times[-1:]
         return found
 
 
-def gap(frame: int, after: float, spacing: float) -> WindowMismatch:
-    """What is said of a frame that does not follow the one before."""
-    return WindowMismatch(
+def refuse_gap(frame: int, after: float, spacing: float) -> NoReturn:
+    """Say that a frame does not follow the one before.
+
+    Raises:
+        WindowMismatch: always.
+    """
+    raise WindowMismatch(
         f"frames are not contiguous: frame {frame} comes "
         f"{format_quantity(after, 'time')} after the one before, the spacing is "
         f"{format_quantity(spacing, 'time')}. Windows cannot cross gaps: train on "

@@ -17,7 +17,7 @@ from egno_md.core.window import Window
 from egno_md.data.frame_file import COLUMNS
 from egno_md.data.framed import FramedWindows, Numbers
 from egno_md.data.frames import Stretches
-from egno_md.data.stretches import StoredStretch, gap
+from egno_md.data.stretches import StoredStretch, refuse_gap
 from egno_md.spec.train import Split
 
 Stretch = TypeVar("Stretch", Trajectory, StoredStretch)
@@ -186,7 +186,7 @@ def check_frames(stretch: Trajectory, spacing: float) -> None:
     if not is_evenly_spaced(stretch.times):
         gaps = np.diff(stretch.times)
         where = int(np.argmax(np.abs(gaps - np.median(gaps))))
-        raise gap(where + 1, float(gaps[where]), spacing)
+        refuse_gap(where + 1, float(gaps[where]), spacing)
     for name in ("positions", "velocities", "forces"):
         values = getattr(stretch, name)
         if values is not None and not np.isfinite(values).all():
