@@ -1,7 +1,7 @@
 """How fast: networks against a plain reading of their equations, rollouts, files, sizes.
 
-    python benchmarks/speed.py [--quick] [--parts networks atoms rollouts files]
-        [--atoms 1000 3000 ...]
+    python benchmarks/speed.py [--quick] [--parts networks atoms rollouts files loading]
+        [--atoms 1000 3000 ...] [--store FOLDER]
 
 One thread. Networks: medians over paired, interleaved steps by CPU time, so that what else
 the machine does cancels; each time also as a share of the rate at which it multiplies large
@@ -30,7 +30,9 @@ sys.path.insert(0, str(HERE.parent))
 from benchmarks.plain_egno import PlainEgno  # noqa: E402
 from egno_md import api as em  # noqa: E402
 from egno_md.core.pairs import complete_pairs, hop_pairs  # noqa: E402
-from egno_md.core.state import Frame  # noqa: E402
+from egno_md.core.seen import SeenAtoms  # noqa: E402
+from egno_md.core.state import Frame, Trajectory  # noqa: E402
+from egno_md.data.frames import frame_bytes  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
@@ -41,9 +43,11 @@ from egno_md.nn.operator import WindowOperator  # noqa: E402
 from egno_md.nn.published import PublishedEgnoNetwork  # noqa: E402
 from egno_md.nn.scene import Scene  # noqa: E402
 from egno_md.spec.network import Egno, PublishedEgno  # noqa: E402
+from egno_md.train.sampling import RandomBatches, loader  # noqa: E402
+from egno_md.workflows.train_sampler import sampler_datasets  # noqa: E402
 
 RESULTS = HERE / "results" / "speed.json"
-PARTS = ("networks", "atoms", "rollouts", "files")
+PARTS = ("networks", "atoms", "rollouts", "files", "loading")
 DENSITY = 100.0
 """Atoms per nm³, of water."""
 CUTOFF = 0.35
@@ -177,7 +181,7 @@ def atoms(counts: list[int]) -> dict[str, Any]:
 
 
 def one_size(count: int) -> dict[str, float]:
-    """CPU seconds of a window at P = 4, neighbour search included, and peak memory."""
+    """CPU seconds of a window at P = 4, with and without a neighbour search, and peak memory."""
     random = np.random.default_rng(0)
     x = random.uniform(0, (count / DENSITY) ** (1 / 3), (count, 3))
     card = OperatorCard(
@@ -193,12 +197,18 @@ def one_size(count: int) -> dict[str, float]:
     operator = WindowOperator(card).eval()
     frames = [Frame(x, random.normal(size=x.shape))]
     seconds = []
-    for _ in range(2 if count > 20_000 else 3):
+    for _ in range(2 if count > 20_000 else 4):
         begun = time.process_time()
         operator.predict(frames)
         seconds.append(time.process_time() - begun)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"CPU s a window": round(min(seconds), 4), "peak memory / GiB": round(peak, 2)}
+    return {
+        "CPU s a window": round(min(seconds[1:]), 4),
+        "with neighbour search": round(seconds[0], 4),
+        "CPU µs an atom": round(1e6 * min(seconds[1:]) / count, 1),
+        "edges an atom": round(len(find_pairs(x, CUTOFF, None)) / count, 1),
+        "peak memory / GiB": round(peak, 2),
+    }
 
 
 def rollouts(folder: Path, windows: int) -> dict[str, Any]:
@@ -232,8 +242,6 @@ def files(folder: Path) -> dict[str, Any]:
     system = load_system("aspirin").system
     random = np.random.default_rng(0)
     rates: dict[str, Any] = {}
-    from egno_md.core.state import Trajectory
-
     for name in ("one", "two"):
         frames = 10_000
         x = system.positions + 0.01 * random.standard_normal((frames, system.n_atoms, 3))
@@ -253,12 +261,62 @@ def files(folder: Path) -> dict[str, Any]:
     return {"aspirin": rates}
 
 
+def loading(folder: Path, store: Store | None, steps: int) -> dict[str, Any]:
+    """A sampler of alanine dipeptide trained from memory, and from files with less of it."""
+    store = store or jittered(folder / "frames", "ala2", 20_000)
+    seen = SeenAtoms.of(store.system(), "heavy")
+    size = store.manifest.frames * frame_bytes(["positions"], len(seen.atoms))
+    rows: dict[str, Any] = {"frames": {"MiB": round(size / 2**20, 2)}}
+    weights = []
+    for name, share in (("memory", 1.0), ("files, 1/2", 0.5), ("files, 1/16", 1 / 16)):
+        spent = []
+        for count in (1, steps + 1):  # the first for what every training begins and ends with
+            changes = {
+                "optimisation.max_steps": count, "optimisation.validate_every": count,
+                "optimisation.max_time": None,
+                "data_memory": f"{1.001 * share * size / 2**30:.12f} GiB",
+            }  # fmt: skip
+            protocol = em.protocol("train", "sampler-40ps", changes)
+            begun = time.process_time()
+            trained = em.train(store.root, protocol, folder / f"{len(rows)}-{count}", device="cpu")
+            spent.append(time.process_time() - begun)
+        weights.append(torch.nn.utils.parameters_to_vector(trained.operator.parameters()))
+        begun = time.process_time()
+        windows = sampler_datasets(store, protocol, seen)[1]["train"]
+        opened = time.process_time()
+        for _ in loader(windows, RandomBatches(len(windows), 24, steps, 0)):
+            pass
+        rows[name] = {
+            "opening / s": round(opened - begun, 2),
+            "loading a batch / ms": round(1e3 * (time.process_time() - opened) / steps, 2),
+            "steps/s": round(steps / (spent[1] - spent[0]), 2),
+            "same weights": bool(torch.equal(weights[-1], weights[0])),
+        }
+        print(name, rows[name], flush=True)
+    return rows
+
+
+def jittered(root: Path, name: str, frames: int) -> Store:
+    """A store of a system whose atoms tremble, in files of 100 frames as `generate` writes."""
+    system = load_system(name).system
+    random = np.random.default_rng(0)
+    writer = StoreWriter(root, new_manifest(system, "generate", 2.0), system.topology)
+    for start in range(0, frames, 100):
+        x = system.positions + 0.01 * random.standard_normal((100, system.n_atoms, 3))
+        writer.append(Trajectory(x, 2.0 * np.arange(start, start + 100)), "replica-000")
+    writer.finish()
+    return Store(root)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few repeats, and up to 10,000 atoms")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument(
         "--atoms", nargs="+", type=int, default=[1000, 3000, 10_000, 30_000, 100_000]
+    )
+    parser.add_argument(
+        "--store", type=lambda f: Store(Path(f)), help="of ala2, for loading; else one is made"
     )
     parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -274,6 +332,7 @@ def main() -> None:
             "atoms": lambda: atoms(counts),
             "rollouts": lambda: rollouts(Path(folder), 60 if given.quick else 400),
             "files": lambda: files(Path(folder)),
+            "loading": lambda: loading(Path(folder), given.store, 20 if given.quick else 100),
         }
         for part in given.parts:
             found[part] = run[part]()

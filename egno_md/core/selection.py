@@ -12,7 +12,6 @@ from jaxtyping import Int
 from mdtraj.core.topology import Residue
 
 from egno_md.core.errors import SpecError
-from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 
 Array = np.ndarray
@@ -95,18 +94,4 @@ def reduce_system(system: System, choice: AtomChoice) -> System:
         positions=system.positions[chosen],
         degrees_of_freedom=max(3 * len(chosen) - 3, 1),
         constraints=np.zeros((0, 2), dtype=np.int64),
-    )
-
-
-def reduce_trajectory(trajectory: Trajectory, chosen: Int[Array, " atoms"]) -> Trajectory:
-    """The chosen atoms of every frame."""
-
-    def part(values: Array | None) -> Array | None:
-        return None if values is None else values[:, chosen]
-
-    return replace(
-        trajectory,
-        positions=trajectory.positions[:, chosen],
-        velocities=part(trajectory.velocities),
-        forces=part(trajectory.forces),
     )

@@ -41,6 +41,7 @@ Dimension = Literal[
     "stiffness",
     "pressure",
     "wall time",
+    "memory",
 ]
 
 UNITS: dict[Dimension, tuple[str, str]] = {
@@ -54,6 +55,7 @@ UNITS: dict[Dimension, tuple[str, str]] = {
     "stiffness": ("kJ/mol/nm**2", "1000 kJ/mol/nm**2"),
     "pressure": ("bar", "1 bar"),
     "wall time": ("s", "20 min"),
+    "memory": ("GiB", "4 GiB"),
 }
 """Internal unit and an example of every dimension."""
 

@@ -85,8 +85,12 @@ def _write(
             handle.create_array(GROUP, "box", np.asarray(trajectory.box, dtype=np.float64))
 
 
-def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
+def read_hdf5(path: Path, frames: int | None = None) -> tuple[Trajectory, mdtraj.Topology]:
     """Read a file of ours, or any MDTraj HDF5 file.
+
+    Args:
+        path: of the file.
+        frames: read no more than the first few; None for all.
 
     Raises:
         DataError: missing, truncated, or not such a file.
@@ -95,11 +99,11 @@ def read_hdf5(path: Path) -> tuple[Trajectory, mdtraj.Topology]:
         raise DataError(f"{path}: no such file.")
     try:
         with HDF5TrajectoryFile(str(path), "r") as file:
-            data: Any = file.read()
+            data: Any = file.read(n_frames=frames)
             topology = file.topology
             handle = file.root._v_file
             extra = {
-                name: handle.get_node(GROUP, name).read()
+                name: handle.get_node(GROUP, name)[:frames]
                 for name in ("time", "potential_energy", "forces", "box")
                 if f"{GROUP}/{name}" in handle
             }

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory
-from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
+from egno_md.data.framed import FramedWindows, Numbers
+from egno_md.data.frames import Stretches
 from egno_md.data.superpose import superpose
-from egno_md.data.windows import check_frames
+from egno_md.data.windows import checked_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,68 +35,63 @@ class SamplerBatch:
         return SamplerBatch(self.start.to(device), self.future.to(device))
 
 
-class SamplerWindows(Dataset):
-    """Every window inside some contiguous stretches of frames, forwards and backwards.
-
-    An index list gives a whole `SamplerBatch` at once.
+class SamplerWindows(FramedWindows):
+    """Windows of positions, forwards and backwards; an index list gives a `SamplerBatch`.
 
     Args:
-        stretches: contiguous trajectories; velocities are not needed.
+        stretches: contiguous frames; velocities are not needed.
         window: the time points.
         spacing: ps between frames.
         atoms: numbers of the atoms that are kept.
         time_reversal: whether windows run backwards are windows too. They are as
             likely as those forwards, in equilibrium.
-
-    Raises:
-        DataError: no window fits, or positions that are not finite.
-        WindowMismatch: ΔT is no multiple of the spacing, or frames have gaps.
+        memory: see `FramedWindows`.
     """
 
     def __init__(
         self,
-        stretches: Sequence[Trajectory],
+        stretches: Stretches,
         window: Window,
         spacing: float,
         atoms: Int[np.ndarray, " seen"],
         *,
         time_reversal: bool,
+        memory: float | None = None,
     ) -> None:
-        offsets = window.offsets(spacing)
-        span = offsets[-1]
-        for stretch in stretches:
-            check_frames(replace(stretch, velocities=None, forces=None), spacing)
-        fitting = [s for s in stretches if len(s) > span]
-        if not fitting:
-            longest = max((len(s) for s in stretches), default=0)
-            raise DataError(
-                f"no window of {format_quantity(window.length, 'time')} fits: it spans "
-                f"{span + 1} frames, the longest contiguous stretch has {longest}. "
-                "Use a shorter window or longer segments."
-            )
-        kept = [np.asarray(s.positions[:, atoms], dtype=np.float32) for s in fitting]
-        self.positions = torch.from_numpy(np.concatenate(kept))
-        begins = np.cumsum([0, *(len(s) for s in fitting[:-1])])
-        starts = [b + np.arange(len(s) - span) for b, s in zip(begins, fitting, strict=True)]
-        first = torch.from_numpy(np.concatenate(starts))
-        ahead = torch.tensor([0, *offsets])
-        self._frames = first[:, None] + ahead
-        if time_reversal:
-            self._frames = torch.cat([self._frames, first[:, None] + span - ahead])
+        super().__init__(stretches, window, spacing, atoms, memory)
+        self.directions = 2 if time_reversal else 1
 
-    @property
-    def atoms(self) -> int:
-        """Of a frame."""
-        return self.positions.shape[1]
+    def columns(self, stretches: Stretches, spacing: float) -> list[str]:
+        """Positions alone."""
+        for stretch in stretches:
+            alone = stretch
+            if isinstance(alone, Trajectory):
+                alone = replace(alone, velocities=None, forces=None)
+            checked_columns(alone, spacing)
+        return ["positions"]
 
     def spread(self, limit: int) -> np.ndarray:
         """Evenly spread window numbers, at most `limit`."""
         return np.unique(np.linspace(0, len(self) - 1, min(limit, len(self))).astype(np.int64))
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    def frames_apart(self, limit: int) -> Float[Tensor, "frames atoms 3"]:
+        """Positions of evenly spaced frames, at most `limit`."""
+        frames = torch.arange(0, self.frames, -(-self.frames // limit))
+        return self.held(frames).take("positions", frames)
 
-    def __getitem__(self, index: Sequence[int] | np.ndarray | Tensor) -> SamplerBatch:
-        found = self.positions[self._frames[torch.as_tensor(index)]]
+    def __len__(self) -> int:
+        return self.directions * int(self._ends[-1])
+
+    def numbers(self, index: Numbers) -> Int[Tensor, "batch points"]:
+        """Of the frames of some windows, the start first."""
+        index = torch.as_tensor(index)
+        index = torch.where(index < 0, index + len(self), index)
+        is_back = index >= self._ends[-1]
+        starts = self._starts(torch.where(is_back, index - self._ends[-1], index))[:, None]
+        return starts + torch.where(is_back[:, None], self.span - self._offsets, self._offsets)
+
+    def __getitem__(self, index: Numbers) -> SamplerBatch:
+        frames = self.numbers(index)
+        found = self.held(frames).take("positions", frames)
         start = found[:, 0]
         return SamplerBatch(start, superpose(found[:, 1:], start[:, None]))

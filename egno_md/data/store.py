@@ -22,7 +22,9 @@ import numpy as np
 from egno_md.core.errors import DataError, OutputError
 from egno_md.core.state import Trajectory, join
 from egno_md.core.system import System, element_masses
+from egno_md.data.frame_file import Piece
 from egno_md.data.hdf5 import read_hdf5, write_hdf5
+from egno_md.data.stretches import StoredStretch
 
 MANIFEST = "manifest.json"
 FORMAT = "egno-md trajectory store 1"
@@ -100,7 +102,7 @@ class Store:
     def topology(self) -> mdtraj.Topology:
         """The system's topology, from the first shard."""
         if self._topology is None:
-            self._topology = read_hdf5(self._path(self.manifest.shards[0]))[1]
+            self._topology = self._first()[1]
             if self._topology.n_atoms != len(self.manifest.masses):
                 raise DataError(
                     f"{self.root}: {len(self.manifest.masses)} masses for "
@@ -125,7 +127,7 @@ class Store:
 
     def system(self) -> System:
         """The stored system; its start structure is the first frame."""
-        first = self.chain(self.chains[0], limit=1)
+        first, _ = self._first()
         return System(
             name=self.manifest.system,
             topology=self.topology,
@@ -135,6 +137,9 @@ class Store:
             box=None if first.box is None else first.box[0],
             potential=str(self.manifest.provenance.get("potential", "")),
         )
+
+    def _first(self) -> tuple[Trajectory, mdtraj.Topology]:
+        return read_hdf5(self._path(self.manifest.shards[0]), frames=1)
 
     @property
     def chains(self) -> tuple[str, ...]:
@@ -155,6 +160,16 @@ class Store:
 
     def __iter__(self) -> Iterator[Trajectory]:
         return (self.chain(name) for name in self.chains)
+
+    @property
+    def stretches(self) -> list[StoredStretch]:
+        """The contiguous stretches, of which nothing is read before it is wanted."""
+        atoms = len(self.manifest.masses)
+        pieces: dict[str, list[Piece]] = {}
+        for shard in self.manifest.shards:
+            piece = Piece(self._path(shard), 0, shard.frames, shard.frames, atoms)
+            pieces.setdefault(shard.chain, []).append(piece)
+        return [StoredStretch(tuple(found)) for found in pieces.values()]
 
     def shard(self, shard: Shard) -> Trajectory:
         """The frames of one file.

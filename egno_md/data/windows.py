@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from egno_md.core.errors import DataError, WindowMismatch
+from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory, is_evenly_spaced
-from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
+from egno_md.data.frame_file import COLUMNS
+from egno_md.data.framed import FramedWindows, Numbers
+from egno_md.data.frames import Stretches
+from egno_md.data.stretches import StoredStretch, refuse_gap
 from egno_md.spec.train import Split
+
+Stretch = TypeVar("Stretch", Trajectory, StoredStretch)
 
 SPLITS = ("train", "validation", "test")
 
@@ -54,60 +58,39 @@ class WindowBatch:
         return WindowBatch(**there)
 
 
-class WindowDataset(Dataset):
-    """Every window inside some contiguous stretches of frames.
-
-    An index list gives a whole `WindowBatch` at once, so that a loader needs no
-    collation.
+class WindowDataset(FramedWindows):
+    """Windows of positions and velocities; an index list gives a `WindowBatch`.
 
     Args:
-        stretches: contiguous trajectories with velocities.
+        stretches: contiguous frames with velocities.
         window: the time points.
         spacing: ps between frames.
         with_forces: whether the start forces are wanted.
-
-    Raises:
-        DataError: frames missing what is needed, or no window fits.
-        WindowMismatch: ΔT is no multiple of the spacing, or frames have gaps.
+        atoms: see `FramedWindows`.
+        memory: likewise.
     """
 
     def __init__(
-        self, stretches: Sequence[Trajectory], window: Window, spacing: float, *, with_forces: bool
+        self,
+        stretches: Stretches,
+        window: Window,
+        spacing: float,
+        *,
+        with_forces: bool,
+        atoms: Int[np.ndarray, " seen"] | None = None,
+        memory: float | None = None,
     ) -> None:
-        self.window = window
-        offsets = window.offsets(spacing)
-        span = offsets[-1]
-        for stretch in stretches:
-            _check_stretch(stretch, spacing, with_forces)
-        fitting = [s for s in stretches if len(s) > span]
-        if not fitting:
-            longest = max((len(s) for s in stretches), default=0)
-            raise DataError(
-                f"no window of {format_quantity(window.length, 'time')} fits: it spans "
-                f"{span + 1} frames, the longest contiguous stretch has {longest}. "
-                "Use a shorter window or longer segments."
-            )
-        self._offsets = torch.tensor([0, *offsets])
-        self._positions = _tensor([s.positions for s in fitting])
-        self._velocities = _tensor([s.velocities for s in fitting])
-        self._forces = _tensor([s.forces for s in fitting]) if with_forces else None
-        boxes = [s.box for s in fitting]
-        self._box = None if any(b is None for b in boxes) else _tensor(boxes)
-        begins = np.cumsum([0, *(len(s) for s in fitting[:-1])])
-        starts = [
-            begin + np.arange(len(s) - span) for begin, s in zip(begins, fitting, strict=True)
-        ]
-        self._starts = torch.from_numpy(np.concatenate(starts))
+        self.has_forces = with_forces
+        super().__init__(stretches, window, spacing, atoms, memory)
 
-    @property
-    def has_forces(self) -> bool:
-        """Whether batches carry the start forces."""
-        return self._forces is not None
-
-    @property
-    def atoms(self) -> int:
-        """Atoms of a frame."""
-        return self._positions.shape[1]
+    def columns(self, stretches: Stretches, spacing: float) -> list[str]:
+        """Positions, velocities, and forces and box vectors where they are."""
+        found = [checked_columns(s, spacing) for s in stretches]
+        for columns in found:
+            _check_columns(columns, self.has_forces)
+        has_box = all("box" in columns for columns in found)
+        wanted = {"forces": self.has_forces, "box": has_box}
+        return ["positions", "velocities", *(name for name, is_in in wanted.items() if is_in)]
 
     def spread(self, limit: int, atoms: int) -> np.ndarray:
         """Evenly spread window numbers: at most `limit`, and about `atoms` atoms in all."""
@@ -115,24 +98,29 @@ class WindowDataset(Dataset):
         return np.unique(np.linspace(0, len(self) - 1, count).astype(np.int64))
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return int(self._ends[-1])
 
-    def __getitem__(self, index: Sequence[int] | np.ndarray | Tensor) -> WindowBatch:
-        frames = self._starts[torch.as_tensor(index)][:, None] + self._offsets
-        positions, velocities = self._positions[frames], self._velocities[frames]
+    def numbers(self, index: Numbers) -> Int[Tensor, "batch points"]:
+        """Of the frames of some windows, the start first."""
+        return self._starts(torch.as_tensor(index))[:, None] + self._offsets
+
+    def __getitem__(self, index: Numbers) -> WindowBatch:
+        frames = self.numbers(index)
+        held = self.held(frames)
+        positions, velocities = held.take("positions", frames), held.take("velocities", frames)
         return WindowBatch(
             positions[:, 0],
             velocities[:, 0],
-            None if self._forces is None else self._forces[frames[:, 0]],
+            held.take("forces", frames[:, 0]) if "forces" in held.columns else None,
             positions[:, 1:],
             velocities[:, 1:],
-            None if self._box is None else self._box[frames[:, 0]],
+            held.take("box", frames[:, 0]) if "box" in held.columns else None,
         )
 
 
 def split_stretches(
-    stretches: Sequence[Trajectory], split: Split, span: int
-) -> dict[str, list[Trajectory]]:
+    stretches: Sequence[Stretch], split: Split, span: int
+) -> dict[str, list[Stretch]]:
     """Divide contiguous stretches into train, validation and test, in time order.
 
     Whole stretches where there are at least ten, else blocks of frames of every
@@ -151,7 +139,7 @@ def split_stretches(
             name: list(stretches[a:b])
             for name, a, b in zip(SPLITS, edges[:-1], edges[1:], strict=True)
         }
-    result: dict[str, list[Trajectory]] = {name: [] for name in SPLITS}
+    result: dict[str, list[Stretch]] = {name: [] for name in SPLITS}
     for stretch in stretches:
         usable = len(stretch) - 2 * span
         edges = np.round(np.cumsum([0, *shares]) * usable).astype(int)
@@ -167,18 +155,25 @@ def split_stretches(
     return result
 
 
-def _check_stretch(stretch: Trajectory, spacing: float, with_forces: bool) -> None:
-    if stretch.velocities is None:
+def checked_columns(stretch: Trajectory | StoredStretch, spacing: float) -> frozenset[str]:
+    """The columns that a stretch has; see `check_frames`, and `FrameFile.read` for files."""
+    if isinstance(stretch, StoredStretch):
+        return stretch.scan(spacing)
+    check_frames(stretch, spacing)
+    return frozenset(name for name in COLUMNS if getattr(stretch, name) is not None)
+
+
+def _check_columns(columns: frozenset[str], with_forces: bool) -> None:
+    if "velocities" not in columns:
         raise DataError(
             "the frames have no velocities. Load them with velocities, or ask for "
             "'--velocities finite-difference' by name."
         )
-    if with_forces and stretch.forces is None:
+    if with_forces and "forces" not in columns:
         raise DataError(
             "the operator has a force channel and the frames have no forces. "
             "Generate with store_forces: true, or set network.force_channel: false."
         )
-    check_frames(stretch, spacing)
 
 
 def check_frames(stretch: Trajectory, spacing: float) -> None:
@@ -191,18 +186,9 @@ def check_frames(stretch: Trajectory, spacing: float) -> None:
     if not is_evenly_spaced(stretch.times):
         gaps = np.diff(stretch.times)
         where = int(np.argmax(np.abs(gaps - np.median(gaps))))
-        raise WindowMismatch(
-            f"frames are not contiguous: frame {where + 1} comes "
-            f"{format_quantity(float(gaps[where]), 'time')} after the one before, the spacing is "
-            f"{format_quantity(spacing, 'time')}. Windows cannot cross gaps: train on "
-            "contiguous frames."
-        )
+        refuse_gap(where + 1, float(gaps[where]), spacing)
     for name in ("positions", "velocities", "forces"):
         values = getattr(stretch, name)
         if values is not None and not np.isfinite(values).all():
             frame = int(np.argmax(~np.isfinite(values).all(axis=(1, 2))))
             raise DataError(f"{name} of frame {frame} hold NaN or infinity. Remove that frame.")
-
-
-def _tensor(arrays: Sequence[np.ndarray | None]) -> Tensor:
-    return torch.from_numpy(np.concatenate([np.asarray(a, dtype=np.float32) for a in arrays]))

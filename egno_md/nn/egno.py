@@ -131,7 +131,10 @@ def init_small(layer: nn.Module, deviation: float) -> None:
 START_GEOMETRY = 4
 
 LARGEST_AT_ONCE = 4_000_000
-"""Edges times points times channels that inference keeps at once: what fits into a cache."""
+"""Edges times points times channels beyond which inference goes in parts."""
+
+PART = 1_000_000
+"""The same for one part, whose nodes and edges then stay in a cache."""
 
 
 def bounded(distance: Tensor) -> Tensor:
@@ -144,6 +147,10 @@ def bounded(distance: Tensor) -> Tensor:
         ],
         dim=-1,
     )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class EgnoBlock(nn.Module):
@@ -211,30 +218,40 @@ class EgnoBlock(nn.Module):
             squared: fraction of the window, squared, per point.
             extra: what an edge knows besides at each point, ``(edges, points, ...)``.
         """
-        hidden = s.shape[-1]
+        parts = [(slice(None), slice(None), graph)]
+        size = s[0].numel()
+        if not torch.is_grad_enabled() and graph.senders.numel() * size > LARGEST_AT_ONCE:
+            parts = list(graph.parts(PART // size))
+        mixed = [self._mix(s[nodes], z[nodes]) for nodes, _, _ in parts]
+        z, sent = (_joined([m[i] for m in mixed]) for i in (1, 4))
+        moved = []
+        for (own, _, normed, received, _), (nodes, edges, part) in zip(mixed, parts, strict=True):
+            known = None if extra is None else extra[edges]
+            heard = self._hear((received, sent), z, path, fixed[edges], part, nodes, known)
+            moved.append(self._move(own, z[nodes], path[nodes], normed, heard, squared))
+        s, z, path = (_joined(list(found)) for found in zip(*moved, strict=True))
+        return s, z, path
+
+    def _mix(self, s: Tensor, z: Tensor) -> tuple[Tensor, ...]:
+        """Scalars and vectors mixed along time, scalars normed, for receivers, for senders."""
         s = s + silu(self.scalar_mix(self.norm(s)), inplace=True)
         z = z + self.vector_mix(z)
-
         normed = self.message_norm(s)
-        ends = self.by_receiver(normed), self.by_sender(normed)
-        if not torch.is_grad_enabled() and graph.senders.numel() * s[0].numel() > LARGEST_AT_ONCE:
-            parts = [
-                self._hear(
-                    ends,
-                    z,
-                    path,
-                    fixed[edges],
-                    part,
-                    nodes,
-                    None if extra is None else extra[edges],
-                )
-                for nodes, edges, part in graph.parts(LARGEST_AT_ONCE // s[0].numel())
-            ]
-            moved, heard = (torch.cat(found) for found in zip(*parts, strict=True))
-        else:
-            moved, heard = self._hear(ends, z, path, fixed, graph, slice(None), extra)
-        z = z + moved
+        return s, z, normed, self.by_receiver(normed), self.by_sender(normed)
 
+    def _move(
+        self,
+        s: Tensor,
+        z: Tensor,
+        path: Tensor,
+        normed: Tensor,
+        found: tuple[Tensor, Tensor],
+        squared: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scalars, vectors and path of nodes after what they heard."""
+        moved, heard = found
+        hidden = s.shape[-1]
+        z = z + moved
         mixed = self.channel(z)
         # bounded, or scalars and vectors would feed each other without limit
         size = (z.square().sum(1) + 1e-6).sqrt()
@@ -255,7 +272,10 @@ class EgnoBlock(nn.Module):
         nodes: slice,
         extra: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Mean change of the vectors and mean message of `nodes`, which `graph` points to."""
+        """Mean change of the vectors and mean message of `nodes`, which `graph` points to.
+
+        Of `ends`, the first is of those nodes alone.
+        """
         vectors = z.shape[-1]
         unit, sizes = self._separation(path, graph, nodes)
         sent = graph.gather_senders(z)
@@ -269,7 +289,7 @@ class EgnoBlock(nn.Module):
         message = graph.gather_senders(ends[1])
         message += self.by_geometry(torch.cat(geometry, dim=-1))
         message += self.by_edge(fixed)[:, None]
-        message = graph.add_receivers_(message, ends[0][nodes])
+        message = graph.add_receivers_(message, ends[0])
         message = self.message(message)
         pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
         return graph.mean(torch.addcmul(sent * carry, unit[..., None], pull)), graph.mean(message)

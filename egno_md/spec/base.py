@@ -57,6 +57,7 @@ def _writer(dimension: Dimension) -> PlainSerializer:
 Time = Annotated[float, _reader("time"), AfterValidator(_positive), _writer("time")]
 Duration = Annotated[float, _reader("time"), AfterValidator(_not_negative), _writer("time")]
 WallTime = Annotated[float, _reader("wall time"), AfterValidator(_positive), _writer("wall time")]
+Memory = Annotated[float, _reader("memory"), AfterValidator(_positive), _writer("memory")]
 Length = Annotated[float, _reader("length"), AfterValidator(_positive), _writer("length")]
 Temperature = Annotated[
     float, _reader("temperature"), AfterValidator(_positive), _writer("temperature")

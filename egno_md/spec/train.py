@@ -10,7 +10,7 @@ from egno_md.core.errors import WindowMismatch
 from egno_md.core.selection import AtomChoice
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.spec.base import Spec, Time, WallTime
+from egno_md.spec.base import Memory, Spec, Time, WallTime
 from egno_md.spec.network import (
     Egno,
     Hierarchical,
@@ -28,6 +28,9 @@ Trained = Annotated[
     Egno | PublishedEgno | Stack | Linear | Hierarchical | Sampler, Field(discriminator="kind")
 ]
 """The networks of dynamics, and the sampler."""
+
+DATA_MEMORY = 4.0
+"""GiB."""
 
 
 class UniformWindow(Spec):
@@ -155,6 +158,9 @@ class TrainProtocol(Spec):
         supervise_velocities: weight of the velocity error beside the position error;
             0 gives an operator that cannot roll out, and is all that networks without
             velocities of their own can have. A sampler has none and does not ask.
+        data_memory: that frames may take in each process. A store that needs more stays
+            in its files, and the windows of many batches are read ahead together; what
+            is learned is the same to the bit.
     """
 
     window: Annotated[UniformWindow | LastWindow, Field(discriminator="kind")]
@@ -163,6 +169,7 @@ class TrainProtocol(Spec):
     optimisation: Optimisation
     atoms: AtomChoice = "all"
     supervise_velocities: Annotated[float, Field(ge=0)] = 1.0
+    data_memory: Memory = DATA_MEMORY
 
     @model_validator(mode="after")
     def _network_decodes_the_window(self) -> TrainProtocol:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch.utils.data import DataLoader
-
 from egno_md.core.progress import Progress
 from egno_md.data.windows import WindowDataset
 from egno_md.nn.linear import LinearNetwork
@@ -14,7 +12,7 @@ from egno_md.spec.train import TrainProtocol
 from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.module import OperatorModule
-from egno_md.train.sampling import FixedBatches, RandomBatches
+from egno_md.train.sampling import FixedBatches, RandomBatches, loader
 
 VALIDATION_WINDOWS = 1024
 VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
@@ -68,10 +66,7 @@ def fit(
     chosen = validation.spread(VALIDATION_WINDOWS, VALIDATION_ATOMS)
     at_once = min(64, VALIDATION_BATCH_ATOMS // validation.atoms)
     held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))
-    loaders = (
-        DataLoader(train, batch_size=None, sampler=batches),
-        DataLoader(validation, batch_size=None, sampler=held_out),
-    )
+    loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(
         module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
     )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
@@ -15,7 +14,7 @@ from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, warped
 from egno_md.spec.train import Optimisation, TrainProtocol
 from egno_md.train.budget import BudgetModule
 from egno_md.train.loop import FitResult, Telling, run_fit
-from egno_md.train.sampling import FixedBatches, RandomBatches, drawing
+from egno_md.train.sampling import FixedBatches, RandomBatches, drawing, loader
 
 VALIDATION_WINDOWS = 384
 VALIDATION_BATCH = 128
@@ -128,10 +127,7 @@ def fit_sampler(
     module = SamplerModule(operator, optimisation, seed)
     batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
     held_out = FixedBatches(validation.spread(VALIDATION_WINDOWS), VALIDATION_BATCH)
-    loaders = (
-        DataLoader(train, batch_size=None, sampler=batches),
-        DataLoader(validation, batch_size=None, sampler=held_out),
-    )
+    loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(
         module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
     )

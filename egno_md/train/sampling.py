@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from egno_md.core.processes import rank, world
+from egno_md.data.framed import FramedWindows
 
 
 def share(batch: np.ndarray) -> np.ndarray:
@@ -99,6 +101,7 @@ class FixedBatches(Sampler[np.ndarray]):
     """
 
     def __init__(self, chosen: np.ndarray, batch_size: int) -> None:
+        self.batch_size = batch_size
         self.batches = np.array_split(chosen, max(1, -(-len(chosen) // batch_size)))
 
     def __len__(self) -> int:
@@ -118,3 +121,39 @@ def drawing(seed: int, part: int, number: int) -> torch.Generator:
     """
     state = np.random.SeedSequence([seed, part, number]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) % 2**63)
+
+
+class ReadAhead(Sampler[np.ndarray]):
+    """The batches of another sampler, whose windows are read from files many at a time.
+
+    Args:
+        batches: which windows make them.
+        windows: that they are drawn from.
+        together: batches that are read at a time, file by file.
+    """
+
+    def __init__(
+        self, batches: RandomBatches | FixedBatches, windows: FramedWindows, together: int
+    ) -> None:
+        self.batches, self.windows, self.together = batches, windows, together
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        if isinstance(self.batches, RandomBatches):
+            self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        left = iter(self.batches)
+        while ahead := list(islice(left, self.together)):
+            self.windows.read_ahead(np.concatenate(ahead))
+            yield from ahead
+
+
+def loader(windows: FramedWindows, batches: RandomBatches | FixedBatches) -> DataLoader:
+    """Loads batches of windows; those that stay in files are read ahead."""
+    together = windows.ahead(batches.batch_size)
+    sampler = ReadAhead(batches, windows, together) if together else batches
+    return DataLoader(windows, batch_size=None, sampler=sampler)

@@ -15,7 +15,7 @@ from egno_md.core.selection import reduce_system
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, write_json
-from egno_md.data.windows import WindowDataset
+from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.nn.clusters import cluster_assignment
 from egno_md.nn.decode import Start
@@ -25,12 +25,11 @@ from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.report.clusters import write_clusters
 from egno_md.report.evaluation import plot_evaluation
 from egno_md.spec.network import decodes_any_time
-from egno_md.spec.train import Split
+from egno_md.spec.train import DATA_MEMORY, Split
 from egno_md.train.errors import baselines, measure, measure_errors
 from egno_md.train.losses import SquaredErrors
 from egno_md.workflows.support import resolve_device
-from egno_md.workflows.train import seen_stretches, split_datasets
-from egno_md.workflows.training import frame_spacing
+from egno_md.workflows.train import Cutter
 
 
 def run_evaluate(
@@ -74,13 +73,15 @@ def run_evaluate(
         progress.note(f"{out} is complete already.")
         return output.record["summary"]
     split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
-    spacing, stretches = frame_spacing(store), seen_stretches(store, operator.card.atoms)
-    with_forces = operator.card.uses_forces or all(s.forces is not None for s in stretches)
+    stretches = store.stretches
+    with_forces = operator.card.uses_forces or all(s.has_forces for s in stretches)
+    cutter = Cutter.of(store, operator.card.atoms, with_forces, DATA_MEMORY)
 
     def cut(window: Window) -> WindowDataset:
         if part == "all":
-            return WindowDataset(stretches, window, spacing, with_forces=with_forces)
-        return split_datasets(stretches, spacing, window, split, with_forces)[part]
+            return cutter(stretches, window)
+        span = window.offsets(cutter.spacing)[-1]
+        return cutter(split_stretches(stretches, split, span)[part], window)
 
     windows = cut(operator.card.window)
     progress.note(f"{len(windows):,} windows of part '{part}'")

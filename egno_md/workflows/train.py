@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from egno_md.core.processes import rank
 from egno_md.core.progress import Progress, Silent
-from egno_md.core.selection import (
-    AtomChoice,
-    choose_atoms,
-    reduce_system,
-    reduce_trajectory,
-)
-from egno_md.core.state import Trajectory
+from egno_md.core.selection import AtomChoice, choose_atoms, reduce_system
 from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode, open_output, read_run
 from egno_md.data.store import Store
+from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
 from egno_md.nn.bundle import load_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.network import Egno, Network
 from egno_md.spec.sampler import Sampler
-from egno_md.spec.train import Split, TrainProtocol
+from egno_md.spec.train import TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
 from egno_md.train.scales import measure_scales, with_neighbours
 from egno_md.workflows.support import check_edges, resolve_device
 from egno_md.workflows.train_sampler import run_train_sampler
 from egno_md.workflows.training import (
+    TRAINING,
     Training,
     finish_training,
     frame_spacing,
+    memory_for,
     temperature_of,
     training_request,
 )
@@ -122,36 +122,56 @@ def run_train(
 def window_datasets(
     store: Store, protocol: TrainProtocol
 ) -> tuple[Window, dict[str, WindowDataset]]:
-    """The windows of a store, split as the protocol says."""
+    """The windows of a store that training reads, split as the protocol says."""
     spacing = frame_spacing(store)
     window = protocol.window.window(spacing)
-    with_forces = uses_forces(protocol)
-    return window, split_datasets(
-        seen_stretches(store, protocol.atoms), spacing, window, protocol.split, with_forces
-    )
+    parts = split_stretches(store.stretches, protocol.split, window.offsets(spacing)[-1])
+    cut = Cutter.of(store, protocol.atoms, uses_forces(protocol), protocol.data_memory)
+    return window, {name: cut(parts[name], window) for name in TRAINING}
 
 
-def seen_stretches(store: Store, atoms: AtomChoice) -> list[Trajectory]:
-    """The contiguous stretches of a store, of the atoms that an operator sees.
+@dataclass(frozen=True, eq=False)
+class Cutter:
+    """Cuts windows from stretches of one store.
 
-    Raises:
-        SpecError: the store's system has no such atoms.
+    Attributes:
+        spacing: ps between frames.
+        with_forces: whether the start forces are wanted.
+        atoms: that an operator sees; None for all.
+        memory: see `FramedWindows`.
     """
-    if atoms == "all":
-        return list(store)
-    chosen = choose_atoms(store.topology, atoms, store.manifest.system)
-    return [reduce_trajectory(stretch, chosen) for stretch in store]
 
+    spacing: float
+    with_forces: bool
+    atoms: np.ndarray | None
+    memory: float | None
 
-def split_datasets(
-    stretches: list[Trajectory], spacing: float, window: Window, split: Split, with_forces: bool
-) -> dict[str, WindowDataset]:
-    """Train, validation and test windows of contiguous stretches."""
-    parts = split_stretches(stretches, split, window.offsets(spacing)[-1])
-    return {
-        name: WindowDataset(found, window, spacing, with_forces=with_forces)
-        for name, found in parts.items()
-    }
+    @classmethod
+    def of(cls, store: Store, choice: AtomChoice, with_forces: bool, allowed: float) -> Cutter:
+        """For some atoms of a store, in so many GiB of memory.
+
+        Raises:
+            SpecError: the store's system has no such atoms.
+            DataError: its frames are scattered in time.
+        """
+        atoms = None
+        if choice != "all":
+            atoms = choose_atoms(store.topology, choice, store.manifest.system)
+        columns = ["positions", "velocities", "box"] + ["forces"] * with_forces
+        seen = len(store.manifest.masses) if atoms is None else len(atoms)
+        memory = memory_for(store, columns, seen, allowed)
+        return cls(frame_spacing(store), with_forces, atoms, memory)
+
+    def __call__(self, stretches: Sequence[StoredStretch], window: Window) -> WindowDataset:
+        """Every window inside some stretches."""
+        return WindowDataset(
+            stretches,
+            window,
+            self.spacing,
+            with_forces=self.with_forces,
+            atoms=self.atoms,
+            memory=self.memory,
+        )
 
 
 def uses_forces(protocol: TrainProtocol) -> bool:

@@ -24,9 +24,11 @@ from egno_md.train.loop import read_metrics
 from egno_md.train.sampler import fit_sampler, window_spread
 from egno_md.workflows.support import resolve_device
 from egno_md.workflows.training import (
+    TRAINING,
     Training,
     finish_training,
     frame_spacing,
+    memory_for,
     temperature_of,
     training_request,
 )
@@ -75,8 +77,7 @@ def run_train_sampler(
     torch.manual_seed(seed)
     card = _card(network, window, seen, store, sets["train"])
     operator = SamplerOperator(card)
-    stride = -(-len(sets["train"].positions) // DISTANCE_FRAMES)
-    operator.learn_distances(sets["train"].positions[::stride])
+    operator.learn_distances(sets["train"].frames_apart(DISTANCE_FRAMES))
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
         f"{parameters:,} parameters, {len(sets['train']):,} training and "
@@ -108,17 +109,23 @@ def run_train_sampler(
 def sampler_datasets(
     store: Store, protocol: TrainProtocol, seen: SeenAtoms
 ) -> tuple[Window, dict[str, SamplerWindows]]:
-    """The windows of a store, split in blocks of time as the protocol says."""
+    """The windows of a store that training reads, in blocks of time as the protocol says."""
     network = protocol.network
     assert isinstance(network, Sampler)
     spacing = frame_spacing(store)
     window = protocol.window.window(spacing)
-    parts = split_stretches(list(store), protocol.split, window.offsets(spacing)[-1])
+    parts = split_stretches(store.stretches, protocol.split, window.offsets(spacing)[-1])
+    memory = memory_for(store, ["positions"], len(seen.atoms), protocol.data_memory)
     return window, {
         name: SamplerWindows(
-            found, window, spacing, seen.atoms, time_reversal=network.time_reversal
+            parts[name],
+            window,
+            spacing,
+            seen.atoms,
+            time_reversal=network.time_reversal,
+            memory=memory,
         )
-        for name, found in parts.items()
+        for name in TRAINING
     }
 
 

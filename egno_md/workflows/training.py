@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from egno_md.core.errors import DataError
 from egno_md.core.units import parse_quantity
+from egno_md.data.frames import frame_bytes
 from egno_md.data.output import Output, provenance
 from egno_md.data.store import Store, write_json
 from egno_md.nn.bundle import save_bundle
@@ -16,6 +18,9 @@ from egno_md.nn.sampler import SamplerOperator
 from egno_md.report.training import plot_training
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import FitResult, read_metrics
+
+TRAINING = ("train", "validation")
+"""The parts of a split that training reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,8 @@ def training_request(store: Store, protocol: TrainProtocol, seed: int) -> dict[s
     """All that decides what is trained."""
     return {
         "data": store.identity,
-        "protocol": protocol.model_dump(mode="json"),
+        # frames are the same wherever they are kept
+        "protocol": protocol.model_dump(mode="json", exclude={"data_memory"}),
         "seed": seed,
     }
 
@@ -92,6 +98,19 @@ def frame_spacing(store: Store) -> float:
             "Use contiguous frames (revised MD17 files are scattered in time)."
         )
     return store.manifest.spacing
+
+
+def memory_for(store: Store, columns: Sequence[str], atoms: int, allowed: float) -> float | None:
+    """Bytes of frames that may be read ahead from files; None where all fit into memory.
+
+    Args:
+        store: the frames.
+        columns: that are wanted of them.
+        atoms: likewise.
+        allowed: GiB.
+    """
+    needed = store.manifest.frames * frame_bytes(columns, atoms)
+    return None if needed <= allowed * 2**30 else allowed * 2**30
 
 
 def temperature_of(store: Store) -> float | None:

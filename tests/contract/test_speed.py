@@ -122,6 +122,7 @@ def test_a_network_too_large_to_hold_is_computed_in_parts(
         whole = operator.predict(frames)
         with monkeypatch.context() as patch:
             patch.setattr(egno, "LARGEST_AT_ONCE", 7 * 4 * 8)
+            patch.setattr(egno, "PART", 7 * 4 * 8)
             parts = operator.predict(frames)
         assert torch.allclose(whole.positions, parts.positions, atol=1e-7)
         assert torch.allclose(whole.velocities, parts.velocities, atol=1e-5)
