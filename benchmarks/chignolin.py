@@ -71,7 +71,7 @@ def main() -> None:
         "learned from": {"simulated ns": simulated(Store(data)), "operator": card.training},
         "reference": {"simulated ns": simulated(held), "is what it learned from": held.root == Path(data)},
         "rollout": told(summary) | {"steps": given.steps, "seed": given.seed},
-        "fold": fold(held, drawn),
+        **fold(held, drawn),
         "compared": compared(found.comparisons[0]),
         "shapes after refinement": shapes(held, drawn),
     }  # fmt: skip
@@ -138,7 +138,7 @@ def fold(reference: Store, drawn: Store) -> dict[str, Any]:
         "second half of the reference": whole[half:],
         "rollout": np.concatenate([t.positions for t in drawn]),
     }
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     flexible: dict[str, np.ndarray] = {}
     for name, positions in sides.items():
         chain = mdtraj.Trajectory(positions[:, carbons], topology)
@@ -152,13 +152,19 @@ def fold(reference: Store, drawn: Store) -> dict[str, Any]:
             "folded share": float((rmsd < FOLDED).mean()),
             "CA RMSF / Å": flexible[name].tolist(),
         }
-    for name, other in (
-        ("RMSF correlation, rollout and reference", "rollout"),
-        ("RMSF correlation, halves of the reference", "second half of the reference"),
-    ):
-        first = "first half of the reference" if "halves" in name else "reference"
-        found[name] = float(np.corrcoef(flexible[first], flexible[other])[0, 1])
-    return found
+    halves = flexible["first half of the reference"], flexible["second half of the reference"]
+    return {
+        "fold": found,
+        "correlation of CA RMSF": {
+            "rollout and reference": correlation(flexible["reference"], flexible["rollout"]),
+            "halves of the reference": correlation(*halves),
+        },
+    }
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's."""
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def compared(comparison: Comparison) -> dict[str, Any]:

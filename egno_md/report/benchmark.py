@@ -74,7 +74,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     if shown and max(shown) > WIDE * min(shown):
         _set_log(axis.xaxis)
     else:
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.06 * max(shown, default=1.0))
     axis.set(xlabel=_label("test F-MSE", unit), ylim=(-0.7, len(rows) - 0.3))
     axis.set_yticks(places, [r["title"] for r in rows])
 
