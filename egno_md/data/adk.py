@@ -66,7 +66,9 @@ def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -
 
 
 def adk_offsets(offsets: tuple[int, ...], points: int, targets: Targets) -> tuple[int, ...]:
-    """Target frames of a row: those given, or for EGNO-L the last P up to the farthest.
+    """Target frames of a row: those given, or the farthest for one that predicts the end alone.
+
+    EGNO-L has the last P frames up to the farthest.
 
     Raises:
         SpecError: P is not how many offsets are given.
@@ -74,6 +76,8 @@ def adk_offsets(offsets: tuple[int, ...], points: int, targets: Targets) -> tupl
     """
     if targets == "last":
         return target_offsets(offsets[-1], points, targets)
+    if points == 1:
+        return offsets[-1:]
     if points != len(offsets):
         raise SpecError(
             f"{points} time points and {len(offsets)} offsets {offsets} do not agree. Give as many "

@@ -62,6 +62,19 @@ def test_rows_have_their_time_points_and_their_past(files, spec, file, points, u
     assert with_past.train.past_positions.shape[1] == points
 
 
+@pytest.mark.parametrize(
+    ("spec", "file", "points"),
+    [(MocapData(kind="mocap"), "run.npz", 5), (MD17, "md17.npz", 4), (AdkData(kind="adk"), ".", 4)],
+)
+def test_a_row_that_predicts_the_end_alone_has_the_same_starts_and_end(files, spec, file, points):
+    whole, end = (load_task(spec, row(p), files / file) for p in (points, 1))
+    assert end.task.time_points == whole.task.time_points[-1:]
+    np.testing.assert_array_equal(end.test.positions, whole.test.positions)
+    np.testing.assert_array_equal(
+        end.test.future_positions[:, -1], whole.test.future_positions[:, -1]
+    )
+
+
 def settings(spec: TaskDataSpec, points: int, data: Path | None = None) -> dict:
     found: TaskData = load_task(spec, row(points), data)
     return dict(found.settings)
