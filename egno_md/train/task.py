@@ -86,11 +86,11 @@ def fit_task(
     *,
     velocity_weight: float,
     time_reversal: bool,
-    start_noise: StartNoise | None,
     evaluate_every: int,
     seed: int,
     device: str,
     progress: Progress,
+    start_noise: StartNoise | None = None,
 ) -> FitResult:
     """Train in place; the operator ends with the best validated weights.
 
@@ -101,11 +101,11 @@ def fit_task(
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         velocity_weight: of the velocity term in the loss.
         time_reversal: learn half of the windows run backwards in time.
-        start_noise: on the start frames of training.
         evaluate_every: epochs between two validations.
         seed: of the batches and the noise.
         device: ``cpu`` or ``gpu``, known to be there.
         progress: who listens.
+        start_noise: on the start frames of training.
 
     Raises:
         SpecError: windows that cannot be reversed.
