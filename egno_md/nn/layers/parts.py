@@ -86,6 +86,9 @@ class EdgeBasis(nn.Module):
 class EdgeWeights(nn.Module):
     """Numbers per edge out of its distance and its fixed features: a learned radial function.
 
+    Features enter as f/(1 + |f|): among them is the start's d², and weights that grew with it
+    would multiply features layer after layer.
+
     Args:
         edge_features: fixed scalars per edge.
         hidden: width.
@@ -105,7 +108,8 @@ class EdgeWeights(nn.Module):
 
     def forward(self, distance: Float[Tensor, "edges points 1"], graph: Graph) -> Tensor:
         """``(edges, points, outputs)``."""
-        known = self.by_distance(self.basis(distance)) + self.by_edge(graph.features)[:, None]
+        fixed = self.by_edge(graph.features / (1 + graph.features.abs()))
+        known = self.by_distance(self.basis(distance)) + fixed[:, None]
         return self.out(self.activation(known))
 
 
