@@ -33,6 +33,7 @@ class EgnoShape:
     stable: bool
     normalised: bool
     couplings: bool = False
+    soft: bool = False
 
 
 class EgnoNetwork(nn.Module):
@@ -172,7 +173,7 @@ class EgnoBlock(nn.Module):
         self.scalar_mix = SpectralMix(hidden, shape.modes, published=published, scale=scalar_scale)
         self.vector_mix = SpectralMix(vectors, shape.modes, published=published, scale=vector_scale)
         sizes = 3 if shape.normalised else 1
-        self.couplings = shape.couplings
+        self.couplings, self.soft = shape.couplings, shape.soft
         coupled = sizes * shape.edge_features if shape.couplings else 0
         geometry = sizes + 2 * vectors + coupled + extra
         self.message_norm = nn.LayerNorm(hidden)
@@ -281,7 +282,8 @@ class EgnoBlock(nn.Module):
         sent = graph.gather_senders(z)
         seen = (sent * unit[..., None]).sum(1)
         own = graph.multiply_receivers(unit[..., None], z[nodes]).sum(1)
-        geometry = [sizes, seen, own - seen]
+        projections = [seen, own - seen]
+        geometry = [sizes, *(torch.asinh(p) if self.soft else p for p in projections)]
         if self.couplings:
             geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
         if extra is not None:

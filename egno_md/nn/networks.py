@@ -56,6 +56,7 @@ def build_network(
                     stable=spec.initialisation == "stable",
                     normalised=spec.distances == "normalised",
                     couplings=spec.couplings,
+                    soft=spec.projections == "soft",
                 )
             )
         case PublishedEgno():

@@ -136,6 +136,9 @@ class Egno(Spec):
         force_channel: give the force at the window's start as a vector channel.
         couplings: multiply what an edge is with functions of its length along the
             path, so that a product of charges becomes a Coulomb term.
+        projections: of vectors on edges, as messages see them. `plain` ones let an input far
+            beyond the training data grow from block to block; `soft` ones are asinh of
+            them, equal for small vectors and logarithmic for large ones.
         identities: tell every node which one it is, so that a body's hands and feet, or
             the residues of one protein, may differ; the network then knows one system
             alone, atom by atom, and equal atoms are no longer treated equally.
@@ -155,6 +158,7 @@ class Egno(Spec):
     output: Literal["ballistic", "direct"] = "ballistic"
     force_channel: bool = True
     couplings: bool = False
+    projections: Literal["plain", "soft"] = "plain"
     identities: bool = False
     edges: Literal["complete", "two-hop", "radius"] = "complete"
     cutoff: Length | None = None

@@ -37,6 +37,7 @@ NETWORKS = {
     "egno": Egno(kind="egno"),
     "egno-force-free": Egno(kind="egno", force_channel=False),
     "egno-identities": Egno(kind="egno", force_channel=False, identities=True),
+    "egno-soft": Egno(kind="egno", projections="soft"),
     "egno-two-hop": Egno(kind="egno", edges="two-hop"),
     "egno-radius": Egno(kind="egno", edges="radius", cutoff="0.25 nm"),
     "egno-direct": Egno(kind="egno", output="direct"),
@@ -244,3 +245,16 @@ def test_missing_forces_are_an_error_that_says_what_to_do(ethanol: System, start
         operator(replace(start, forces=None))
     with pytest.raises(BundleMismatch, match="moves 9 atoms"):
         operator(Start(start.positions[:, :5], start.velocities[:, :5], start.forces[:, :5]))
+
+
+def test_soft_projections_tame_inputs_far_beyond_the_training_data(
+    ethanol: System, start: Start
+) -> None:
+    fast = replace(start, velocities=100 * start.velocities)
+
+    def moved(projections: str) -> torch.Tensor:
+        spec = Egno(kind="egno", force_channel=False, projections=projections)
+        return make_operator(ethanol, spec)(fast).positions
+
+    assert not moved("plain").isfinite().all()
+    assert moved("soft").isfinite().all()
