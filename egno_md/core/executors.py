@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor as Threads
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from socket import create_connection
 from types import TracebackType
 from typing import Any
 
@@ -112,16 +114,20 @@ def open_executor(workers: int, scheduler: str | None = None) -> Iterator[Execut
 def _connect(scheduler: str) -> Any:
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_address, parse_host_port
     except ImportError:
         raise SpecError(
             f"--scheduler {scheduler}: needs Dask, which is not installed. Run: "
             "pip install 'egno-md[dask]'."
         ) from None
-    where: dict[str, Any] = {
-        "scheduler_file" if Path(scheduler).is_file() else "address": scheduler
-    }
     try:
-        return Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+        address = scheduler
+        if Path(scheduler).is_file():
+            address = str(json.loads(Path(scheduler).read_text(encoding="utf-8"))["address"])
+        kind, place = parse_address(address)
+        if kind in ("tcp", "tls"):  # a client starts threads before it looks
+            create_connection(parse_host_port(place), CONNECT_SECONDS).close()
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, KeyError):  # a TimeoutError is an OSError
         raise SpecError(
             f"--scheduler {scheduler}: no Dask scheduler answers there within {CONNECT_SECONDS} s. "
