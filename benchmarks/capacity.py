@@ -126,7 +126,7 @@ def measure_scheduler(task: tuple) -> tuple[dict[str, float], dict[str, float]]:
     beats: list[dict] = []
     with (
         counted() as found,
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         scheduler, executor = cluster.scheduler, client.get_executor(pure=False)
@@ -151,7 +151,7 @@ def measure_scheduler(task: tuple) -> tuple[dict[str, float], dict[str, float]]:
             client.sync(client.scheduler.heartbeat_worker, **beats[-1])
         beat = (time.process_time() - spent) / BEATS
     with (
-        LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
