@@ -100,10 +100,9 @@ def run_ensemble(
     built, bundle = load_system(system), find_operator(system, bundle)
     operator = load_any_bundle(bundle)
     if isinstance(operator, SamplerOperator):
-        check_draws(protocol, built, operator)
+        *_, windows = check_draws(protocol, built, operator)
     else:
-        check_rollout(built, operator.card, protocol)
-    windows = round(protocol.length / operator.card.window.length)
+        windows = check_rollout(built, operator.card, protocol)
     source = None if start is None else Store(Path(start))
     request = rollout_request(built, operator.card, protocol, source, frame, seed)
     output = open_output(out, "propagate", request, mode, inputs=rollout_inputs(bundle, source))

@@ -78,8 +78,7 @@ def run_sampler(
         SpecError: what the protocol asks cannot be done with a sampler.
     """
     card = operator.card
-    seen, friction = check_draws(protocol, built, operator)
-    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
+    seen, friction, windows = check_draws(protocol, built, operator)
     run = _SamplerRun(built, protocol, seed, operator.to(resolve_device(device)), seen, friction)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
@@ -97,11 +96,12 @@ def run_sampler(
 
 def check_draws(
     protocol: PropagateProtocol, built: BuiltSystem, operator: SamplerOperator
-) -> tuple[SeenAtoms, float]:
-    """The atoms that a sampler draws, and the friction of the MD beside it, 1/ps.
+) -> tuple[SeenAtoms, float, int]:
+    """The atoms that a sampler draws, the friction of the MD beside it, 1/ps, and the windows.
 
     Raises:
         BundleMismatch: the sampler draws other atoms.
+        WindowMismatch: the length is no whole number of windows.
         SpecError: another thermostat or temperature, or a timestep beyond the system's.
     """
     system, card = built.system, operator.card
@@ -129,7 +129,8 @@ def check_draws(
             "timestep: 0.5 fs."
         )
     check_points(protocol, card.time_points)
-    return seen, protocol.thermostat.friction
+    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
+    return seen, protocol.thermostat.friction, windows
 
 
 def summarise_draws(protocol: PropagateProtocol, tally: Tally) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from egno_md.train.sampling import RandomBatches, loader
 from egno_md.workflows.evaluate import run_evaluate
 from egno_md.workflows.train import run_train
 from tests.conftest import harmonic_trajectory
+from tests.unit.train.breaking import broken_off
 
 SPACING = 0.0005
 WINDOW = Window.uniform(0.008, 4)
@@ -120,20 +121,8 @@ def test_a_training_from_files_gives_the_same_weights_and_resumes(
 ) -> None:
     held = run_train(harmonic_store.root, protocol("1 GiB"), tmp_path / "held", device="cpu")
     little = protocol(f"{LITTLE / 2**30} GiB")
-    draw, seen = RandomBatches.__iter__, 0
-
-    def dying(self: RandomBatches):
-        nonlocal seen
-        for batch in draw(self):
-            seen += 1
-            if seen == 10:
-                raise KeyboardInterrupt
-            yield batch
-
-    monkeypatch.setattr(RandomBatches, "__iter__", dying)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(10, KeyboardInterrupt):
         run_train(harmonic_store.root, little, tmp_path / "filed", device="cpu")
-    monkeypatch.setattr(RandomBatches, "__iter__", draw)
     filed = run_train(harmonic_store.root, little, tmp_path / "filed", device="cpu", mode="resume")
     for name, weights in held.operator.state_dict().items():
         assert torch.equal(filed.operator.state_dict()[name], weights), name

@@ -22,6 +22,7 @@ from egno_md.train.losses import SquaredErrors
 from egno_md.train.sampling import FixedBatches, RandomBatches
 from egno_md.workflows.train import run_train
 from tests.conftest import Listener, harmonic_trajectory, make_operator
+from tests.unit.train.breaking import broken_off
 
 WINDOW = Window.uniform(0.008, 4)
 
@@ -47,21 +48,8 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
         harmonic_store.root, tiny(), tmp_path / "whole", device="cpu", progress=listener
     )
     assert {"step", "loss", "learning rate", "validation F-MSE"} <= set(listener.values)
-    seen = 0
-    update = RandomBatches.__iter__
-
-    def dying(self):
-        nonlocal seen
-        for batch in update(self):
-            seen += 1
-            if seen == 25:
-                raise Killed
-            yield batch
-
-    monkeypatch.setattr(RandomBatches, "__iter__", dying)
-    with pytest.raises(Killed):
+    with broken_off(25, Killed):
         run_train(harmonic_store.root, tiny(), tmp_path / "killed", device="cpu")
-    monkeypatch.setattr(RandomBatches, "__iter__", update)
     resumed = run_train(
         harmonic_store.root, tiny(), tmp_path / "killed", device="cpu", mode="resume"
     )
