@@ -12,7 +12,6 @@ Figures go to `benchmarks/results/chignolin.json`. One thread, CPU.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -28,7 +27,15 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmarks.ala2_sampler import console, length, shapes, told  # noqa: E402
+from benchmarks.sampler_runs import (  # noqa: E402
+    arguments,
+    drawn,
+    length,
+    made,
+    shapes,
+    told,
+    trained,
+)
 from egno_md import api as em  # noqa: E402
 from egno_md.analysis.observable import Comparison  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
@@ -40,30 +47,31 @@ from egno_md.workflows.proteins import find_observer  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
 SYSTEM = "chignolin"
+LENGTHS = {"sampling.length": "10 ns", "replicas": 2}
 FOLDED = 2.0
 """Å of CA RMSD to the crystal structure; MD's own fluctuation in the folded state is 1."""
 
 INTEGRITY = ("Inverted centres", "Cis peptides", "Clashes", "Ramachandran outliers")
-SHAPE = ("Radius of gyration", "Radius of gyration, width", "Bond length, mean")
+SHAPE = ("Radius of gyration", "Radius of gyration, width")
 
 
 def main() -> None:
     """Run what is missing, measure, write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--data", type=Path, help="store the sampler learned from")
-    parser.add_argument("--reference", type=Path, help="store it is held against")
-    parser.add_argument("--operator", type=Path, help="bundle of the sampler")
-    parser.add_argument("--windows", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = arguments(__doc__, windows=200)
     torch.set_num_threads(1)
-    data = given.data or made(given.root / "data", given.seed + 71)
-    operator = given.operator or trained(given.root / "operator", data, given.seed)
-    summary, drawn = rollout(given.root / "rollout", operator, data, given)
+    data = given.data or made(SYSTEM, given.root / "data", given.seed + 71, **LENGTHS)
+    operator = given.operator or trained(
+        "sampler-protein-200ps", given.root / "operator", data, given.seed
+    )
+    settings = {
+        "length": length(operator, given.windows),
+        "draws.steps": given.steps,
+        "refine_every": 1,
+        "save": "windows",
+    }
+    summary, rolled = drawn(SYSTEM, given.root / "rollout", operator, data, given.seed, settings)
     held = Store(given.reference or data)
-    found = em.compare(held.root, [drawn.root], given.root / "comparison", mode="overwrite")
+    found = em.compare(held.root, [rolled.root], given.root / "comparison", mode="overwrite")
     card = load_any_bundle(operator).card
     content = {
         "statement": STATEMENT,
@@ -71,50 +79,13 @@ def main() -> None:
         "learned from": {"simulated ns": simulated(Store(data)), "operator": card.training},
         "reference": {"simulated ns": simulated(held), "is what it learned from": held.root == Path(data)},
         "rollout": told(summary) | {"steps": given.steps, "seed": given.seed},
-        **fold(held, drawn),
+        **fold(held, rolled),
         "compared": compared(found.comparisons[0]),
-        "shapes after refinement": shapes(held, drawn),
+        "shapes after refinement": shapes(held, rolled),
     }  # fmt: skip
     write_json(RESULTS, content)
     for name in ("rollout", "fold", "compared"):
         print(name, content[name])
-
-
-def made(folder: Path, seed: int) -> Path:
-    """Two trajectories of 10 ns."""
-    spec = em.protocol("generate", "nvt-300k-4fs", {"sampling.length": "10 ns", "replicas": 2})
-    told_to = console(folder)
-    return em.generate(SYSTEM, spec, folder, seed=seed, mode="resume", progress=told_to).root
-
-
-def trained(folder: Path, data: Path, seed: int) -> Path:
-    """A sampler of 200 ps windows."""
-    spec = em.protocol("train", "sampler-protein-200ps")
-    told_to = console(folder)
-    return em.train(data, spec, folder, seed=seed, mode="resume", progress=told_to).bundle
-
-
-def rollout(
-    folder: Path, operator: Path, data: Path, given: argparse.Namespace
-) -> tuple[dict[str, Any], Store]:
-    """One replica, every window's end refined and kept."""
-    settings = {
-        "length": length(operator, given.windows),
-        "draws.steps": given.steps,
-        "refine_every": 1,
-        "save": "windows",
-    }
-    done = em.propagate(
-        SYSTEM,
-        operator,
-        em.protocol("propagate", "sampler-300k", settings),
-        folder,
-        start=data,
-        seed=given.seed,
-        mode="resume",
-        progress=console(folder),
-    )
-    return done.summary, done.store
 
 
 def simulated(store: Store) -> float:
@@ -122,7 +93,7 @@ def simulated(store: Store) -> float:
     return round(sum(len(t) for t in store) * (store.manifest.spacing or 0.0) / 1e3, 2)
 
 
-def fold(reference: Store, drawn: Store) -> dict[str, Any]:
+def fold(reference: Store, rolled: Store) -> dict[str, Any]:
     """CA RMSD to the crystal structure, and RMSF of every CA about the mean of its own side."""
     observer = find_observer(load_system(SYSTEM))
     assert observer is not None
@@ -136,7 +107,7 @@ def fold(reference: Store, drawn: Store) -> dict[str, Any]:
         "reference": whole,
         "first half of the reference": whole[:half],
         "second half of the reference": whole[half:],
-        "rollout": np.concatenate([t.positions for t in drawn]),
+        "rollout": np.concatenate([t.positions for t in rolled]),
     }
     found: dict[str, dict[str, Any]] = {}
     flexible: dict[str, np.ndarray] = {}
