@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from egno_md.train.loop import FitResult, read_metrics
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.task import fit_task, task_errors, task_scales
 
-RESULT, WEIGHTS, METRICS = "result.json", "model.safetensors", "metrics.csv"
+REQUEST, RESULT = "request.json", "result.json"
+WEIGHTS, METRICS = "model.safetensors", "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,26 @@ class Job:
 
 def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
     """The result of an earlier, equal run, or None."""
-    try:
-        found = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    found = _read(job.folder / RESULT)
     same = json.loads(json.dumps(request)) == found.get("request")
     return found if same else None
+
+
+def begin(job: Job, request: dict[str, Any]) -> None:
+    """Make a run's folder; what an earlier run left there stays only if it was asked the same."""
+    asked = job.folder / REQUEST
+    if _read(asked) != json.loads(json.dumps(request)):
+        shutil.rmtree(job.folder, ignore_errors=True)
+        job.folder.mkdir(parents=True)
+        write_json(asked, request)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file's content, empty where there is none to read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) -> dict[str, Any]:
@@ -79,7 +95,7 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     earlier = finished(job, request)
     if earlier is not None:
         return earlier
-    job.folder.mkdir(parents=True, exist_ok=True)
+    begin(job, request)
     operator = new_operator(job.model, data, job.seed)
     result = {
         "request": request,

@@ -74,6 +74,28 @@ def test_resuming_adds_seeds_and_keeps_what_is_finished(protocol: Path, tmp_path
     assert row["f_mse_by_seed"][0] != row["f_mse_by_seed"][1]
 
 
+def test_a_changed_row_is_trained_anew_on_resuming(protocol: Path, tmp_path: Path) -> None:
+    again, anew = tmp_path / "again", tmp_path / "anew"
+    changed = ("--models", "ours", "--set", "models.ours.steps.learning_rate=0.01")
+    assert run(protocol, again, "--models", "ours").exit_code == 0
+    before = results(again)["rows"][0]["f_mse"]
+    assert run(protocol, again, *changed, "--resume").exit_code == 0
+    assert run(protocol, anew, *changed).exit_code == 0
+    assert results(again)["rows"][0]["f_mse"] == results(anew)["rows"][0]["f_mse"] != before
+
+
+def test_an_interrupted_row_goes_on(protocol: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    assert run(protocol, out, "--models", "ours").exit_code == 0
+    whole, folder = results(out)["rows"][0], out / "ours" / "seed-0"
+    (folder / "result.json").unlink()
+    trained = (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns
+    assert run(protocol, out, "--models", "ours", "--resume").exit_code == 0
+    assert results(out)["rows"][0]["f_mse"] == whole["f_mse"]
+    best = (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns
+    assert best == trained, "nothing was trained twice"
+
+
 def test_another_budget_is_another_benchmark(protocol: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
     assert run(protocol, out, "--models", "ours").exit_code == 0
