@@ -95,7 +95,7 @@ class EgnnLayer(nn.Module):
             features = features[:, None].expand(-1, h.shape[1], -1)
         known = torch.cat([r.square().sum(-1, keepdim=True), features], dim=-1)
         message = nn.functional.linear(known, by_edge, first.bias)
-        message = graph.add_receivers_(message, h @ by_receiver.T)
+        message = graph.add_receivers(message, h @ by_receiver.T)
         message += graph.gather_senders(h @ by_sender.T)
         message = self.message[3](self.message[2](self.message[1](message)))
         return graph.mean(r * self.position(message)), graph.sum(message)

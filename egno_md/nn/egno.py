@@ -291,7 +291,7 @@ class EgnoBlock(nn.Module):
         message = graph.gather_senders(ends[1])
         message += self.by_geometry(torch.cat(geometry, dim=-1))
         message += self.by_edge(fixed)[:, None]
-        message = graph.add_receivers_(message, ends[0])
+        message = graph.add_receivers(message, ends[0])
         message = self.message(message)
         pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
         return graph.mean(torch.addcmul(sent * carry, unit[..., None], pull)), graph.mean(message)

@@ -48,10 +48,13 @@ class Graph:
             return repeated.reshape(-1, *values.shape[1:])
         return values.index_select(0, self.receivers)
 
-    def add_receivers_(self, values: Tensor, nodes: Tensor) -> Tensor:
-        """Add ``(nodes, ...)`` of each edge's receiver to ``(edges, ...)``, in place."""
+    def add_receivers(self, values: Tensor, nodes: Tensor) -> Tensor:
+        """Add ``(nodes, ...)`` of each edge's receiver to ``(edges, ...)``, in place if it pays."""
         if self.degree is not None:
-            self._by_receiver(values, self.degree).add_(nodes.unsqueeze(1))
+            parts, added = self._by_receiver(values, self.degree), nodes.unsqueeze(1)
+            if torch.is_grad_enabled():  # backward, a sum in place on a view is copied twice
+                return (parts + added).flatten(0, 1)
+            parts.add_(added)
             return values
         return values.add_(nodes.index_select(0, self.receivers))
 
@@ -102,7 +105,7 @@ class Graph:
             positions: of all nodes.
             nodes: those that receive, in a graph from `parts`.
         """
-        r = self.add_receivers_(-self.gather_senders(positions), positions[nodes])
+        r = self.add_receivers(-self.gather_senders(positions), positions[nodes])
         if self.offsets is not None:
             r += self.offsets.view(*self.offsets.shape, *[1] * (r.dim() - 2))
         return r
