@@ -13,6 +13,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 ANGSTROM = 10.0
 """Per nm."""
 
+DATA_EFFICIENCY = ("nbody_1000", "nbody", "nbody_10000")
 Row = dict[str, str]
 LABELS = {
     "sigma_energy_median": "median σ(E) of a segment / kJ/mol",
@@ -38,7 +39,30 @@ def page() -> str:
             continue
         for name, part in _sections(content):
             lines += ["", f"### {name.replace('_', ' ').capitalize()}", "", *_part(part)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *data_efficiency()])
+
+
+def data_efficiency() -> list[str]:
+    """The n-body rows trained from different numbers of trajectories, below each other."""
+    rows: list[tuple[str, int, Row]] = []
+    for path in (RESULTS / f"{name}.json" for name in DATA_EFFICIENCY):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": []}
+        for row in content["rows"]:
+            trajectories = content["data"]["sizes"][0]
+            shown = {
+                "model": row["title"],
+                "trajectories": f"{trajectories:,}",
+                "F-MSE, median": _text(row["f_mse"]),
+                "every seed": _text(row["f_mse_by_seed"]),
+                "A-MSE, median": _text(row["a_mse"]),
+                "epochs": _text(max(row["epochs"])),
+            }
+            rows.append((row["title"], trajectories, shown))
+    several = {t for t, n, _ in rows if any(t == u and n != m for u, m, _ in rows)}
+    shown = [row for title, _, row in sorted(rows, key=lambda r: r[:2]) if title in several]
+    if not shown:
+        return []
+    return ["", "## Data efficiency on n-body", "", *table(shown)]
 
 
 def benchmark(content: dict[str, Any]) -> list[str]:

@@ -26,6 +26,10 @@ SAME = 1e-4
 """Relative: sums of another order in single precision, over thirty steps."""
 
 
+LITTLE = f"{40_000 / 2**30:.12f} GiB"
+"""A small part of the store, so that frames are read from files."""
+
+
 def protocol(**changes: object) -> TrainProtocol:
     tiny = {
         "network.layers": 1, "network.hidden": 8, "network.vectors": 3,
@@ -88,7 +92,10 @@ def test_bfloat16_products_train_about_as_well(harmonic_store: Store, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(harmonic_store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", ["1 GiB", LITTLE], ids=["from memory", "from files"])
+def test_two_processes_train_as_one_does(
+    memory: str, harmonic_store: Store, tmp_path: Path
+) -> None:
     run_train(harmonic_store.root, protocol(), tmp_path / "one", device="cpu")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -96,7 +103,7 @@ def test_two_processes_train_as_one_does(harmonic_store: Store, tmp_path: Path) 
     code = "from egno_md.cli import main; main()"
     command = [
         "train", str(harmonic_store.root), *TINY_TRAIN, "--set", "optimisation.batch_size=32",
-        "--out", str(tmp_path / "two"), "--device", "cpu", "--quiet",
+        "--set", f"data_memory={memory}", "--out", str(tmp_path / "two"), "--device", "cpu", "--quiet",
     ]  # fmt: skip
     script = tmp_path / "train.py"
     script.write_text(code)
