@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -51,13 +51,13 @@ class Entry:
 def catalogue() -> tuple[Entry, ...]:
     """Every observable, in the order of tables."""
     text = files("egno_md.analysis").joinpath("catalogue.yaml").read_text(encoding="utf-8")
-    return tuple(
-        Entry(**{**item, "negligible": _text(item["negligible"])}) for item in yaml.safe_load(text)
-    )
+    items: list[dict[str, Any]] = yaml.safe_load(text)
+    return tuple(_entry(**item) for item in items)
 
 
-def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _entry(negligible: str | float, **rest: Any) -> Entry:
+    text = negligible if isinstance(negligible, str) else f"{negligible:g}"
+    return Entry(negligible=text, **rest)
 
 
 @cache

@@ -109,11 +109,11 @@ def _size(found: Observable | Profile | Distribution) -> str:
     return f", {found.rollout:.4g} against {found.reference:.4g} {found.unit}".rstrip()
 
 
-def _named(items: Sequence, name: str) -> Any:
+def _named(items: Sequence[Any], name: str) -> Any:
     return next((i for i in items if i.name == name), None)
 
 
-def _steps(axes: Axes, d: Distribution, values: Sequence[float], **style) -> None:
+def _steps(axes: Axes, d: Distribution, values: Sequence[float], **style: Any) -> None:
     axes.stairs(values, d.edges, baseline=None, **style)
 
 

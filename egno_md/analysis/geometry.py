@@ -11,6 +11,7 @@ from egno_md.analysis.blocks import Blocks
 from egno_md.analysis.context import Context
 from egno_md.analysis.findings import Bench, Findings, not_available
 from egno_md.analysis.histograms import FREE_ENERGY, JENSEN_SHANNON, compare_histograms
+from egno_md.analysis.observable import Profile
 from egno_md.analysis.record import Probe, Record
 from egno_md.analysis.statistics import MEAN, WIDTH, effective_samples, inefficiency
 from egno_md.core.state import Trajectory
@@ -89,7 +90,9 @@ def findings(context: Context, bench: Bench) -> Findings:
     return found + _torsions(context, bench)
 
 
-def _mean_and_width(context: Context, bench: Bench, name: str, quantity: str) -> tuple:
+def _mean_and_width(
+    context: Context, bench: Bench, name: str, quantity: str
+) -> tuple[Profile, Profile]:
     indices = context.system.bonds if quantity == "bonds" else context.angles
     labels = internal.labels(context.system, indices)
     reference, rollout = bench.sums(quantity)

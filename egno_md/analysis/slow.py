@@ -12,6 +12,7 @@ from egno_md.analysis.blocks import Blocks, from_series
 from egno_md.analysis.context import Context
 from egno_md.analysis.findings import Bench, Findings, not_available, profile
 from egno_md.analysis.histograms import FREE_ENERGY, compare_histograms
+from egno_md.analysis.observable import Distribution
 from egno_md.analysis.statistics import (
     effective_samples,
     estimate_together,
@@ -157,7 +158,7 @@ def findings(
     return found + _timescales(components, chains, projected, bench), projected
 
 
-def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple:
+def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple[Distribution, ...]:
     found = []
     for k in range(projected[0][0].shape[1]):
         values = np.concatenate([c[:, k] for c in projected[0]])
@@ -183,7 +184,10 @@ def _one_hot(values: Array, edges: Array) -> Array:
 
 
 def _timescales(
-    components: Components, chains: list, projected: list[list[Array]], bench: Bench
+    components: Components,
+    chains: list[list[Array]],
+    projected: list[list[Array]],
+    bench: Bench,
 ) -> Findings:
     name = "TICA timescales"
     sides, floor = [], None

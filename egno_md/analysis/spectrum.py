@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 from scipy.fft import next_fast_len
@@ -190,7 +192,9 @@ def _peaks(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Finding
     return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
 
 
-def _estimate(blocks: Blocks, value, bands: Array, bench: Bench) -> Estimate:
+def _estimate(
+    blocks: Blocks, value: Callable[[Array], Array], bands: Array, bench: Bench
+) -> Estimate:
     return estimate_together(blocks, value, blocks.split(blocks.each @ bands), bench.generator)
 
 

@@ -19,7 +19,7 @@ from egno_md.analysis.statistics import (
     estimate_together,
     inefficiency,
 )
-from egno_md.analysis.verdicts import difference
+from egno_md.analysis.verdicts import Extent, difference
 
 Array = np.ndarray
 
@@ -145,7 +145,11 @@ def findings(
 
 
 def _timescales(
-    components: Components, states: States, assigned: list, samples: list[float], bench: Bench
+    components: Components,
+    states: States,
+    assigned: list[list[Array]],
+    samples: list[float],
+    bench: Bench,
 ) -> Findings:
     name = "Implied timescales"
     clusters = len(states.centres)
@@ -196,13 +200,17 @@ def _labels(states: int) -> tuple[str, ...]:
     return tuple(f"state {k + 1}" for k in range(states))
 
 
-def _occupancies(states: States, assigned: list, samples: list[float], bench: Bench) -> Findings:
+def _occupancies(
+    states: States, assigned: list[list[Array]], samples: list[float], bench: Bench
+) -> Findings:
     macro = np.eye(states.memberships.shape[1])[states.memberships.argmax(axis=1)]
     blocks = [from_series([macro[c][..., None] for c in side]) for side in assigned]
     return _profile("State occupancies", _labels(macro.shape[1]), blocks, assigned, samples, bench)
 
 
-def _fluxes(states: States, assigned: list, samples: list[float], bench: Bench) -> Findings:
+def _fluxes(
+    states: States, assigned: list[list[Array]], samples: list[float], bench: Bench
+) -> Findings:
     count = states.memberships.shape[1]
     pairs = [(i, j) for i in range(count) for j in range(count) if i != j]
     blocks = []
@@ -232,7 +240,7 @@ def _profile(
     name: str,
     labels: tuple[str, ...],
     blocks: list[Blocks],
-    assigned: list,
+    assigned: list[list[Array]],
     samples: list[float],
     bench: Bench,
 ) -> Findings:
@@ -245,5 +253,5 @@ def _profile(
     return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
 
 
-def _extents(assigned: list, bench: Bench):
+def _extents(assigned: list[list[Array]], bench: Bench) -> tuple[Extent, Extent]:
     return bench.extents([sum(map(len, side)) for side in assigned])

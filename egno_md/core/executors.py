@@ -38,7 +38,7 @@ class LocalProcesses(Executor):
         self._pools: dict[ProcessPoolExecutor, int] = {}
         self._is_ending = False
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call in the next process that is free."""
         return self._threads.submit(self._call, fn, *args, **kwargs)
 

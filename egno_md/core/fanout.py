@@ -72,7 +72,7 @@ def attempt(number: int, function: Callable[..., Any], *arguments: Any) -> Outco
 def run_all(
     executor: Executor | None,
     function: Callable[..., Any],
-    tasks: Sequence[tuple],
+    tasks: Sequence[tuple[Any, ...]],
     *,
     retries: int = RETRIES,
     tell: Callable[[int], None] = lambda _: None,
@@ -98,8 +98,8 @@ def run_all(
             outcomes[number] = attempt(number, function, *task)
             tell(len(outcomes))
         return list(outcomes.values())
-    ended: SimpleQueue[tuple[int, Future]] = SimpleQueue()
-    running: dict[int, Future] = {}
+    ended: SimpleQueue[tuple[int, Future[Any]]] = SimpleQueue()
+    running: dict[int, Future[Any]] = {}
     lost: Counter[int] = Counter()
     looked, look = time.perf_counter(), 0.0
 
@@ -138,13 +138,13 @@ def run_all(
     return [outcomes[number] for number in range(len(tasks))]
 
 
-def _is_lost(future: Future) -> bool:
+def _is_lost(future: Future[Any]) -> bool:
     """Whether the worker went, rather than the call."""
     error = None if future.cancelled() else future.exception()
     return isinstance(error, BrokenExecutor) or type(error).__name__ in LOST
 
 
-def _outcome(number: int, future: Future) -> Outcome:
+def _outcome(number: int, future: Future[Any]) -> Outcome:
     try:
         return future.result()
     except KeyboardInterrupt:  # reached the worker too, as Ctrl-C does

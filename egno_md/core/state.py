@@ -88,13 +88,14 @@ class Trajectory:
 
     def slice(self, start: int, stop: int) -> Trajectory:
         """Frames ``start <= i < stop`` as views."""
-        return Trajectory(*(None if a is None else a[start:stop] for a in self._arrays()))  # type: ignore[arg-type]
+        return Trajectory(*(None if a is None else a[start:stop] for a in self.arrays()))  # type: ignore[arg-type]
 
     def every(self, stride: int, first: int = 0) -> Trajectory:
         """Each `stride`-th frame from `first` on, as views."""
-        return Trajectory(*(None if a is None else a[first::stride] for a in self._arrays()))  # type: ignore[arg-type]
+        return Trajectory(*(None if a is None else a[first::stride] for a in self.arrays()))  # type: ignore[arg-type]
 
-    def _arrays(self) -> tuple[Array | None, ...]:
+    def arrays(self) -> tuple[Array | None, ...]:
+        """Every field that has frames, in the order of the constructor."""
         return (
             self.positions,
             self.times,
@@ -120,7 +121,7 @@ def join(parts: list[Trajectory]) -> Trajectory:
     """Concatenate trajectories in time; a field is kept where every part has it."""
     if len(parts) == 1:
         return parts[0]
-    columns = zip(*(p._arrays() for p in parts), strict=True)
+    columns = zip(*(p.arrays() for p in parts), strict=True)
     joined = [None if any(a is None for a in c) else np.concatenate(c) for c in columns]  # type: ignore[arg-type]
     return Trajectory(*joined)  # type: ignore[arg-type]
 

@@ -85,7 +85,8 @@ def inspect(path: Path) -> Contents:
             return _guarded(path, lambda: _inspect_dcd(path))
         case ".h5":
             return _guarded(path, lambda: _inspect_hdf5(path))
-    return Contents()
+        case _:
+            return Contents()
 
 
 def read_topology(path: Path | str) -> mdtraj.Topology:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ Array = np.ndarray
 Numbers = Sequence[int] | Array | Tensor
 
 
-class FramedWindows(Dataset, ABC):
+class FramedWindows(Dataset[Any], ABC):
     """Every window inside some stretches of frames.
 
     An index list gives a whole batch at once, so that a loader needs no collation.

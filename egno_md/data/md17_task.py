@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -116,6 +116,8 @@ def md17_task(
     window = whole_multiple(length, spacing, "the window", "frame spacings")
     cut = Cut(target_offsets(window, points, targets), past=past)
     random = np.random.default_rng(seed)
+    if split not in get_args(Md17Split):
+        raise SpecError(f"split '{split}' is not known. Write published, random or time.")
     match split:
         case "published":
             parts = _published(source, stretches, cut, sizes)
@@ -123,8 +125,6 @@ def md17_task(
             parts = _random(source, stretches, cut, sizes, random)
         case "time":
             parts = _blocks(source, stretches, cut, sizes, random)
-        case _:
-            raise SpecError(f"split '{split}' is not known. Write published, random or time.")
     heavy = numbers > 1
     first = stretches[0].positions[0, heavy] / NANOMETRE_PER_ANGSTROM
     task, rigid = _task(source, numbers[heavy], first, cut)

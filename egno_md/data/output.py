@@ -193,7 +193,7 @@ def _command() -> str | None:
     return shlex.join([name, *sys.argv[1:]]) if name == "egno-md" else None
 
 
-def _difference(earlier: dict, now: dict) -> str:
+def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str:
     keys = [k for k in sorted({*earlier, *now}) if earlier.get(k) != now.get(k)]
     return f" with different {', '.join(keys)}" if keys else ""
 

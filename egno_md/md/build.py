@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
@@ -219,7 +221,7 @@ def read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
     Raises:
         DataError: missing, damaged, or with atoms of unknown element.
     """
-    readers = {".pdb": app.PDBFile, ".cif": app.PDBxFile}
+    readers: dict[str, Callable[[str], Any]] = {".pdb": app.PDBFile, ".cif": app.PDBxFile}
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{path}: holds no atoms: the file is empty.")
     if path.suffix not in readers:

@@ -46,6 +46,9 @@ class OpenMMEngine:
         pressure: bar, of NVT dynamics, which become NPT; NVE stays NVE.
         barostat_every: steps between OpenMM's trial moves of the volume.
 
+    Attributes:
+        context: OpenMM's, for what moves atoms in ways of its own.
+
     Raises:
         SpecError: the platform is not available here, or a pressure without a box.
     """
@@ -82,8 +85,8 @@ class OpenMMEngine:
         self._has_barostat = pressure is not None
         if pressure is not None:
             openmm_system = _with_barostat(built, pressure, kelvin, barostat_every, seed)
-        self._context = _new_context(built, openmm_system, self._integrator, platform)
-        self._projector = ConstraintProjector(self._context)
+        self.context = _new_context(built, openmm_system, self._integrator, platform)
+        self._projector = ConstraintProjector(self.context)
         self._velocity_seed = seed
 
     @property
@@ -94,28 +97,28 @@ class OpenMMEngine:
     @property
     def platform(self) -> str:
         """Name of the OpenMM platform in use."""
-        return self._context.getPlatform().getName()
+        return self.context.getPlatform().getName()
 
     def start(self) -> Frame:
         """Minimise the start structure and draw Maxwell velocities."""
-        self._context.setPositions(self.system.positions)
-        openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, 500)
+        self.context.setPositions(self.system.positions)
+        openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 500)
         self.forgive()
-        self._context.getState(energy=True)
+        self.context.getState(energy=True)
         self._check_potential()
-        self._context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)
+        self.context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)
         return replace(self.read(), time=0.0)
 
     def load(self, frame: Frame) -> None:
         """Make `frame` the context's state."""
         self._set_box(frame)
-        self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
-        self._context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
-        self._context.setTime(frame.time)
+        self.context.setPositions(np.asarray(frame.positions, dtype=np.float64))
+        self.context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
+        self.context.setTime(frame.time)
 
     def read(self) -> Frame:
         """The context's state, with forces and potential energy."""
-        state = self._context.getState(positions=True, velocities=True, forces=True, energy=True)
+        state = self.context.getState(positions=True, velocities=True, forces=True, energy=True)
         periodic = self.built.openmm_system.usesPeriodicBoundaryConditions()
         return Frame(
             positions=state.getPositions(asNumpy=True)._value,
@@ -138,8 +141,8 @@ class OpenMMEngine:
         """
         self._follow(walker)
         self._set_box(frame)
-        self._context.setPositions(np.asarray(frame.positions, dtype=np.float64))
-        state = self._context.getState(forces=True, energy=True)
+        self.context.setPositions(np.asarray(frame.positions, dtype=np.float64))
+        state = self.context.getState(forces=True, energy=True)
         self._check_potential()
         return replace(
             frame,
@@ -165,7 +168,7 @@ class OpenMMEngine:
         """
         self._follow(OWN_DYNAMICS)
         self._integrator.setCurrentIntegrator(ensemble)
-        origin = self._context.getTime().value_in_unit(unit.picosecond)
+        origin = self.context.getTime().value_in_unit(unit.picosecond)
         frames: list[Frame] = []
         for count in range(1, steps // every + 1):
             self._step(every)
@@ -200,7 +203,7 @@ class OpenMMEngine:
         middle = self._integrator.getIntegrator(NVT)
         middle.setFriction(friction)
         middle.setRandomNumberSeed(seed)
-        self._context.reinitialize()
+        self.context.reinitialize()
 
     def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
         """NVE dynamics from `frame`, recorded after the times `elapsed` (ps, increasing).
@@ -229,7 +232,7 @@ class OpenMMEngine:
     def checkpoint(self) -> bytes:
         """Everything needed to continue bit for bit on this platform."""
         self.forget()
-        return self._context.createCheckpoint()
+        return self.context.createCheckpoint()
 
     def restore(self, checkpoint: bytes) -> None:
         """Continue from `checkpoint`.
@@ -239,7 +242,7 @@ class OpenMMEngine:
         """
         self.forget()
         try:
-            self._context.loadCheckpoint(checkpoint)
+            self.context.loadCheckpoint(checkpoint)
         except openmm.OpenMMException as error:
             raise PotentialError(f"the checkpoint cannot be restored: {error}.") from None
 
@@ -260,7 +263,7 @@ class OpenMMEngine:
 
     def _set_box(self, frame: Frame) -> None:
         if frame.box is not None:
-            self._context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
+            self.context.setPeriodicBoxVectors(*np.asarray(frame.box, dtype=np.float64))
 
     def _step(self, steps: int) -> None:
         """Move; a barostat wraps the molecules it moves, which is undone.
@@ -277,11 +280,11 @@ class OpenMMEngine:
         after, box = self._whereabouts()
         there = follow(before, after, box, self.system.molecules)
         if not np.array_equal(there, after):
-            self._context.setPositions(there)
+            self.context.setPositions(there)
 
     def _whereabouts(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions and box vectors, nm."""
-        state = self._context.getState(positions=True)
+        state = self.context.getState(positions=True)
         box = state.getPeriodicBoxVectors(asNumpy=True)._value
         return state.getPositions(asNumpy=True)._value, box
 

@@ -170,7 +170,9 @@ def _bonds(molecule: Mol, properties: Any) -> openmm.Force:
     return force
 
 
-def _angles(molecule: Mol, properties: Any, angles: list[tuple]) -> list[openmm.Force]:
+def _angles(
+    molecule: Mol, properties: Any, angles: list[tuple[int, int, int]]
+) -> list[openmm.Force]:
     bent, linear = openmm.CustomAngleForce(ANGLE), openmm.CustomAngleForce(LINEAR_ANGLE)
     for name in ("k", "theta0"):
         bent.addPerAngleParameter(name)
@@ -184,7 +186,9 @@ def _angles(molecule: Mol, properties: Any, angles: list[tuple]) -> list[openmm.
     return [bent, linear] if linear.getNumAngles() else [bent]
 
 
-def _stretch_bends(molecule: Mol, properties: Any, angles: list[tuple]) -> openmm.Force:
+def _stretch_bends(
+    molecule: Mol, properties: Any, angles: list[tuple[int, int, int]]
+) -> openmm.Force:
     force = openmm.CustomCompoundBondForce(3, STRETCH_BEND)
     for name in ("ka", "kb", "ra", "rb", "theta0"):
         force.addPerBondParameter(name)

@@ -115,7 +115,7 @@ def _one_chain_or_chosen(structure: Structure, choices: Choices) -> Structure:
 
 def _one_location(structure: Structure, choices: Choices) -> tuple[Structure, tuple[str, ...]]:
     """Every atom at one location."""
-    places: dict[tuple, list[Atom]] = {}
+    places: dict[tuple[str, int, str], list[Atom]] = {}
     for atom in structure.atoms:
         if atom.altloc and not Residue(atom.residue, "", 0, "", ()).is_water:
             places.setdefault((atom.chain, atom.number, atom.insertion), []).append(atom)

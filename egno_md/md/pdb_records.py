@@ -35,8 +35,13 @@ STANDARD = frozenset(
         "VAL",
     ]
 )
-PROTONATION = {"HSD": "HIS", "HSE": "HIS", "HSP": "HIS", "HID": "HIS", "HIE": "HIS", "HIP": "HIS"}
-PROTONATION |= {"CYX": "CYS", "CYM": "CYS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS"}
+PROTONATION = {
+    **dict.fromkeys(("HSD", "HSE", "HSP", "HID", "HIE", "HIP"), "HIS"),
+    **dict.fromkeys(("CYX", "CYM"), "CYS"),
+    "ASH": "ASP",
+    "GLH": "GLU",
+    "LYN": "LYS",
+}
 """Names for states of standard residues in other force fields; the pH decides here."""
 
 CAPS = frozenset({"ACE", "NME", "NMA"})
@@ -138,7 +143,7 @@ class Structure:
     @property
     def residues(self) -> tuple[Residue, ...]:
         """In the order of the file; hydrogens are left out, the first location of an atom kept."""
-        found: dict[tuple, dict[str, Atom]] = {}
+        found: dict[tuple[str, int, str, str], dict[str, Atom]] = {}
         for atom in self.atoms:
             if atom.element not in ("H", "D"):
                 found.setdefault(atom.residue_key, {}).setdefault(atom.name, atom)
@@ -242,7 +247,7 @@ def _guess(name: str, columns: str) -> str:
 def _read_cif(path: Path) -> tuple[list[list[Atom]], dict[str, tuple[str, ...]]]:
     from openmm.app.internal.pdbx.reader.PdbxReader import PdbxReader
 
-    blocks: list = []
+    blocks: list[Any] = []
     try:
         with path.open(encoding="utf-8") as file:
             PdbxReader(file).read(blocks)

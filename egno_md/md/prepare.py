@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import openmm
@@ -18,6 +19,9 @@ from egno_md.md.engine import choose_platform
 from egno_md.md.pdb_checks import Protein
 from egno_md.md.pdb_records import STANDARD, Structure, pdb_text
 from egno_md.md.restraints import add_position_restraints, set_reference
+
+if TYPE_CHECKING:
+    from pdbfixer import PDBFixer
 
 SOLUTE_FILES = ("amber14/protein.ff14SB.xml",)
 WATER_FILES = ("amber14/protein.ff14SB.xml", "amber14/tip3pfb.xml")
@@ -178,13 +182,12 @@ def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
     force = np.inf
     for _ in range(BLOCKS):
         openmm.LocalEnergyMinimizer.minimize(context, 10.0, BLOCK)
-        forces = context.getState(forces=True).getForces(asNumpy=True)._value
-        force = float(np.linalg.norm(forces, axis=1).max())
+        force = float(_strengths(context).max())
         if force < target:
             break
     if not force < 10 * target:
         atoms = list(built.topology.atoms())
-        worst = int(np.linalg.norm(forces, axis=1).argmax())
+        worst = int(_strengths(context).argmax())
         raise PotentialError(
             f"{built.spec.name}: {_called(atoms[worst].residue)} keeps a force of {force:.3g} "
             "kJ/mol/nm after minimisation. Look for a clash there, or model the residue again."
@@ -198,6 +201,12 @@ def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
     return Relaxed(positions, moved, float(np.linalg.norm(forces, axis=1).max()), energy)
 
 
+def _strengths(context: openmm.Context) -> np.ndarray:
+    """Of the force on every atom, kJ/mol/nm."""
+    forces = context.getState(forces=True).getForces(asNumpy=True)._value
+    return np.linalg.norm(forces, axis=1)
+
+
 def write_pdb(file: io.TextIOBase, topology: app.Topology, positions: np.ndarray) -> None:
     """A PDB file with the residue numbers of the topology."""
     app.PDBFile.writeFile(topology, positions * unit.nanometer, file, keepIds=True)
@@ -207,7 +216,7 @@ def _platform() -> openmm.Platform:
     return openmm.Platform.getPlatformByName("CPU")
 
 
-def _keep_inner(fixer) -> int:
+def _keep_inner(fixer: PDBFixer) -> int:
     """Only residues missing inside a chain are modelled; how many are missing at ends."""
     ends = 0
     for chain in fixer.topology.chains():

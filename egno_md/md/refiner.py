@@ -106,7 +106,7 @@ class OpenMMRefiner:
         Raises:
             PotentialError: the forces stay above the bound.
         """
-        context = self.engine._context
+        context = self.engine.context
         self.engine.forget()
         if not np.isfinite(frame.positions).all():
             raise PotentialError(
@@ -129,8 +129,9 @@ class OpenMMRefiner:
 
     def _minimise(self, context: openmm.Context) -> tuple[int, float]:
         """Blocks used, and the largest force left."""
-        force = np.inf
-        for blocks in range(1, self.spec.max_blocks + 1):
+        blocks = 0
+        while True:
+            blocks += 1
             openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
             self.engine.forgive()
             now = self.engine.read()
@@ -139,6 +140,8 @@ class OpenMMRefiner:
             turned = 0 if self._guards is None else self._guards.broken(now.positions)
             if force < self.spec.max_force and not turned:
                 return blocks, force
+            if blocks >= self.spec.max_blocks:
+                break
         if turned:
             raise PotentialError(
                 f"refinement of {self.engine.system.name} left {turned} stereocentres or peptide "

@@ -69,7 +69,7 @@ class LangevinWindows:
 
     def velocities(self, random: np.random.Generator) -> Float[np.ndarray, "atoms 3"]:
         """Maxwell velocities that keep the constraints where the engine stands, nm/ps."""
-        engine, context = self.engine, self.engine._context
+        engine, context = self.engine, self.engine.context
         drawn = maxwell_velocities(engine.system.masses, self.kelvin, random)
         if not len(engine.system.constraints):
             return drawn
@@ -147,7 +147,7 @@ class SamplerRefiner:
         Raises:
             PotentialError: forces stay above the bound, or the dynamics fails.
         """
-        engine, context = self.engine, self.engine._context
+        engine, context = self.engine, self.engine.context
         set_reference(self._springs, context, positions[self._heavy])
         engine.load(Frame(positions, np.zeros_like(positions)))
         force, blocks = np.inf, 0

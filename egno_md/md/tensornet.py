@@ -173,7 +173,7 @@ def compiled(
             return torch.jit.freeze(torch.jit.trace(graph.eval(), example, check_trace=False))
 
 
-def fits_all_pairs(arguments: dict) -> bool:
+def fits_all_pairs(arguments: dict[str, Any]) -> bool:
     """Whether `DenseTensorNet` computes what TorchMD-Net would with these arguments."""
     wanted = {
         "model": "tensornet",

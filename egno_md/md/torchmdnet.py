@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,13 +62,13 @@ class TorchMDNetForce:
         with torch.inference_mode():
             return self._compiled(angstrom)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_compiled": None}
 
 
 def new_tensornet(
     network: TensorNet, atomic_numbers: np.ndarray, scale: float
-) -> tuple[DenseTensorNet, dict]:
+) -> tuple[DenseTensorNet, dict[str, Any]]:
     """A TensorNet with fresh weights, and TorchMD-Net's arguments for it.
 
     Args:
@@ -108,7 +109,7 @@ def new_tensornet(
 def save_model(
     folder: Path,
     model: torch.nn.Module,
-    arguments: dict,
+    arguments: dict[str, Any],
     energy_unit: float,
     energy_offset: float = 0.0,
 ) -> None:
@@ -163,7 +164,7 @@ def load_force(folder: Path, atomic_numbers: np.ndarray) -> TorchMDNetForce:
     return TorchMDNetForce(model, atomic_numbers, unit, offset)
 
 
-def _create(arguments: dict) -> torch.nn.Module:
+def _create(arguments: dict[str, Any]) -> torch.nn.Module:
     try:
         hush_warp()
         from torchmdnet.models.model import create_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -63,10 +64,10 @@ class XtbForce:
         calculator.set("verbosity", 0)
         return calculator
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {"atomic_numbers": self.atomic_numbers, "potential": self.potential}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
 
@@ -77,7 +78,7 @@ def check_parameters(atomic_numbers: np.ndarray, method: str) -> None:
         PotentialError: an element beyond radon, or tblite is not installed.
     """
     try:
-        import tblite.interface  # noqa: F401
+        import_module("tblite.interface")
     except ImportError:
         raise PotentialError(
             f"{method} needs tblite, which is not installed. Run: pip install tblite"

@@ -213,7 +213,7 @@ def _gradients_are_finite(stack: _Stack, case: _Case) -> bool:
         loss = moved.square().sum() + h.square().sum()
         wanted = [*inputs, *stack.parameters()]
         found = torch.autograd.grad(loss, wanted, allow_unused=True)
-        if not all(bool(torch.isfinite(g).all()) for g in found if g is not None):
+        if not all(bool(torch.isfinite(g).all()) for g in found if g is not None):  # pyright: ignore[reportUnnecessaryComparison]
             return False
     return True
 

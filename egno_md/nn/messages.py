@@ -104,7 +104,9 @@ class _Messages(torch.autograd.Function):
         return plan.sum_edges(r * gates), total
 
     @staticmethod
-    def backward(ctx: Any, for_pull: Tensor, for_total: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, for_pull: Tensor, for_total: Tensor
+    ) -> tuple[Tensor | None, ...]:
         h, features, r, squared, gates, table, *rest = ctx.saved_tensors
         weights, kept, plan = Weights(*rest[:8]), rest[8:], ctx.plan
         graph = plan.graph

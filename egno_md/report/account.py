@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from egno_md.report.drawing import Drawing, Tips, draw
@@ -118,7 +119,7 @@ def _unit(account: Account, is_relative: bool) -> float:
     return account.reference if is_relative and account.reference else 1.0
 
 
-def _bar(axes, row: int, account: Account, unit: float, width: float, tips: Tips) -> None:
+def _bar(axes: Axes, row: int, account: Account, unit: float, width: float, tips: Tips) -> None:
     left = 0.0
     for part, spent in account.parts.items():
         if not spent:

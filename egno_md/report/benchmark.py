@@ -65,7 +65,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     ]
     papers = [row["published"]["f_mse"] for row in rows if row["published"]]
     if papers:
-        style = {"marker": "D", "mfc": "none", "color": COLOURS[1], "ms": 6}
+        style: dict[str, Any] = {"marker": "D", "mfc": "none", "color": COLOURS[1], "ms": 6}
         handles.append(Line2D([], [], ls="", label="published", **style))
     axis.legend(
         handles=handles, frameon=False, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1)

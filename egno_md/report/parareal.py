@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from egno_md.report.blocks import Block, Section, Text, table
@@ -48,7 +48,7 @@ def verdict(folder: Folder) -> list[str]:
 
 
 def _rows(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    def row(title: str, read) -> tuple[str, ...]:
+    def row(title: str, read: Callable[[dict[str, Any]], str]) -> tuple[str, ...]:
         return (title, *(read(r) for r in results))
 
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from egno_md.report.account import PARTS, Account, accounts, draw_accounts
@@ -164,7 +164,7 @@ def _share(spent: float, total: float) -> str:
 def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
     summaries = [f.content["summary"] for f in shown]
 
-    def row(title: str, read) -> tuple[str, ...]:
+    def row(title: str, read: Callable[[dict[str, Any]], str]) -> tuple[str, ...]:
         return (title, *(read(s) for s in summaries))
 
     elements = list(

@@ -72,7 +72,7 @@ def inline_svg(text: str, prefix: str, tips: Mapping[int, str] | None = None) ->
 
 
 def _local(element: ElementTree.Element) -> str:
-    return element.tag.removeprefix(f"{{{SVG}}}") if isinstance(element.tag, str) else ""
+    return element.tag.removeprefix(f"{{{SVG}}}")
 
 
 def _clean(element: ElementTree.Element, prefix: str, tips: Mapping[int, str]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class _Row:
         return await self.cells[slab] if slab in self.cells else None
 
 
-def _future() -> asyncio.Future:
+def _future() -> asyncio.Future[Any]:
     return asyncio.get_running_loop().create_future()
 
 
@@ -339,7 +340,7 @@ class Solver:
             start = found[-1]
         return slabs
 
-    async def _cancel(self, tasks: list[asyncio.Task]) -> None:
+    async def _cancel(self, tasks: list[asyncio.Task[None]]) -> None:
         jobs = [t for cells in self._history.values() for c in cells for t in c.results.values()]
         for task in (*tasks, *jobs):
             task.cancel()
@@ -348,7 +349,7 @@ class Solver:
 
 async def _first_of(front: asyncio.Future[int], tasks: list[asyncio.Task[None]]) -> None:
     """Wait for the front; a sweep that failed raises here."""
-    waiting: set[asyncio.Future] = {front, *(t for t in tasks if not t.done())}
+    waiting: set[asyncio.Future[Any]] = {front, *(t for t in tasks if not t.done())}
     while not front.done():
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {front}:

@@ -219,7 +219,7 @@ def unpack_state(file: Path | io.BytesIO, freedom: dict[str, float]) -> State:
     return State(text["windows"], replicas, tally, text["sizes"])
 
 
-def _replica(index: int, record: dict, arrays: Any, freedom: dict[str, float]) -> Replica:
+def _replica(index: int, record: dict[str, Any], arrays: Any, freedom: dict[str, float]) -> Replica:
     def array(name: str) -> np.ndarray | None:
         key = f"{index}.{name}"
         return arrays[key] if key in arrays.files else None

@@ -21,13 +21,13 @@ class PriorityWorkers:
     def __init__(self, call: Callable[..., Any], count: int, executor: Executor | None) -> None:
         self.call, self.executor = call, executor
         self._order = itertools.count()
-        self._waiting: list[tuple[Any, int, asyncio.Future]] = []
+        self._waiting: list[tuple[Any, int, asyncio.Future[None]]] = []
         self._free = count if executor is not None else 1
 
     async def __call__(self, priority: Any, *arguments: Any) -> Any:
         """The result of one call."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future = loop.create_future()
+        turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append((priority, next(self._order), turn))
         loop.call_soon(self._let_in)
         await turn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
@@ -155,12 +155,13 @@ def validate(content: object, model: type[Model], source: str) -> Model:
         raise SpecError(f"{source}: {_first_problem(error, model)}") from None
 
 
-def _set(content: dict, dotted: str, value: object) -> None:
+def _set(content: dict[str, Any], dotted: str, value: object) -> None:
     *parents, last = dotted.split(".")
     for key in parents:
-        content = content.setdefault(key, {})
-        if not isinstance(content, dict):
+        inner: object = content.setdefault(key, {})
+        if not isinstance(inner, dict):
             raise SpecError(f"--set {dotted}: '{key}' holds no keys.")
+        content = inner
     content[last] = value
 
 

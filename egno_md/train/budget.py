@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from egno_md.spec.train import Optimisation
 
@@ -35,7 +36,7 @@ class BudgetModule(L.LightningModule):
             fused=self.optimisation.precision == "single",
         )
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate from how much of the budget is spent."""
         match self.optimisation.schedule:
             case "cosine":
@@ -74,7 +75,14 @@ class Budget(Callback):
         """Tell the module how much is spent."""
         pl_module.fraction = self.fraction(trainer.global_step)  # type: ignore[assignment]
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Stop when all is spent."""
         if self.fraction(trainer.global_step) >= 1:
             trainer.should_stop = True
@@ -104,6 +112,6 @@ class MovingAverage(WeightAveraging):
     def __init__(self, decay: float) -> None:
         def average(averaged: Any, current: Any, count: Any) -> None:
             keep = min(decay, (1 + int(count)) / (10 + int(count)))
-            torch._foreach_lerp_(averaged, current, 1 - keep)
+            get_ema_multi_avg_fn(keep)(averaged, current, count)
 
         super().__init__(multi_avg_fn=average, use_buffers=False)

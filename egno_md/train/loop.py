@@ -62,7 +62,7 @@ class Telling:
 def run_fit(
     module: BudgetModule,
     learned: nn.Module,
-    loaders: tuple[DataLoader, DataLoader],
+    loaders: tuple[DataLoader[Any], DataLoader[Any]],
     optimisation: Optimisation,
     folder: Path,
     telling: Telling,
@@ -149,7 +149,12 @@ class History(Callback):
             writer.writerows(rows)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Collect the loss, over all processes; tell how far we are."""
         # Lightning hands out the loss divided for accumulation

@@ -38,7 +38,7 @@ class OperatorModule(BudgetModule):
         self.velocity_weight = velocity_weight
         self._errors: SquaredErrors | None = None
 
-    def training_step(self, batch: WindowBatch, _: int) -> torch.Tensor:
+    def training_step(self, batch: WindowBatch, number: int) -> torch.Tensor:
         """The loss of one batch."""
         prediction = self.operator(start_of(batch))
         loss = window_loss(prediction, batch, self.operator.scales, self.velocity_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ class ReadAhead(Sampler[np.ndarray]):
             yield from ahead
 
 
-def loader(windows: FramedWindows, batches: RandomBatches | FixedBatches) -> DataLoader:
+def loader(windows: FramedWindows, batches: RandomBatches | FixedBatches) -> DataLoader[Any]:
     """Loads batches of windows; those that stay in files are read ahead."""
     together = windows.ahead(batches.batch_size)
     sampler = ReadAhead(batches, windows, together) if together else batches

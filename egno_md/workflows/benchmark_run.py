@@ -97,7 +97,7 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
         return earlier
     begin(job, request)
     operator = new_operator(job.model, data, job.seed)
-    result = {
+    result: dict[str, Any] = {
         "request": request,
         "model": job.name,
         "seed": job.seed,

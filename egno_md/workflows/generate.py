@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from egno_md.core.errors import DataError
 from egno_md.core.executors import open_executor
@@ -26,6 +27,7 @@ from egno_md.md.build import BuiltSystem, build_system, load_system
 from egno_md.md.engine import choose_platform
 from egno_md.md.generate import Piece, generate, new_engine, replica_seed, total_steps
 from egno_md.spec.generate import GenerateProtocol
+from egno_md.spec.system import SystemSpec
 from egno_md.workflows.outcomes import settle
 
 HOLD_SECONDS = 20.0
@@ -155,7 +157,7 @@ def replica_folder(out: Path, replica: int) -> Path:
     return out / f"replica-{replica:03d}"
 
 
-def _run_replicas(jobs: list[tuple], executor: Executor | None, watch: _Watch) -> None:
+def _run_replicas(jobs: list[tuple[Any, ...]], executor: Executor | None, watch: _Watch) -> None:
     if executor is None and len(jobs) == 1:
         _run_replica(*jobs[0], watch=watch)
         return
@@ -165,7 +167,15 @@ def _run_replicas(jobs: list[tuple], executor: Executor | None, watch: _Watch) -
     settle(outcomes, [replica_folder(watch.out, r).name for r in range(len(jobs))], watch.out)
 
 
-def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None:
+def _run_replica(
+    spec: SystemSpec,
+    folder: Path,
+    protocol: GenerateProtocol,
+    seed: int,
+    replica: int,
+    out: Path,
+    watch: _Watch | None = None,
+) -> None:
     """Run or continue one replica in its own store."""
     root = replica_folder(out, replica)
     lock = hold(root, HOLD_SECONDS)
@@ -175,7 +185,14 @@ def _run_replica(spec, folder, protocol, seed, replica, out, watch=None) -> None
         lock.release()
 
 
-def _continue_replica(built, root, protocol, seed, replica, watch) -> None:
+def _continue_replica(
+    built: BuiltSystem,
+    root: Path,
+    protocol: GenerateProtocol,
+    seed: int,
+    replica: int,
+    watch: _Watch | None,
+) -> None:
     engine = new_engine(built, protocol, replica_seed(seed, replica))
     try:
         manifest = read_manifest(root)

@@ -243,7 +243,7 @@ class SurrogateSimulation(app.Simulation):
         self._now = frame
         self.context.setStepCount(step)
 
-    def _report(self, reports: list[tuple[Any, dict]]) -> None:
+    def _report(self, reports: list[tuple[Any, dict[str, Any]]]) -> None:
         self._show()
         uses_box = self._usesPBC
         for wrap in (True, False):

@@ -69,11 +69,11 @@ def _frame(
     store: Store, index: int, system: System, kelvin: float, random: np.random.Generator
 ) -> Frame:
     """Frame `index` over all shards, in double precision."""
-    for shard in store.manifest.shards:
-        if index < shard.frames:
-            break
-        index -= shard.frames
-    trajectory = store.shard(shard)
+    shards = store.manifest.shards
+    ends = np.cumsum([s.frames for s in shards])
+    number = int(np.searchsorted(ends, index, side="right"))
+    index -= int(ends[number]) - shards[number].frames
+    trajectory = store.shard(shards[number])
     if trajectory.velocities is None:
         velocities = maxwell_velocities(system.masses, kelvin, random)
     else:

@@ -54,7 +54,7 @@ def test_known_bad_releases_are_refused() -> None:
     assert "openff-toolkit" not in (ROOT / "constraints.txt").read_text()
 
 
-def test_wheel_carries_protocols_and_systems(tmp_path: Path) -> None:
+def test_wheel_carries_protocols_systems_and_types(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -63,6 +63,7 @@ def test_wheel_carries_protocols_and_systems(tmp_path: Path) -> None:
     assert "egno_md/systems/ethanol/ethanol.pdb" in names
     assert "egno_md/protocols/generate/nve-500k.yaml" in names
     assert "egno_md/constraints.txt" in names
+    assert "egno_md/py.typed" in names
     assert "egno_md/cli/__init__.py" in names
     for name in ("page.html.j2", "page.css", "page.js", "viewer.js"):
         assert f"egno_md/report/{name}" in names
