@@ -36,7 +36,7 @@ def frames_from_store(
 
     Raises:
         DataError: the store holds another system.
-        SpecError: there is no such frame.
+        SpecError: there is no such frame, or not one for each replica.
     """
     if store.manifest.digest != system.digest:
         raise DataError(
@@ -44,14 +44,16 @@ def frames_from_store(
             f"from {system.name}'s. Start from a store of the same system."
         )
     available = store.manifest.frames
-    if isinstance(frame, Sequence):
-        chosen = list(frame)
-    elif frame is not None:
-        if not -available <= frame < available:
-            raise SpecError(f"--frame {frame}: {store.root} has frames 0 to {available - 1}.")
-        chosen = [frame % available] * replicas
+    if frame is None:
+        asked = spread_frames(available, replicas)
     else:
-        chosen = spread_frames(available, replicas)
+        asked = list(frame) if isinstance(frame, Sequence) else [frame] * replicas
+    for index in asked:
+        if not -available <= index < available:
+            raise SpecError(f"--frame {index}: {store.root} has frames 0 to {available - 1}.")
+    if len(asked) != replicas:
+        raise SpecError(f"{len(asked)} frames for {replicas} replicas. Give one frame, or as many.")
+    chosen = [index % available for index in asked]
     return [
         _frame(store, index, system, kelvin, np.random.default_rng([seed, replica, 1]))
         for replica, index in enumerate(chosen)

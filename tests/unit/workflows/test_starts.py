@@ -1,0 +1,46 @@
+"""Start frames out of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from egno_md.core.errors import SpecError
+from egno_md.core.state import Frame
+from egno_md.core.system import System
+from egno_md.data.store import Store
+from egno_md.workflows.starts import frames_from_store
+
+
+def starts(store: Store, ethanol: System, frame: int | Sequence[int] | None) -> list[Frame]:
+    return frames_from_store(store, ethanol, frame, replicas=3, kelvin=300.0, seed=0)
+
+
+def test_frames_are_counted_over_all_stretches_and_from_the_end(
+    harmonic_store: Store, ethanol: System
+) -> None:
+    found = starts(harmonic_store, ethanol, [-1, 0, 60])
+    for frame, (stretch, number) in zip(found, [(11, 59), (0, 0), (1, 0)], strict=True):
+        expected = list(harmonic_store)[stretch].positions[number]
+        np.testing.assert_array_equal(frame.positions, expected)
+    last, again, _ = starts(harmonic_store, ethanol, -1)
+    np.testing.assert_array_equal(last.positions, found[0].positions)
+    np.testing.assert_array_equal(again.positions, found[0].positions)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (720, "--frame 720: .* has frames 0 to 719"),
+        ([0, 720, 1], "--frame 720: .* has frames 0 to 719"),
+        ([0, -721, 1], "--frame -721: .* has frames 0 to 719"),
+        ([0, 1], "2 frames for 3 replicas"),
+    ],
+)
+def test_frames_that_are_not_there_are_refused(
+    frame: int | list[int], said: str, harmonic_store: Store, ethanol: System
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        starts(harmonic_store, ethanol, frame)
