@@ -105,8 +105,9 @@ class Steps(Spec):
         patience: validations without a better one before training ends; null for all.
         accumulate: batches whose gradients are averaged into one step; the memory of one
             for the step of many.
-        precision: of the arithmetic: `single`; `bf16` multiplies matrices in bfloat16,
-            which is for GPUs, and keeps weights, sums and loss single.
+        precision: of the arithmetic: `single`; `tf32` lets a GPU round what it multiplies
+            to 10 bits; `bf16` multiplies matrices in bfloat16, which is for GPUs too, and
+            keeps weights, sums and loss single.
         compile: translate the network with torch.compile, which takes about a minute and a
             C++ compiler, and pays in long trainings; without a compiler training goes on
             as it is.
@@ -120,7 +121,7 @@ class Steps(Spec):
     weight_average: Annotated[float, Field(gt=0, lt=1)] | None = 0.999
     patience: Positive | None = None
     accumulate: Positive = 1
-    precision: Literal["single", "bf16"] = "single"
+    precision: Literal["single", "tf32", "bf16"] = "single"
     compile: bool = False
 
 

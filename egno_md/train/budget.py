@@ -33,7 +33,7 @@ class BudgetModule(L.LightningModule):
             lr=self.optimisation.learning_rate,
             weight_decay=self.optimisation.weight_decay,
             # with scaled gradients a fused step cannot be clipped
-            fused=self.optimisation.precision == "single",
+            fused=self.optimisation.precision != "bf16",
         )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

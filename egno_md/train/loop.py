@@ -101,7 +101,11 @@ def run_fit(
         callbacks.append(EarlyStopping(telling.monitor, patience=optimisation.patience))
     callbacks.append(History(folder / "metrics.csv", budget, progress, telling))
     resume = checkpoints / "last.ckpt"
-    with quiet(), interruptible():
+    with (
+        quiet(),
+        interruptible(),
+        products("high" if optimisation.precision == "tf32" else "highest"),
+    ):
         trainer = _new_trainer(callbacks, optimisation, device, inference_mode)
         if optimisation.compile:
             _compile(learned, progress)
@@ -242,6 +246,17 @@ def _new_trainer(
         num_sanity_val_steps=0,
         inference_mode=inference_mode,
     )
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Set how exactly single-precision matrices are multiplied, for a while."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

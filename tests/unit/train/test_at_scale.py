@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from egno_md.core.processes import rank, world
 from egno_md.data.store import Store
@@ -89,6 +90,24 @@ def test_bfloat16_products_train_about_as_well(harmonic_store: Store, tmp_path: 
         run_train(harmonic_store.root, spec, tmp_path / precision, device="cpu")
         found.append(losses(tmp_path / precision))
     np.testing.assert_allclose(found[1], found[0], rtol=0.1)
+
+
+def test_rounded_products_are_for_training_alone(
+    harmonic_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    begin = loop.Budget.on_train_batch_end
+
+    def look(*given: object, **named: object) -> None:
+        seen.append(torch.get_float32_matmul_precision())
+        begin(*given, **named)
+
+    monkeypatch.setattr(loop.Budget, "on_train_batch_end", look)
+    for precision in ("tf32", "single"):
+        spec = protocol(optimisation__precision=precision, optimisation__max_steps=2)
+        run_train(harmonic_store.root, spec, tmp_path / precision, device="cpu")
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert seen == ["high"] * 2 + ["highest"] * 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,178 @@
+"""How fast on an accelerator: training of the MD17 network, windows a second, AdK.
+
+    python benchmarks/device.py [--device cuda] [--parts training windows adk]
+        [--operator BUNDLE] [--windows 20]
+
+Every way of calculating trains the same weights on the same batch as plain single precision
+does, turn by turn, and its row says how far its outputs are from that one's. `adk` needs an
+operator for adenylate kinase; OpenMM is timed on its fastest platform in the same run. Figures
+go to `benchmarks/results/device.json` with the device's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from benchmarks.speed import CONFIGURATIONS, configuration  # noqa: E402
+from egno_md import api as em  # noqa: E402
+from egno_md.core.state import Frame  # noqa: E402
+from egno_md.core.thermal import maxwell_velocities  # noqa: E402
+from egno_md.data.output import provenance  # noqa: E402
+from egno_md.data.store import write_json  # noqa: E402
+from egno_md.nn.bundle import load_any_bundle, load_bundle  # noqa: E402
+from egno_md.nn.operator import WindowOperator  # noqa: E402
+from egno_md.nn.scene import Scene  # noqa: E402
+
+RESULTS = HERE / "results" / "device.json"
+PARTS = ("training", "windows", "adk")
+WAYS = {
+    "TF32": {"tf32": True},
+    "bf16": {"bf16": True},
+    "compiled": {"compiled": True},
+    "compiled, TF32": {"compiled": True, "tf32": True},
+    "compiled, bf16": {"compiled": True, "bf16": True},
+}
+
+
+def training(device: str, repeats: int, ways: dict[str, dict[str, bool]]) -> dict[str, Any]:
+    """Steps of the published MD17 network, batch 100, against eager single precision."""
+    plain, scene = configuration("MD17", CONFIGURATIONS["MD17"])
+    plain, scene = plain.to(device), moved(scene, device)
+    with torch.no_grad():
+        exact = plain(scene).positions
+    rows: dict[str, Any] = {}
+    for name, way in ways.items():
+        network = copy.deepcopy(plain)
+        if way.get("compiled"):
+            network.compile(dynamic=False)
+        with arithmetic(device, **way), torch.no_grad():
+            error = (network(scene).positions.float() - exact).abs().max() / exact.abs().max()
+        slow, fast = [], []
+        for turn in range(repeats + 1):
+            for network_, seconds, how in ((plain, slow, {}), (network, fast, way)):
+                with arithmetic(device, **how):
+                    spent = timed(lambda n=network_: step(n, scene), device)
+                if turn:
+                    seconds.append(spent)
+        rows[name] = {
+            "eager / ms": round(1e3 * float(np.median(slow)), 2),
+            "this / ms": round(1e3 * float(np.median(fast)), 2),
+            "ratio": round(float(np.median(np.divide(slow, fast))), 2),
+            "largest relative error": float(error),
+        }
+        print(name, rows[name], flush=True)
+    return rows
+
+
+@contextmanager
+def arithmetic(
+    device: str, *, tf32: bool = False, bf16: bool = False, compiled: bool = False
+) -> Iterator[None]:
+    """Matrix products of lower precision, within."""
+    del compiled  # is of the network, not of the arithmetic
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def step(network: torch.nn.Module, scene: Scene) -> None:
+    """Forward and backward."""
+    network.zero_grad(set_to_none=True)
+    network(scene).positions.float().square().mean().backward()
+
+
+def moved(scene: Scene, device: str) -> Scene:
+    """A scene whose tensors are all on the device."""
+    names = ("positions", "velocities", "features", "index", "fraction")
+    tensors = {name: getattr(scene, name).to(device) for name in names}
+    return replace(scene, **tensors, graph=scene.graph.to(tensors["positions"]))
+
+
+def timed(call: Callable[[], Any], device: str) -> float:
+    """Seconds until the device has done it."""
+    begun = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun
+
+
+def windows(device: str, repeats: int, batches: tuple[int, ...]) -> dict[str, Any]:
+    """Windows a second of the shipped operator of ethanol, without checks."""
+    system = em.load_system("ethanol").system
+    operator = load_bundle(em.find_operator("ethanol", None)).to(device).eval()
+    random = np.random.default_rng(0)
+    rows: dict[str, Any] = {}
+    for batch in batches:
+        frames = [
+            Frame(
+                system.positions + 0.003 * random.standard_normal(system.positions.shape),
+                maxwell_velocities(system.masses, 300.0, random),
+                forces=np.zeros_like(system.positions),
+            )
+            for _ in range(batch)
+        ]
+        seconds = [timed(lambda f=frames: operator.predict(f), device) for _ in range(repeats + 1)]
+        rows[f"{batch} at once"] = {"windows/s": round(batch / float(np.median(seconds[1:])))}
+        print(rows, flush=True)
+    return rows
+
+
+def adk(operator: Path, count: int, folder: Path) -> dict[str, Any]:
+    """A refined rollout of adenylate kinase beside OpenMM's own rate."""
+    learned = load_any_bundle(operator)
+    kind = "protein-300k" if isinstance(learned, WindowOperator) else "sampler-300k"
+    changes = {"length": f"{count * learned.card.time_points[-1]:g} ps", "refine_every": 1}
+    protocol = em.protocol("propagate", kind, changes)
+    found = em.propagate("adk", operator, protocol, folder).summary
+    wanted = ("windows", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up")
+    return {"refined": {key: found[key] for key in wanted}}
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--operator", type=Path, help="for adk")
+    parser.add_argument("--windows", type=int, default=20, help="of adk")
+    parser.add_argument("--repeats", type=int, default=30)
+    given = parser.parse_args()
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no CUDA device here. Use --device cpu to see that this runs.")
+    if given.operator is None and "adk" in given.parts:
+        given.parts.remove("adk")
+    name = torch.cuda.get_device_name() if given.device == "cuda" else "cpu"
+    found: dict[str, Any] = {"device": name}
+    with tempfile.TemporaryDirectory() as folder:
+        run = {
+            "training": lambda: training(given.device, given.repeats, WAYS),
+            "windows": lambda: windows(given.device, given.repeats, (1, 64, 1024)),
+            "adk": lambda: adk(given.operator, given.windows, Path(folder) / "adk"),
+        }
+        for part in given.parts:
+            found[part] = run[part]()
+            write_json(RESULTS, {**found, "provenance": provenance()})
+
+
+if __name__ == "__main__":
+    main()
