@@ -121,6 +121,9 @@ def test_contacts_are_looked_for_as_far_as_asked_and_across_faces() -> None:
     periodic = still(chain, box=box)
     near = Checker.of(chain, chain.positions).measure(periodic, periodic)
     assert near.closest_contact == pytest.approx(0.08)
+    roomy = still(chain, box=np.diag([5 * SPACING + 0.12, 9.0, 9.0]))
+    by_default = Checker.of(chain, chain.positions).measure(roomy, roomy)
+    assert by_default.closest_contact == np.inf, "0.1 nm unless asked for more"
     blind = Checker.of(chain, chain.positions, 0.05).measure(periodic, periodic)
     assert blind.closest_contact == np.inf
     free = Checker.of(chain, chain.positions).measure(still(chain), still(chain))
