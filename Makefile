@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_OUT ?= demo-results
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint slow docs clean
+.PHONY: demo test lint slow mutants docs clean
 
 demo: .venv/installed
 	$(BIN)/egno-md demo --out $(DEMO_OUT) --overwrite
@@ -21,6 +21,13 @@ lint: .venv/installed
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
+mutants: .venv/mutation-installed
+	$(BIN)/python benchmarks/mutants.py
+
+.venv/mutation-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
+	@touch $@
+
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "egno-md needs Python 3.11 or newer with venv."; exit 1; }
 	$(PYTHON) -m venv .venv
@@ -35,4 +42,4 @@ docs: .venv/docs-installed
 	@touch $@
 
 clean:
-	rm -rf .venv demo-results site
+	rm -rf .venv demo-results site mutants

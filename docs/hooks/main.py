@@ -10,6 +10,7 @@ import capacity_table
 import cli_reference
 import errors_reference
 import layers_reference
+import mutant_tables
 import observables_reference
 import protocols_reference
 import results_tables
@@ -27,6 +28,7 @@ GENERATED = {
     "observables": observables_reference.page,
     "shipped": shipped_reference.page,
     "stress": stress_tables.page,
+    "mutants": mutant_tables.page,
     "layers": layers_reference.page,
     "layer_accuracy": layers_reference.accuracy,
 }

@@ -92,6 +92,6 @@ def reduce_system(system: System, choice: AtomChoice) -> System:
         topology=topology,
         masses=system.masses[chosen],
         positions=system.positions[chosen],
-        degrees_of_freedom=max(3 * len(chosen) - 3, 1),
+        degrees_of_freedom=3 * len(chosen) - 3,
         constraints=np.zeros((0, 2), dtype=np.int64),
     )

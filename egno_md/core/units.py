@@ -101,11 +101,9 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
         raise SpecError(
             f"{text[:LONGEST]!r} cannot be read as a {dimension}. Write one such as '{example}'."
         )
-    spelled = text.strip()
-    if spelled.startswith("/") or " /" in spelled:
-        spelled = spelled.replace(" /", " 1/", 1)
+    spelled = text.strip().replace(" /", " 1/", 1).replace("Å", "angstrom")
     try:
-        value = float(_registry().Quantity(spelled.replace("Å", "angstrom")).to(target).magnitude)
+        value = float(_registry().Quantity(spelled).to(target).magnitude)
     except pint.DimensionalityError:
         raise SpecError(f"{text!r} is not a {dimension}. Write one such as '{example}'.") from None
     except (pint.PintError, ValueError, TypeError, AttributeError, SyntaxError, AssertionError):
@@ -143,11 +141,10 @@ def whole_multiple(total: float, part: float, what: str, part_name: str) -> int:
         WindowMismatch: there is a remainder; the message offers the neighbours.
     """
     count = round(total / part)
-    if count >= 1 and abs(total - count * part) <= WHOLE_TOLERANCE * part * max(count, 1):
+    if count >= 1 and abs(total - count * part) <= WHOLE_TOLERANCE * part * count:
         return count
-    below, above = max(count - (count * part > total), 0), 0
-    above = below + 1
-    choices = " or ".join(format_quantity(n * part, "time") for n in (below, above) if n > 0)
+    below = max(count - (count * part > total), 0)
+    choices = " or ".join(format_quantity(n * part, "time") for n in (below, below + 1) if n > 0)
     raise WindowMismatch(
         f"{what} {format_quantity(total, 'time')} is not a whole number of "
         f"{format_quantity(part, 'time')} {part_name}. Use {choices}."

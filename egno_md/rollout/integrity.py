@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Integrity:
         near = step
         for _ in range(NEIGHBOURS - 1):
             near = csr_array((near @ step).astype(bool))
-        rows = [bonded.indices[a:b] for a, b in zip(bonded.indptr, bonded.indptr[1:], strict=False)]
+        rows = [bonded.indices[a:b] for a, b in pairwise(bonded.indptr)]
         centres = np.array([r for r in rows if len(r) == 4], dtype=np.int64).reshape(-1, 4)
         far = None
         if count <= DENSE_LIMIT:

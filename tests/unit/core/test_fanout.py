@@ -7,7 +7,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -58,6 +65,7 @@ def test_an_exception_is_a_value_with_its_traceback(processes: Executor) -> None
         assert isinstance(failed, Failed)
         assert failed.error == "DataError: 3 is odd"
         assert "in half" in failed.traceback
+        assert failed.traceback.startswith("Traceback (most recent call last):\n  File")
 
 
 def test_a_killed_process_takes_only_its_own_call_which_is_made_again(
@@ -123,6 +131,89 @@ def test_an_executor_of_another_library_fits_the_slot() -> None:
     executor = Parsl()
     assert run_all(executor, half, [(2,), (4,)]) == [Done(0, 1.0), Done(1, 2.0)]
     assert executor.calls == 3
+
+
+class Losing(Executor):
+    """Loses every call, and remembers which."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def submit(self, fn, /, number, *args, **kwargs) -> Future:
+        self.calls.append(number)
+        future: Future = Future()
+        future.set_exception(BrokenExecutor("gone"))
+        return future
+
+
+def test_every_task_has_its_own_retries() -> None:
+    executor = Losing()
+    outcomes = run_all(executor, half, [(2,), (4,)], retries=2)
+    assert sorted(executor.calls) == [0, 0, 0, 1, 1, 1]
+    assert [o.number for o in outcomes] == [0, 1]
+    assert all(isinstance(o, Failed) and o.error == "BrokenExecutor: gone" for o in outcomes)
+
+
+def refuse(message: str) -> None:
+    raise ValueError(message)
+
+
+def test_an_error_is_one_line_that_begins_with_its_class() -> None:
+    outcomes = run_all(None, refuse, [("two\n  lines",), ("ValueError: named",)])
+    assert [o.error for o in outcomes] == ["ValueError: two lines", "ValueError: named"]  # type: ignore[union-attr]
+
+
+def test_calls_made_right_here_are_told_one_by_one() -> None:
+    told: list[int] = []
+    run_all(None, half, [(2,), (4,), (6,)], tell=told.append)
+    assert told == [1, 2, 3]
+
+
+def test_while_calls_run_it_is_asked_again_and_again_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("egno_md.core.fanout.LOOK_SECONDS", 0.01)
+    told: list[int] = []
+    with monkeypatch.context() as eager, ThreadPoolExecutor(1) as pool:
+        eager.setattr("egno_md.core.fanout.LOOKING", 1.0)
+        run_all(pool, nap, [(0.3,)], tell=told.append)
+    assert told.count(0) > 4
+    assert told[-1] == 1
+    slow: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        run_all(pool, nap, [(0.3,)], tell=lambda n: (time.sleep(0.1), slow.append(n))[1])
+    assert slow == [0, 1], "looking that takes long is done seldom"
+
+
+class Halting(Executor):
+    """Its first call ends as it is told; the others never begin."""
+
+    def __init__(self, ending: BaseException | None) -> None:
+        self.ending = ending
+        self.futures: list[Future] = []
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        if self.ending is None:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif not self.futures:
+            future.set_exception(self.ending)
+        self.futures.append(future)
+        return future
+
+
+def test_a_cancelled_call_has_failed() -> None:
+    (outcome,) = run_all(Halting(None), half, [(2,)])
+    assert isinstance(outcome, Failed)
+    assert outcome.error.startswith(CancelledError.__name__)
+
+
+def test_an_interrupt_that_reached_a_worker_ends_all_and_cancels_the_rest() -> None:
+    executor = Halting(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_all(executor, half, [(2,), (4,), (6,)])
+    assert [f.cancelled() for f in executor.futures] == [False, True, True]
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "tcp://", "tcp://127.0.0.1:x"])

@@ -7,6 +7,7 @@ from egno_md.core.periodic import (
     follow,
     lattice_vectors,
     make_whole,
+    molecule_centres,
     molecule_numbers,
     smallest_height,
 )
@@ -48,6 +49,7 @@ def test_molecules_broken_across_faces_become_whole() -> None:
     for a, b in BONDS:
         np.testing.assert_allclose(mended[a] - mended[b], whole[a] - whole[b], atol=1e-9)
     np.testing.assert_array_equal(mended[[0, 3]], broken[[0, 3]])
+    assert make_whole(broken.astype(np.float32), BONDS, TRICLINIC).dtype == np.float64
 
 
 def test_wrapped_molecules_follow_where_they_were() -> None:
@@ -56,6 +58,12 @@ def test_wrapped_molecules_follow_where_they_were() -> None:
     before, after = waters(), waters() + 0.05
     wrapped = after + np.repeat([[0, 0, 0], [1, -2, 3]], 3, axis=0) @ TRICLINIC
     np.testing.assert_allclose(follow(before, wrapped, TRICLINIC, molecule), after, atol=1e-9)
+
+
+def test_centres_are_means_over_the_atoms_of_a_molecule() -> None:
+    x = np.random.default_rng(3).standard_normal((6, 3))
+    found = molecule_centres(x, np.array([0, 1, 0, 1, 1, 2]))
+    np.testing.assert_allclose(found, [x[[0, 2]].mean(0), x[[1, 3, 4]].mean(0), x[5]])
 
 
 def test_a_lone_constraint_is_shared_by_the_other_mass() -> None:

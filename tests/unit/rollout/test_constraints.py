@@ -86,6 +86,18 @@ def test_projected_windows_keep_the_momenta_of_their_start(ethanol: System) -> N
         assert np.allclose(share @ frame.velocities, share @ start.velocities, atol=1e-10)
 
 
+def test_projected_windows_drift_from_where_and_when_they_start(ethanol: System) -> None:
+    loop, rod = a_loop(ethanol, "off")
+    start = replace(rod.evaluate(make_replicas(ethanol, 1)[0].frame), time=7.0)
+    proposal = loop.surrogate.advance(start)
+    window = Projection(rod, ethanol.masses).window(start, proposal)
+    share = ethanol.masses / ethanol.masses.sum()
+    elapsed = proposal.times - 7.0
+    assert elapsed == pytest.approx([0.002, 0.004, 0.006, 0.008])
+    drifted = share @ start.positions + np.outer(elapsed, share @ start.velocities)
+    np.testing.assert_allclose(np.einsum("a,pax->px", share, window.positions), drifted)
+
+
 @dataclass(frozen=True)
 class Proposer:
     """A surrogate that always proposes the same motion from where it is."""
