@@ -28,7 +28,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmarks.speed import CONFIGURATIONS, configuration  # noqa: E402
+from benchmarks.configurations import CONFIGURATIONS, configuration  # noqa: E402
 from egno_md import api as em  # noqa: E402
 from egno_md.core.state import Frame  # noqa: E402
 from egno_md.core.thermal import maxwell_velocities  # noqa: E402

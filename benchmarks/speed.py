@@ -1,6 +1,6 @@
 """How fast: networks against a plain reading of their equations, rollouts, files, sizes.
 
-    python benchmarks/speed.py [--quick] [--parts networks atoms rollouts files loading]
+    python benchmarks/speed.py [--quick] [--parts networks compiled memory atoms ...]
         [--atoms 1000 3000 ...] [--store FOLDER]
 
 One thread. Networks: medians over paired, interleaved steps by CPU time, so that what else
@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,153 +25,63 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from benchmarks.plain_egno import PlainEgno  # noqa: E402
+from benchmarks.speed_networks import (  # noqa: E402
+    compiled,
+    floor,
+    memory,
+    networks,
+    of_own_process,
+    one_step,
+    paired,
+)
 from egno_md import api as em  # noqa: E402
-from egno_md.core.pairs import complete_pairs, hop_pairs  # noqa: E402
 from egno_md.core.seen import SeenAtoms  # noqa: E402
 from egno_md.core.state import Frame, Trajectory  # noqa: E402
 from egno_md.data.frames import frame_bytes  # noqa: E402
-from egno_md.data.output import provenance  # noqa: E402
+from egno_md.data.output import RUN, provenance  # noqa: E402
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.nn.card import OperatorCard, Scales  # noqa: E402
-from egno_md.nn.graph import make_graph  # noqa: E402
 from egno_md.nn.neighbours import find_pairs  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
-from egno_md.nn.published import PublishedEgnoNetwork  # noqa: E402
-from egno_md.nn.scene import Scene  # noqa: E402
-from egno_md.spec.network import Egno, PublishedEgno  # noqa: E402
+from egno_md.spec.network import Egno  # noqa: E402
 from egno_md.train.sampling import RandomBatches, loader  # noqa: E402
 from egno_md.workflows.train_sampler import sampler_datasets  # noqa: E402
 
 RESULTS = HERE / "results" / "speed.json"
-PARTS = ("networks", "atoms", "rollouts", "files", "loading")
+PARTS = [
+    "networks",
+    "compiled",
+    "floor",
+    "memory",
+    "atoms",
+    "shapes",
+    "rollouts",
+    "generation",
+    "files",
+    "loading",
+]
 DENSITY = 100.0
 """Atoms per nm³, of water."""
 CUTOFF = 0.35
 """nm: about 18 neighbours."""
 
-CONFIGURATIONS = {
-    "N-body": {"layers": 4, "hidden": 64, "points": 5, "batch": 100, "node": 1, "edge": 2},
-    "MD17": {"layers": 5, "hidden": 64, "points": 8, "batch": 100, "node": 2, "edge": 5},
-    "Mocap": {"layers": 6, "hidden": 128, "points": 5, "batch": 12, "node": 2, "edge": 2},
-    "AdK": {"layers": 4, "hidden": 128, "points": 4, "batch": 1, "node": 2, "edge": 2},
+GENERATED = {
+    "ethanol": ("nvt-500k", 10.0),
+    "aspirin": ("nvt-500k", 2.0),
+    "ala2/hmr": ("nvt-300k-4fs", 400.0),
+    "chignolin": ("nvt-300k-4fs", 80.0),
+    "trpcage": ("nvt-300k-4fs", 40.0),
+    "adk": ("nvt-300k-4fs", 4.0),
 }
-"""Published: Xu et al. 2024; the batch of AdK is 8 there."""
-
-
-def networks(repeats: int) -> dict[str, Any]:
-    """A training step and an inference of every published configuration."""
-    rate = matrix_rate()
-    found: dict[str, Any] = {"large matrices": {"GFLOP/s": round(rate / 1e9, 1)}}
-    for name, sizes in CONFIGURATIONS.items():
-        network, scene = configuration(name, sizes)
-        found[name] = compare(network, scene, repeats, rate)
-        print(name, found[name], flush=True)
-    return found
-
-
-def configuration(name: str, sizes: dict[str, int]) -> tuple[PublishedEgnoNetwork, Scene]:
-    """A network, and a batch of random frames on a graph like that of the data."""
-    torch.manual_seed(0)
-    random = np.random.default_rng(0)
-    pairs, atoms = edges_of(name, random)
-    features = random.normal(size=(len(pairs), sizes["edge"]))
-    graph = make_graph(pairs, features, atoms).repeat(sizes["batch"])
-    x, v = torch.from_numpy(random.normal(size=(2, graph.nodes, 3))).float()
-    h = torch.from_numpy(random.random((graph.nodes, sizes["node"]))).float()
-    index = torch.arange(sizes["points"]).float()
-    spec = PublishedEgno(kind="egno-published", layers=sizes["layers"], hidden=sizes["hidden"])
-    network = PublishedEgnoNetwork(spec, sizes["node"], sizes["edge"])
-    return network, Scene(x, v, h, graph, index, (index + 1) / len(index))
-
-
-def edges_of(name: str, random: np.random.Generator) -> tuple[np.ndarray, int]:
-    """The complete graph, aspirin's heavy atoms, 65 undirected edges of 31 joints, a protein's."""
-    if name == "N-body":
-        return complete_pairs(5), 5
-    if name == "MD17":
-        system = load_system("aspirin").system
-        heavy = np.flatnonzero(system.atomic_numbers > 1)
-        number = {int(a): i for i, a in enumerate(heavy)}
-        bonds = [(number[a], number[b]) for a, b in system.bonds if a in number and b in number]
-        return hop_pairs(np.array(bonds), len(heavy), 2)[0], len(heavy)
-    if name == "Mocap":
-        bonds = [(i, max(i - 1 if i % 6 else 0, 0)) for i in range(1, 31)]
-        return hop_pairs(np.array(bonds), 31, 2)[0], 31
-    x = random.uniform(0, (855 / 40) ** (1 / 3), (855, 3))
-    return find_pairs(x, 0.8, None), 855
-
-
-def compare(
-    network: PublishedEgnoNetwork, scene: Scene, repeats: int, rate: float
-) -> dict[str, Any]:
-    """Ours beside the plain one: the same weights, the same batch, turn by turn."""
-    plain = PlainEgno(network)
-    with torch.no_grad():
-        ours, theirs = network(scene).positions, plain(scene).positions
-    row: dict[str, Any] = {
-        "edges times points": scene.graph.senders.numel() * len(scene.index),
-        "largest relative difference": float((ours - theirs).abs().max() / theirs.abs().max()),
-    }
-    work = flops(network, scene)
-    for what, run, times in (("training", _train, 3), ("inference", _infer, 1)):
-        slow, fast = paired(lambda: run(plain, scene), lambda: run(network, scene), repeats)  # noqa: B023
-        row |= {
-            f"{what}: plain / ms": round(1e3 * float(np.median(slow)), 1),
-            f"{what}: ours / ms": round(1e3 * float(np.median(fast)), 1),
-            f"{what}: ratio": round(float(np.median(slow / fast)), 2),
-            f"{what}: share of matrix rate": round(times * work / float(np.median(fast)) / rate, 2),
-        }
-    return row
-
-
-def _train(forward: Callable[[Scene], Any], scene: Scene) -> None:
-    module = forward
-    module.zero_grad(set_to_none=True)  # type: ignore[attr-defined]
-    forward(scene).positions.square().mean().backward()
-
-
-def _infer(forward: Callable[[Scene], Any], scene: Scene) -> None:
-    with torch.inference_mode():
-        forward(scene)
-
-
-def paired(
-    first: Callable[[], Any], second: Callable[[], Any], repeats: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """CPU seconds of two calls, one after the other, `repeats` times after a warm-up."""
-    seconds = np.empty((repeats + 1, 2))
-    for turn in seconds:
-        for k, call in enumerate((first, second)):
-            begun = time.process_time()
-            call()
-            turn[k] = time.process_time() - begun
-    return seconds[1:, 0], seconds[1:, 1]
-
-
-def matrix_rate() -> float:
-    """Floating-point operations a second of a large matrix product, the best of many."""
-    a, b = torch.randn(2, 1024, 1024)
-    seconds, _ = paired(lambda: a @ b, lambda: None, 15)
-    return 2 * 1024**3 / float(seconds.min())
-
-
-def flops(network: PublishedEgnoNetwork, scene: Scene) -> float:
-    """Operations of the matrix products that one inference cannot do without."""
-    points, hidden = len(scene.index), network.spec.hidden
-    edges, nodes = scene.graph.senders.numel() * points, scene.graph.nodes * points
-    per_layer = 2 * edges + 6 * nodes + 5 * nodes / points
-    return 2.0 * hidden**2 * per_layer * network.spec.layers
+"""A protocol and a length in ps for each system."""
 
 
 def atoms(counts: list[int]) -> dict[str, Any]:
     """One window of a radius graph, each size in a process of its own."""
     rows: dict[str, Any] = {}
     for count in counts:
-        command = [sys.executable, __file__, "--one-size", str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows[f"{count} atoms"] = json.loads(done.stdout.splitlines()[-1])
+        rows[f"{count} atoms"] = of_own_process("--one-size", str(count))
         print(count, rows[f"{count} atoms"], flush=True)
     seconds = [r["CPU s a window"] for r in rows.values()]
     slope = float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
@@ -182,33 +90,48 @@ def atoms(counts: list[int]) -> dict[str, Any]:
 
 def one_size(count: int) -> dict[str, float]:
     """CPU seconds of a window at P = 4, with and without a neighbour search, and peak memory."""
-    random = np.random.default_rng(0)
-    x = random.uniform(0, (count / DENSITY) ** (1 / 3), (count, 3))
-    card = OperatorCard(
-        network=Egno(
-            kind="egno", layers=4, hidden=32, vectors=4, edges="radius", cutoff=f"{CUTOFF} nm",
-            force_channel=False,
-        ),
-        time_points=(0.001, 0.002, 0.003, 0.004), system="water", digest="", bonds=(),
-        atomic_numbers=(8,) * count, masses=(16.0,) * count,
-        scales=Scales(length=0.1, velocity=1.0, acceleration=100.0, position_residual=0.01,
-                      velocity_residual=1.0, neighbours=18.0),
-    )  # fmt: skip
-    operator = WindowOperator(card).eval()
-    frames = [Frame(x, random.normal(size=x.shape))]
+    operator, frame = water(count, 4, np.random.default_rng(0))
     seconds = []
     for _ in range(2 if count > 20_000 else 4):
         begun = time.process_time()
-        operator.predict(frames)
+        operator.predict([frame])
         seconds.append(time.process_time() - begun)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "CPU s a window": round(min(seconds[1:]), 4),
         "with neighbour search": round(seconds[0], 4),
         "CPU µs an atom": round(1e6 * min(seconds[1:]) / count, 1),
-        "edges an atom": round(len(find_pairs(x, CUTOFF, None)) / count, 1),
+        "edges an atom": round(len(find_pairs(frame.positions, CUTOFF, None)) / count, 1),
         "peak memory / GiB": round(peak, 2),
     }
+
+
+def water(count: int, points: int, random: np.random.Generator) -> tuple[WindowOperator, Frame]:
+    """An operator with a radius graph, and a frame of so many atoms at water's density."""
+    card = OperatorCard(
+        network=Egno(
+            kind="egno", layers=4, hidden=32, vectors=4, edges="radius", cutoff=f"{CUTOFF} nm",
+            force_channel=False,
+        ),
+        time_points=tuple(0.001 * (1 + np.arange(points))), system="water", digest="", bonds=(),
+        atomic_numbers=(8,) * count, masses=(16.0,) * count,
+        scales=Scales(length=0.1, velocity=1.0, acceleration=100.0, position_residual=0.01,
+                      velocity_residual=1.0, neighbours=18.0),
+    )  # fmt: skip
+    x = random.uniform(0, (count / DENSITY) ** (1 / 3), (count, 3))
+    return WindowOperator(card).eval(), Frame(x, random.normal(size=x.shape))
+
+
+def shapes(repeats: int) -> dict[str, Any]:
+    """A window of twenty atoms at other numbers of time points, and of windows at once."""
+    rows: dict[str, Any] = {}
+    for points, batch in [(p, 1) for p in (2, 4, 8, 16, 32)] + [(4, b) for b in (16, 64, 256)]:
+        operator, frame = water(20, points, np.random.default_rng(0))
+        seconds, _ = paired(lambda: operator.predict([frame] * batch), lambda: None, repeats)  # noqa: B023
+        milliseconds = round(1e3 * float(np.median(seconds)) / batch, 2)
+        rows[f"P = {points}, {batch} at once"] = {"CPU ms a window": milliseconds}
+        print(points, batch, milliseconds, flush=True)
+    return rows
 
 
 def rollouts(folder: Path, windows: int) -> dict[str, Any]:
@@ -234,6 +157,26 @@ def rollouts(folder: Path, windows: int) -> dict[str, Any]:
                 "OpenMM ns/day": round(summary["reference_ns_per_day"], 3),
             }
             print(rows, flush=True)
+    return rows
+
+
+def generation(folder: Path, quick: bool) -> dict[str, Any]:
+    """Reference MD with its output, of one replica on one thread."""
+    rows: dict[str, Any] = {}
+    for system, (protocol, length) in GENERATED.items():
+        changes = {
+            "sampling.length": f"{length / (10 if quick else 1):g} ps", "replicas": 1,
+            "equilibration": "1 ps",
+        }  # fmt: skip
+        spec = em.protocol("generate", protocol, changes)
+        store = em.generate(system, spec, folder / system.replace("/", "-"), seed=1)
+        told = json.loads((store.root / RUN).read_text())
+        rows[system] = {
+            "atoms": store.system().n_atoms,
+            "protocol": protocol,
+            "ns/day": round(told["ns_per_day"], 2),
+        }
+        print(system, rows[system], flush=True)
     return rows
 
 
@@ -311,7 +254,7 @@ def jittered(root: Path, name: str, frames: int) -> Store:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few repeats, and up to 10,000 atoms")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
         "--atoms", nargs="+", type=int, default=[1000, 3000, 10_000, 30_000, 100_000]
     )
@@ -319,18 +262,27 @@ def main() -> None:
         "--store", type=lambda f: Store(Path(f)), help="of ala2, for loading; else one is made"
     )
     parser.add_argument("--one-size", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one-step", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.one_size:
         print(json.dumps(one_size(given.one_size)))
+        return
+    if given.one_step:
+        print(json.dumps(one_step(*given.one_step)))
         return
     counts = [n for n in given.atoms if n <= 10_000] if given.quick else given.atoms
     found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         run = {
             "networks": lambda: networks(5 if given.quick else 21),
+            "compiled": lambda: compiled(5 if given.quick else 21),
+            "floor": lambda: floor(5 if given.quick else 21),
+            "memory": memory,
             "atoms": lambda: atoms(counts),
+            "shapes": lambda: shapes(5 if given.quick else 21),
             "rollouts": lambda: rollouts(Path(folder), 60 if given.quick else 400),
+            "generation": lambda: generation(Path(folder) / "generated", given.quick),
             "files": lambda: files(Path(folder)),
             "loading": lambda: loading(Path(folder), given.store, 20 if given.quick else 100),
         }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import device, speed
+from benchmarks import configurations, device
 
 
 def test_rows_say_how_fast_and_how_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(speed.CONFIGURATIONS["MD17"], "batch", 2)
+    monkeypatch.setitem(configurations.CONFIGURATIONS["MD17"], "batch", 2)
     rows = device.training("cpu", 1, {"TF32": {"tf32": True}, "bf16": {"bf16": True}})
     assert torch.get_float32_matmul_precision() == "highest"
     for row in rows.values():
