@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,11 @@ class Graph:
         if self.degree is not None:
             return self.sum(values) / max(self.degree, 1)
         return self.sum(values) / self.counts.view(-1, *[1] * (values.dim() - 1))
+
+    @cached_property
+    def plans(self) -> dict[tuple[int, ...], Any]:
+        """What calculations over the edges have worked out once; a changed graph begins anew."""
+        return {}
 
     @cached_property
     def counts(self) -> Int[Tensor, " nodes"]:

@@ -9,7 +9,7 @@ gathered in one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -23,6 +23,9 @@ from egno_md.nn.graph import Graph
 
 BLOCK = 160_000
 """Numbers of a block, rows times channels: a few blocks fit into a core's second cache."""
+
+LARGEST_HELD = 500_000
+"""Edges times points whose cut into blocks is kept, 40 bytes each; that of more is made anew."""
 
 _silu, _silu_backward = torch.ops.aten.silu.out, torch.ops.aten.silu_backward.grad_input
 
@@ -76,7 +79,7 @@ class _Messages(torch.autograd.Function):
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         weights = Weights(*parameters)
-        plan = _Plan(graph, len(h), h.shape[-1], len(features))
+        plan = _plan_of(graph, len(h), h.shape[-1], len(features))
         r = x.index_select(1, graph.receivers) - x.index_select(1, graph.senders)
         squared = r.square().sum(-1, keepdim=True)
         table = _table(h, features, weights)
@@ -94,7 +97,8 @@ class _Messages(torch.autograd.Function):
             total[block.there] = block.sum(message)
             third = torch.addmm(weights.third_bias, message, weights.third.t(), out=into[1])
             hidden = _silu(third, out=work[0, : len(first)])
-            gate = torch.addmm(weights.last_bias, hidden, weights.last.t())
+            # products with a single column are slow as products of matrices
+            gate = torch.mv(hidden, weights.last[0]).add_(weights.last_bias)
             gates[block.here] = gate.view(block.shape)
             if keeps:
                 kept += [first, second, third]
@@ -109,8 +113,7 @@ class _Messages(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         h, features, r, squared, gates, table, *rest = ctx.saved_tensors
         weights, kept, plan = Weights(*rest[:8]), rest[8:], ctx.plan
-        graph = plan.graph
-        pulled = for_pull.index_select(1, graph.receivers)
+        pulled = for_pull.index_select(1, plan.receivers)
         for_gate, for_r = (pulled * r).sum(-1, keepdim=True), pulled * gates
         way = _WayBack(plan, weights, h, features)
         for_squared = torch.empty_like(squared)
@@ -120,14 +123,14 @@ class _Messages(torch.autograd.Function):
                 message = _silu(inputs[1], out=way.work[0, : block.rows])
             else:
                 inputs, message = way.again(block.gather(table, squared[block.here]))
-            gate = for_gate[block.here].reshape(-1, 1)
+            gate = for_gate[block.here].reshape(-1)
             into_total = for_total[block.there].reshape(-1, h.shape[-1])
             back = way.through(block, inputs, message, gate, into_total)
-            way.distance.addmm_(back.t(), squared[block.here].reshape(-1, 1))
-            distance = weights.first[:, 2 * h.shape[-1] : 2 * h.shape[-1] + 1]
-            for_squared[block.here] = (back @ distance).view(block.shape)
+            way.distance.addmv_(back.t(), squared[block.here].reshape(-1))
+            distance = weights.first[:, 2 * h.shape[-1]]
+            for_squared[block.here] = torch.mv(back, distance).view(block.shape)
         for_r.addcmul_(r, for_squared, value=2.0)
-        for_x = plan.sum_edges(for_r).index_add_(1, graph.senders, for_r, alpha=-1.0)
+        for_x = plan.sum_edges(for_r).index_add_(1, plan.senders, for_r, alpha=-1.0)
         for_h, found = way.first_layer()
         for_features = None
         if ctx.needs_input_grad[2]:
@@ -152,6 +155,14 @@ def _split(first: Tensor, hidden: int) -> tuple[Tensor, ...]:
     return first.split([hidden, hidden, 1, first.shape[1] - 2 * hidden - 1], dim=1)
 
 
+def _plan_of(graph: Graph, *sizes: int) -> _Plan:
+    """The plan of a graph, which its layers share."""
+    if sizes not in graph.plans:
+        with torch.inference_mode(False):  # kept for later calls, which may need gradients
+            graph.plans[sizes] = _Plan(graph, *sizes)
+    return graph.plans[sizes]
+
+
 class _Plan:
     """How edges are cut into blocks; blocks end where a receiver's edges end.
 
@@ -164,7 +175,8 @@ class _Plan:
 
     def __init__(self, graph: Graph, points: int, hidden: int, kinds: int) -> None:
         edges, nodes = len(graph.senders), graph.nodes
-        self.graph, self.points, self.edges = graph, points, edges
+        self.receivers, self.senders, self.degree = graph.receivers, graph.senders, graph.degree
+        self.nodes, self.points, self.edges = nodes, points, edges
         every = torch.arange(edges)
         zero = torch.zeros_like(every)
         begin = 1 + kinds * edges
@@ -181,13 +193,22 @@ class _Plan:
         self.cuts = torch.unique(torch.cat([torch.tensor([0, nodes]), cuts])).tolist()
         largest = max(b - a for a, b in self._edge_ranges())
         self.rows = largest * self.group
+        self._blocks: list[_Block] | None = None
 
     def _edge_ranges(self) -> list[tuple[int, int]]:
         ends = self.starts[self.cuts].tolist()
         return list(pairwise(ends))
 
-    def blocks(self) -> Iterator[_Block]:
+    def blocks(self) -> Iterable[_Block]:
         """Every edge at every point once."""
+        if self.edges * self.points > LARGEST_HELD:
+            return self._cut()
+        if self._blocks is None:
+            with torch.inference_mode(False):
+                self._blocks = list(self._cut())
+        return self._blocks
+
+    def _cut(self) -> Iterator[_Block]:
         nodes = pairwise(self.cuts)
         for (first, last), (begin, end) in zip(nodes, self._edge_ranges(), strict=True):
             starts = self.starts[first:last] - begin
@@ -202,11 +223,10 @@ class _Plan:
 
     def sum_edges(self, values: Tensor) -> Tensor:
         """``(points, edges, 3)`` to ``(points, nodes, 3)``."""
-        graph = self.graph
-        if graph.degree is not None:
-            return values.unflatten(1, (graph.nodes, graph.degree)).sum(2)
-        result = values.new_zeros(len(values), graph.nodes, values.shape[2])
-        return result.index_add_(1, graph.receivers, values)
+        if self.degree is not None:
+            return values.unflatten(1, (self.nodes, self.degree)).sum(2)
+        result = values.new_zeros(len(values), self.nodes, values.shape[2])
+        return result.index_add_(1, self.receivers, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +275,7 @@ class _WayBack:
         self.found = Weights(*(torch.zeros_like(w) for w in weights))
         self.receiver, self.sender = torch.empty_like(h), torch.zeros_like(h)
         self.edge = h.new_zeros(len(features), plan.edges, hidden)
-        self.distance = h.new_zeros(hidden, 1)
+        self.distance = h.new_zeros(hidden)
 
     def again(self, first: Tensor) -> tuple[list[Tensor], Tensor]:
         """The inputs of every SiLU and the message, from the first of them."""
@@ -272,15 +292,15 @@ class _WayBack:
         (first, second, third), w, found = inputs, self.weights, self.found
         a, b = self.work[1, : block.rows], self.work[2, : block.rows]
         _silu(third, out=a)
-        found.last.addmm_(gate.t(), a)
+        found.last[0].addmv_(a.t(), gate)
         found.last_bias.add_(gate.sum())
-        torch.mm(gate, w.last, out=a)
+        torch.mul(gate[:, None], w.last, out=a)
         _silu_backward(a, third, grad_input=a)
         found.third.addmm_(a.t(), message)
         found.third_bias.add_(a.sum(0))
         torch.mm(a, w.third, out=b)
         (points, edges, _), nodes = block.shape, block.there[1]
-        at = self.plan.graph.receivers[block.here[1]] - nodes.start
+        at = self.plan.receivers[block.here[1]] - nodes.start
         if points > 1:
             at = (at + torch.arange(points)[:, None] * (nodes.stop - nodes.start)).view(-1)
         b.add_(total.index_select(0, at))
@@ -296,7 +316,7 @@ class _WayBack:
     def _scatter(self, block: _Block, back: Tensor, edges: int) -> None:
         self.receiver[block.there] = block.sum(back)
         by_point = back.view(-1, edges, back.shape[1])
-        senders = self.plan.graph.senders[block.here[1]]
+        senders = self.plan.senders[block.here[1]]
         for point, values in zip(range(*block.here[0].indices(len(self.h))), by_point, strict=True):
             self.sender[point].index_add_(0, senders, values)
             self.edge[min(point, len(self.edge) - 1), block.here[1]] += values
@@ -311,7 +331,7 @@ class _WayBack:
         parts = [
             at_receiver.t() @ nodes,
             at_sender.t() @ nodes,
-            self.distance,
+            self.distance[:, None],
             edge.t() @ self.features.flatten(0, 1),
         ]
         first = torch.cat(parts, dim=1)

@@ -43,6 +43,33 @@ def make_network() -> PublishedEgnoNetwork:
     )
 
 
+def test_what_inference_worked_out_of_a_graph_serves_training() -> None:
+    network, scene = make_network(), make_scene(is_regular=False)
+    fresh = replace(scene, graph=replace(scene.graph))
+    with torch.inference_mode():
+        network(scene)
+    assert scene.graph.plans
+    assert not fresh.graph.plans
+    found = []
+    for each in (scene, fresh):
+        loss = network(each).positions.square().mean()
+        found.append(torch.autograd.grad(loss, network.parameters(), allow_unused=True))
+    for ours, anew in zip(*found, strict=True):
+        assert (ours is None) == (anew is None)
+        assert ours is None or torch.equal(ours, anew)
+
+
+def test_a_cut_into_blocks_too_large_to_keep_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, scene = make_network(), make_scene(is_regular=False)
+    with torch.no_grad():
+        kept = network(scene).positions
+        monkeypatch.setattr(messages, "LARGEST_HELD", 0)
+        again = network(scene).positions
+    assert torch.equal(kept, again)
+
+
 @pytest.mark.parametrize("is_regular", [True, False])
 @pytest.mark.parametrize("block", [16 * 7, 160_000])
 def test_outputs_and_gradients_are_those_of_the_plain_network(
