@@ -62,7 +62,7 @@ TABLES = {
     "nbody_ours": Table("nbody", OURS, 50, seeds=1),
     "nbody_spatial": Table("nbody", SPATIAL, 10, seeds=1),
     "nbody_1000": Table("nbody", "egno-md,egno,egnn", 100, settings={"data.train": 1000}),
-    "nbody_10000": Table("nbody", "egno-md", 40, settings={"data.train": 10000}),
+    "nbody_10000": Table("nbody", "egno-md", 80, settings={"data.train": 10000}),
     "nbody_long": Table("nbody", "egno-our-recipe", 300),
     "mocap": Table("mocap", "egno-md", 200, data="subject09_run.npz"),
     "mocap_60": Table("mocap", "egno-md,egno,egnn,linear", 60, seeds=1, data="subject09_run.npz"),
