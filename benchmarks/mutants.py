@@ -169,13 +169,13 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=30, help="mutants of every file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--only", default="", help="files whose path has this in it")
+    parser.add_argument("--only", nargs="+", default=[""], help="files whose path has one in it")
     parser.add_argument(
         "--again", action="store_true", help="run only what is neither killed nor explained"
     )
     given = parser.parse_args()
     os.chdir(ROOT)
-    paths = sorted(p for p in walk_mutatable_files() if given.only in str(p))
+    paths = sorted(p for p in walk_mutatable_files() if any(o in str(p) for o in given.only))
     names = {p: all_mutants(p) for p in paths}
     drawn = {p: draw(p, names[p], given.sample, given.seed) for p in paths}
     wanted = [n for p in paths for n in (_open(p, drawn[p]) if given.again else drawn[p])]
