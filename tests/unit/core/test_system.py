@@ -40,7 +40,7 @@ def test_another_mass_bond_or_element_is_another_digest() -> None:
     topology = make_topology("C O H", bonds)
     masses = element_masses(topology)
     others = [
-        system_digest(topology, masses + [0, 0, 0.002]),
+        system_digest(topology, masses + np.array([0, 0, 0.002])),
         system_digest(make_topology("C O H", bonds[:1]), masses),
         system_digest(make_topology("C S H", bonds), masses),
     ]
