@@ -139,6 +139,18 @@ def test_whoever_does_not_wait_leaves_at_once_and_calls_still_end() -> None:
     assert call.result(10) is None
 
 
+def test_whoever_cancels_waits_for_what_runs_alone() -> None:
+    executor = LocalProcesses(1)
+    executor.submit(half, 2).result()
+    running, *waiting = (executor.submit(nap, 0.2) for _ in range(3))
+    while not running.running():
+        time.sleep(0.01)
+    time.sleep(0.05)
+    executor.shutdown(cancel_futures=True)
+    assert [f.cancelled() for f in (running, *waiting)] == [False, True, True]
+    assert running.result() is None
+
+
 def test_a_pool_that_cannot_recover_loses_its_calls_and_says_so() -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         outcomes = run_all(pool, killed, [(0,), (1,)])

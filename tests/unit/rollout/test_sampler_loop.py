@@ -163,6 +163,26 @@ def test_md_takes_a_window_that_no_draw_fills(ala2: System) -> None:
     assert loop.tally.seconds["fallback"] > 0
 
 
+class Stuck(Exact):
+    """MD that cannot move either."""
+
+    def window(self, frame, elapsed, friction, random) -> Trajectory:
+        raise PotentialError("no force on ala2 is finite")
+
+
+def test_a_replica_that_neither_draws_nor_md_can_move_ends_without_frames(ala2: System) -> None:
+    loop, _ = make_loop(ala2, exact=Stuck(), broken=(9, 0), redraws=1, refine_every=0)
+    replicas = make_replicas(ala2)
+    found = {i: (e, t) for i, e, t in loop.advance(replicas, 3)}
+    event, trajectory = found[0]
+    assert (event.kind, event.reason) == ("stop", "no force on ala2 is finite")
+    assert (event.replica, event.window, event.time) == (0, 3, 0.0)
+    assert trajectory.positions.shape == (0, 22, 3)
+    assert replicas[0].stop_reason == event.reason
+    assert loop.tally.events == {"stop": 1, "accept": 1}
+    assert (replicas[1].frame.velocities == 0).all(), "a draw has no velocities"
+
+
 def test_a_failed_refinement_is_a_reason_to_draw_again(ala2: System) -> None:
     loop, exact = make_loop(ala2, exact=Exact(fails=1))
     found = {i: e for i, e, _ in loop.advance(make_replicas(ala2), 0)}

@@ -24,6 +24,25 @@ def test_what_waits_is_done_by_priority_then_in_the_order_it_was_asked_for() -> 
     assert done == ["a", "b", "c", "d", "e"]
 
 
+def test_right_here_one_call_at_a_time_leaves_room_for_what_is_more_urgent() -> None:
+    done: list[str] = []
+
+    async def ask() -> None:
+        urgent: list[asyncio.Task[None]] = []
+
+        def call(name: str) -> None:
+            done.append(name)
+            if name == "first":
+                urgent.append(asyncio.ensure_future(workers(0, "urgent")))
+
+        workers = PriorityWorkers(call, 4, None)
+        await asyncio.gather(*(workers(1, name) for name in ("first", "second", "third")))
+        await urgent[0]
+
+    asyncio.run(asyncio.wait_for(ask(), 10))
+    assert done.index("urgent") < done.index("third")
+
+
 def test_as_many_calls_run_at_once_as_there_are_workers_and_no_more() -> None:
     meeting = threading.Barrier(2)
     lock, running, most = threading.Lock(), 0, 0
