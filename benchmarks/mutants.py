@@ -1,19 +1,21 @@
 """Mutants of what decides whether a window is believed, and the tests that kill them.
 
-    python benchmarks/mutants.py [--sample 30] [--seed 0] [--only PART_OF_A_PATH] [--again]
+    python benchmarks/mutants.py [--only PART_OF_A_PATH ...] [--again] [--sample N] [--seed N]
 
-mutmut makes the mutants of the files that `tool.mutmut` of pyproject.toml names; as many of
-each file as `--sample` says are drawn with a fixed seed, and each meets the fast tests of
-`core` and `rollout` in a process of its own. A survivor is explained in
+mutmut makes the mutants of the files that `tool.mutmut` of pyproject.toml names; some of each
+file are drawn with a fixed seed, more where it decides what is believed, and each meets the
+fast tests of `core` and `rollout` in a process of its own. A survivor is explained in
 `benchmarks/mutants_explained.yaml`; one that is not is printed, and makes this exit with 1.
 A survivor that no behaviour can tell from the code is `equivalent`; what is left counts.
-Figures go to `benchmarks/results/mutants.json`, unless there is `--only`.
+Figures go to `benchmarks/results/mutants.json`, where `--only` replaces those of its files;
+another sample or seed is only printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import random
 import re
@@ -43,6 +45,15 @@ LOG = ROOT / "mutants" / "mutmut.log"
 EQUIVALENT = "equivalent"
 DETECTED = ("killed", "timeout")
 
+SAMPLE, LARGE_SAMPLE, SEED = 15, 30, 0
+"""Mutants that are tried of a file, and of a decisive one."""
+
+DECISIVE = re.compile(
+    r"rollout/(checks|conservation|constraints|controller|integrity|schedule|shapes|thermostat)\.py"
+    r"|core/(fanout|lift|periodic|selection|state|thermal|units|window)\.py"
+)
+"""What decides whether a window is believed, and what that rests on."""
+
 
 @dataclass(frozen=True)
 class Survivor:
@@ -69,8 +80,10 @@ def all_mutants(path: Path) -> list[str]:
     return [get_mutant_name(path, name) for name in names.mutant_names]
 
 
-def draw(path: Path, names: list[str], sample: int, seed: int) -> list[str]:
+def draw(path: Path, names: list[str], sample: int | None, seed: int) -> list[str]:
     """Some of a file's mutants, the same for the same seed and code."""
+    if sample is None:
+        sample = LARGE_SAMPLE if DECISIVE.search(path.as_posix()) else SAMPLE
     chosen = random.Random(f"{seed} {path}").sample(range(len(names)), min(sample, len(names)))
     return [names[i] for i in sorted(chosen)]
 
@@ -113,7 +126,8 @@ def _begin(path: Path, function: str, owner: str | None) -> int:
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
     if owner is not None:
         nodes = next(n for n in nodes if isinstance(n, ast.ClassDef) and n.name == owner).body
-    found = next(n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == function)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = next(n for n in nodes if isinstance(n, kinds) and n.name == function)
     return min([found.lineno, *(d.lineno for d in found.decorator_list)])
 
 
@@ -163,19 +177,37 @@ def report(total: int, found: dict[str, str], alive: list[Survivor]) -> dict[str
     }
 
 
+def record(files: dict[str, dict[str, Any]], alive: list[Survivor]) -> None:
+    """Write figures of these files beside what is known of the others."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    others = {str(p) for p in walk_mutatable_files()} - files.keys()
+    rows = {f: row for f, row in known.get("files", {}).items() if f in others} | files
+    listed = [s for s in known.get("survivors", []) if s["file"] in others]
+    listed = sorted([*listed, *map(asdict, alive)], key=lambda s: (s["file"], s["line"]))
+    content = {
+        "tool": f"mutmut {version('mutmut')}",
+        "seed": SEED,
+        "survivors_by_kind": dict(Counter(s["kind"] for s in listed)),
+        "files": dict(sorted(rows.items())),
+        "survivors": listed,
+        "provenance": provenance(),
+    }
+    write_json(RESULTS, content)
+
+
 def main() -> None:
     """Draw, run and record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, default=30, help="mutants of every file")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sample", type=int, help="mutants of every file")
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--only", default="", help="files whose path has this in it")
+    parser.add_argument("--only", nargs="+", default=[""], help="files whose path has one in it")
     parser.add_argument(
         "--again", action="store_true", help="run only what is neither killed nor explained"
     )
     given = parser.parse_args()
     os.chdir(ROOT)
-    paths = sorted(p for p in walk_mutatable_files() if given.only in str(p))
+    paths = sorted(p for p in walk_mutatable_files() if any(o in str(p) for o in given.only))
     names = {p: all_mutants(p) for p in paths}
     drawn = {p: draw(p, names[p], given.sample, given.seed) for p in paths}
     wanted = [n for p in paths for n in (_open(p, drawn[p]) if given.again else drawn[p])]
@@ -191,17 +223,8 @@ def main() -> None:
     unexplained = [s for s in alive if s.kind == "unexplained"]
     for survivor in unexplained:
         print(f'{survivor.file}:{survivor.line} {survivor.reason}\n    - "{survivor.change}"')
-    if not given.only and not unexplained:
-        content = {
-            "tool": f"mutmut {version('mutmut')}",
-            "sample_per_file": given.sample,
-            "seed": given.seed,
-            "survivors_by_kind": dict(Counter(s.kind for s in alive)),
-            "files": files,
-            "survivors": [asdict(s) for s in alive],
-            "provenance": provenance(),
-        }
-        write_json(RESULTS, content)
+    if not unexplained and given.sample is None and given.seed == SEED:
+        record(files, alive)
     sys.exit(bool(unexplained))
 
 

@@ -27,8 +27,8 @@ def page() -> str:
     lines += [f"| all | {' | '.join(str(s) for s in sums.values())} | {share:.0%} |", ""]
     lines += [*_survivors(content["survivors"]), ""]
     lines.append(
-        f"From `benchmarks/results/{SOURCE.name}`: {content['tool']}, {content['sample_per_file']} "
-        f"mutants of each file drawn with seed {content['seed']}."
+        f"From `benchmarks/results/{SOURCE.name}`: {content['tool']}, mutants drawn with seed "
+        f"{content['seed']}."
     )
     return "\n".join(lines)
 

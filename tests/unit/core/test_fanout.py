@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import (
@@ -21,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from egno_md.core.errors import DataError, SpecError
-from egno_md.core.executors import LocalProcesses, open_executor
+from egno_md.core.executors import CONNECT_SECONDS, LocalProcesses, open_executor
 from egno_md.core.fanout import Done, Failed, run_all
 
 PROMPT = 10.0
@@ -47,6 +50,11 @@ def killed(_: int) -> None:
 
 def nap(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def surroundings() -> tuple[bool, list[str]]:
+    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return is_deaf, [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +111,44 @@ def test_an_interrupted_ensemble_ends_its_processes() -> None:
         interrupted()
     assert time.monotonic() - begun < 30
     assert isinstance(busy[0].exception(), BrokenExecutor)
+
+
+def test_a_worker_leaves_ctrl_c_to_its_parent_and_ends_with_it(processes: Executor) -> None:
+    is_deaf, threads = processes.submit(surroundings).result()
+    assert is_deaf
+    assert "die-with-parent" in threads
+
+
+def test_what_was_asked_for_is_done_before_the_processes_end() -> None:
+    with LocalProcesses(1) as executor:
+        asked = [executor.submit(os.getpid) for _ in range(3)]
+    assert [future.done() for future in asked] == [True] * 3
+    assert len({future.result() for future in asked}) == 1, "one worker is one process"
+
+
+def test_whoever_does_not_wait_leaves_at_once_and_calls_still_end() -> None:
+    executor = LocalProcesses(1)
+    executor.submit(half, 2).result()
+    call = executor.submit(nap, 0.8)
+    while not call.running():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    begun = time.monotonic()
+    executor.shutdown(wait=False)
+    assert time.monotonic() - begun < 0.5
+    assert call.result(10) is None
+
+
+def test_whoever_cancels_waits_for_what_runs_alone() -> None:
+    executor = LocalProcesses(1)
+    executor.submit(half, 2).result()
+    running, *waiting = (executor.submit(nap, 0.2) for _ in range(3))
+    while not running.running():
+        time.sleep(0.01)
+    time.sleep(0.05)
+    executor.shutdown(cancel_futures=True)
+    assert [f.cancelled() for f in (running, *waiting)] == [False, True, True]
+    assert running.result() is None
 
 
 def test_a_pool_that_cannot_recover_loses_its_calls_and_says_so() -> None:
@@ -230,5 +276,64 @@ def test_a_wrong_address_is_met_with_one_line(
 
 def test_without_dask_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SpecError, match=r"pip install 'egno-md\[dask\]'"):
+    with pytest.raises(SpecError, match=r"Run: pip install 'egno-md\[dask\]'\.$"):
         open_executor(1, "tcp://127.0.0.1:8786").__enter__()
+
+
+class FakeClient:
+    """Notes how a Dask client is asked for."""
+
+    made: list[FakeClient]
+
+    def __init__(self, *address: object, **options: object) -> None:
+        self.asked, self.is_closed = (address, options), False
+        self.made.append(self)
+
+    def get_executor(self, **options: object) -> object:
+        return options
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[FakeClient]:
+    pytest.importorskip("distributed", reason="needs Dask")
+    monkeypatch.setattr("distributed.Client", FakeClient)
+    FakeClient.made = []
+    return FakeClient.made
+
+
+def test_a_cluster_is_found_by_its_address_or_its_file(
+    clients: list[FakeClient], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        file = tmp_path / "scheduler.json"
+        file.write_text(json.dumps({"type": "Scheduler", "address": address}), encoding="utf-8")
+        for scheduler in (address, str(file)):
+            with open_executor(7, scheduler) as executor:
+                assert executor == {"pure": False}, "a random call must be made anew"
+                assert not clients[-1].is_closed
+            assert clients[-1].is_closed
+    expected = {"timeout": CONNECT_SECONDS, "set_as_default": False}
+    assert [c.asked for c in clients] == [((address,), expected)] * 2
+
+
+def test_a_client_is_closed_after_an_error_and_not_made_where_nobody_listens(
+    clients: list[FakeClient],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(KeyError), open_executor(1, f"tcp://127.0.0.1:{port}"):
+            raise KeyError
+    assert clients.pop().is_closed
+    for kind in ("tcp", "tls"):
+        with pytest.raises(SpecError, match="no Dask scheduler answers"):
+            open_executor(1, f"{kind}://127.0.0.1:{port}").__enter__()
+    assert clients == []
+
+
+def test_one_worker_is_this_very_process() -> None:
+    with open_executor(1) as executor:
+        assert executor is None

@@ -25,6 +25,16 @@ def test_equivalent_atoms_are_of_one_kind_and_renumbering_moves_rows_only() -> N
     assert np.array_equal(renumbered, kinds[order])
 
 
+def test_pairs_of_atoms_are_indices_in_ascending_order() -> None:
+    pairs, hops = hop_pairs(BUTANE, 4, 2)
+    assert pairs.dtype.kind == hops.dtype.kind == "i"
+    assert pairs.tolist() == sorted(pairs.tolist())
+    assert dict(zip(map(tuple, pairs.tolist()), hops.tolist(), strict=True)) == {
+        (0, 1): 1, (1, 0): 1, (1, 2): 1, (2, 1): 1, (2, 3): 1, (3, 2): 1,
+        (0, 2): 2, (2, 0): 2, (1, 3): 2, (3, 1): 2,
+    }  # fmt: skip
+
+
 def test_a_torsion_has_its_angle_and_a_mirror_changes_its_sign() -> None:
     angle = 0.7
     x = torch.tensor(

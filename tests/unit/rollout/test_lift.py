@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mdtraj
 import numpy as np
 import pytest
@@ -141,3 +143,57 @@ def test_superposed_rmsd_ignores_a_rigid_move_but_not_a_mirror() -> None:
     turn = Rotation.from_rotvec([0.1, 2.0, -1.0]).as_matrix()
     assert superposed_rmsd(points, points @ turn.T + 4) < 1e-7
     assert superposed_rmsd(points, points * [1, 1, -1]) > 0.1
+
+
+def test_peptide_units_stay_rigid_when_alpha_carbons_are_shaken(chignolin: System) -> None:
+    lift, x = Lift.of(chignolin, "ca"), chignolin.positions
+    random = np.random.default_rng(4)
+    lifted = lift.positions(x, x[lift.chosen] + 0.02 * random.standard_normal((10, 3)))
+    assert not set(lift.unit_atoms) & set(lift.carried)
+    for unit in range(len(lift.units)):
+        members = lift.unit_atoms[lift.unit_of == unit]
+        assert len(members) >= 3
+        np.testing.assert_allclose(distances(lifted, members), distances(x, members), atol=1e-12)
+
+
+def test_all_of_a_residue_but_its_amide_hydrogen_is_one_rigid_body(chignolin: System) -> None:
+    lift, x = Lift.of(chignolin, "backbone"), chignolin.positions
+    random = np.random.default_rng(5)
+    lifted = lift.positions(x, x[lift.chosen] + 0.02 * random.standard_normal((39, 3)))
+    for residue in chignolin.topology.residues:
+        body = [a.index for a in residue.atoms if a.index in lift.carried and a.name != "H"]
+        np.testing.assert_allclose(distances(lifted, body), distances(x, body), atol=1e-12)
+
+
+def distances(x: np.ndarray, atoms: object) -> np.ndarray:
+    chosen = x[np.array(atoms, dtype=np.int64)]
+    return np.linalg.norm(chosen[:, None] - chosen, axis=-1)
+
+
+def test_a_gap_in_a_chain_is_named_by_both_its_ends(chignolin: System) -> None:
+    kept = [a.index for a in chignolin.topology.atoms if a.residue.resSeq not in (5, 6)]
+    broken = replace(
+        chignolin,
+        topology=chignolin.topology.subset(kept),
+        masses=chignolin.masses[kept],
+        positions=chignolin.positions[kept],
+    )
+    named = [str(r) for r in broken.topology.residues]
+    with pytest.raises(SpecError, match=f"{named[3]} of .* is not followed by {named[4]}\\. Use"):
+        Lift.of(broken, "ca")
+
+
+def test_cosines_of_peptide_bonds_are_those_of_omega(chignolin: System) -> None:
+    stereo, x = Stereo.of(chignolin), chignolin.positions
+    _, omega = mdtraj.compute_omega(mdtraj.Trajectory(x.astype(np.float32), chignolin.topology))
+    np.testing.assert_allclose(stereo.cosines(x), np.cos(omega[0]), atol=1e-5)
+
+
+def test_an_observer_tells_the_energy_where_it_is_known(chignolin: System) -> None:
+    observer, x = Observer.of(chignolin, {}), chignolin.positions
+    assert observer is not None
+    told = {
+        e: observer.measure(Frame(x, x, potential_energy=e)).get("potential_energy")
+        for e in (-12.5, None, np.nan)
+    }
+    assert told == {-12.5: -12.5, None: None, np.nan: None}

@@ -168,6 +168,25 @@ def test_what_cannot_be_refined_goes_to_md_or_ends(
     assert len(trajectory) == (4 if kind == "fallback" else 0)
 
 
+class Stuck(Springs):
+    """Springs that know their energy but cannot move."""
+
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        raise PotentialError("springs are stuck")
+
+
+def test_what_neither_refinement_nor_md_can_move_ends_without_frames(ethanol: System) -> None:
+    loop = make_loop(ethanol, "fallback")
+    stuck = Stuck(ethanol.positions, ethanol.masses)
+    loop = replace(loop, refine_every=1, refiner=Quack, reference=stuck)
+    replicas = make_replicas(ethanol, 1)
+    ((_, event, trajectory),) = loop.advance(replicas, 0)
+    assert (event.kind, event.reason) == ("stop", "springs are stuck")
+    assert len(trajectory) == 0
+    assert replicas[0].stop_reason == "springs are stuck"
+    assert list(loop.advance(replicas, 1)) == []
+
+
 def test_a_refined_end_that_is_still_broken_is_not_kept(ethanol: System) -> None:
     stretched = ethanol.positions * 1.5
     loop = make_loop(ethanol, "fallback")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.lift import HydrogenLift
@@ -126,6 +127,17 @@ def test_every_second_end_is_refined_and_time_goes_on(ala2: System) -> None:
     assert loop.tally.events == {"accept": 4, "refine": 4}
 
 
+def test_a_refined_end_brings_its_energy_and_forces_and_how_far_it_moved(ala2: System) -> None:
+    loop, _ = make_loop(ala2)
+    for _, _, trajectory in loop.advance(make_replicas(ala2), 0):
+        assert trajectory.potential_energy is not None
+        assert trajectory.potential_energy.tolist() == [-1.0]
+        assert trajectory.forces is not None
+        assert trajectory.forces.shape == trajectory.positions.shape
+    assert loop.tally.mean("refinement_shift") == 0.01
+    assert loop.tally.mean("potential_energy") == -1.0
+
+
 def test_never_refined_windows_keep_every_point(ala2: System) -> None:
     loop, exact = make_loop(ala2, refine_every=0, points=True)
     found = list(loop.advance(make_replicas(ala2), 0))
@@ -149,6 +161,26 @@ def test_md_takes_a_window_that_no_draw_fills(ala2: System) -> None:
     assert {i: e.kind for i, e in found.items()} == {0: "fallback", 1: "accept"}
     assert exact.calls == ["window"]
     assert loop.tally.seconds["fallback"] > 0
+
+
+class Stuck(Exact):
+    """MD that cannot move either."""
+
+    def window(self, frame, elapsed, friction, random) -> Trajectory:
+        raise PotentialError("no force on ala2 is finite")
+
+
+def test_a_replica_that_neither_draws_nor_md_can_move_ends_without_frames(ala2: System) -> None:
+    loop, _ = make_loop(ala2, exact=Stuck(), broken=(9, 0), redraws=1, refine_every=0)
+    replicas = make_replicas(ala2)
+    found = {i: (e, t) for i, e, t in loop.advance(replicas, 3)}
+    event, trajectory = found[0]
+    assert (event.kind, event.reason) == ("stop", "no force on ala2 is finite")
+    assert (event.replica, event.window, event.time) == (0, 3, 0.0)
+    assert trajectory.positions.shape == (0, 22, 3)
+    assert replicas[0].stop_reason == event.reason
+    assert loop.tally.events == {"stop": 1, "accept": 1}
+    assert (replicas[1].frame.velocities == 0).all(), "a draw has no velocities"
 
 
 def test_a_failed_refinement_is_a_reason_to_draw_again(ala2: System) -> None:
@@ -210,3 +242,53 @@ def test_draws_stand_where_the_frame_stands_and_depend_on_their_own_stream(ala2:
     windows = drawer.draw([near, far], streams)
     assert np.abs(windows[1] - 500.0 - windows[0]).max() < 1e-5
     assert streams[0].bit_generator.state == streams[1].bit_generator.state
+
+
+def make_drawer(system: System, operator: object, **draws: object) -> Drawer:
+    seen = SeenAtoms.of(system, "heavy")
+    lift = HydrogenLift.of(system, seen, system.positions)
+    return Drawer(operator, seen, lift, Draws.model_validate(draws))  # type: ignore[arg-type]
+
+
+def test_the_network_sees_every_frame_about_its_own_centre(ala2: System) -> None:
+    told: list[torch.Tensor] = []
+    operator = make_sampler(ala2)
+    draw = operator.draw
+    operator.draw = lambda start, *rest: told.append(start) or draw(start, *rest)  # type: ignore[method-assign]
+    still = np.zeros_like(ala2.positions)
+    frames = [Frame(ala2.positions + far, still) for far in ([0, 0, 0], [300, -20, 7.0])]
+    make_drawer(ala2, operator, steps=1).draw(frames, [np.random.default_rng(i) for i in (0, 1)])
+    np.testing.assert_allclose(told[0].mean(dim=1).numpy(), 0, atol=1e-6)
+
+
+def test_the_solver_is_the_one_asked_for(ala2: System) -> None:
+    frames = [Frame(ala2.positions, np.zeros_like(ala2.positions))]
+    drawn = [
+        make_drawer(ala2, make_sampler(ala2), steps=2, solver=solver).draw(
+            frames, [np.random.default_rng(0)]
+        )
+        for solver in ("euler", "heun")
+    ]
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-6
+
+
+class Elsewhere:
+    """An operator on a device of its own, in double precision."""
+
+    card = type("Card", (), {"time_points": POINTS})
+
+    def parameters(self):
+        yield torch.zeros(1, device="meta", dtype=torch.float64)
+
+    def draw(self, start, noise, steps, solver) -> torch.Tensor:
+        assert {t.device.type for t in (start, noise)} == {"meta"}
+        assert {t.dtype for t in (start, noise)} == {torch.float64}
+        return torch.zeros(*noise.shape)
+
+
+def test_frames_and_noise_go_to_the_device_of_the_operator(ala2: System) -> None:
+    still = np.zeros_like(ala2.positions)
+    window = make_drawer(ala2, Elsewhere()).draw(
+        [Frame(ala2.positions, still)], [np.random.default_rng(0)]
+    )
+    assert window.shape == (1, 4, 10, 3)
