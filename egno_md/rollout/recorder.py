@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from mdtraj.formats import XTCTrajectoryFile
@@ -191,7 +191,8 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
     if not path.is_file():
         return None
     try:
-        return unpack_state(path, freedom or {})
+        with path.open("rb") as file:  # np.load leaves a file open that it cannot read
+            return unpack_state(file, freedom or {})
     except (
         OSError,
         EOFError,
@@ -207,7 +208,7 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
         ) from None
 
 
-def unpack_state(file: Path | io.BytesIO, freedom: dict[str, float]) -> State:
+def unpack_state(file: IO[bytes], freedom: dict[str, float]) -> State:
     """Read what `pack_state` gave; any of numpy's exceptions where it is damaged."""
     with np.load(file, allow_pickle=False) as arrays:
         text = json.loads(bytes(arrays["text"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_a_state_comes_back_to_the_bit(ethanol: System, tmp_path: Path) -> None:
         assert (ours.energy, ours.begun) == (theirs.energy, 0.25)
         assert ours.stop_reason == theirs.stop_reason
         np.testing.assert_array_equal(ours.random.random(5), theirs.random.random(5))
+
+
+def test_a_state_cut_short_is_refused_and_its_file_closed(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    np.savez(path, text=np.zeros(100))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"state\.npz: damaged \(BadZipFile\)"):
+        load_state(tmp_path)
+    gc.collect()  # a file left open is a warning, and warnings are errors
 
 
 def test_a_damaged_state_says_where_and_what_to_do(tmp_path: Path) -> None:
