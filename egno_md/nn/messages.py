@@ -64,7 +64,8 @@ def pass_messages(
         graph: edges, without offsets or envelope.
         keeps: whether the inputs of SiLU are kept for the way back, or computed again.
     """
-    return _Messages.apply(x, h, features, graph, keeps, *weights)
+    # inside, weights that could have gradients look as if they were wanted
+    return _Messages.apply(x, h, features, graph, keeps and torch.is_grad_enabled(), *weights)
 
 
 class _Messages(torch.autograd.Function):

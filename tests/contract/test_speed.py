@@ -59,6 +59,23 @@ def test_what_inference_worked_out_of_a_graph_serves_training() -> None:
         assert ours is None or torch.equal(ours, anew)
 
 
+def test_nothing_is_kept_where_no_gradient_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    apply = messages._Messages.apply
+
+    def look(*given: object) -> object:
+        kept.append(given[4])
+        return apply(*given)
+
+    monkeypatch.setattr(messages._Messages, "apply", look)
+    network, scene = make_network(), make_scene(is_regular=False)
+    with torch.no_grad():
+        network(scene)
+    assert kept == [False] * 3
+    network(scene)
+    assert kept[3:] == [True] * 3
+
+
 def test_a_cut_into_blocks_too_large_to_keep_gives_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
