@@ -37,6 +37,7 @@ from egno_md.data.store import write_json  # noqa: E402
 from egno_md.nn.bundle import load_any_bundle, load_bundle  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
 from egno_md.nn.scene import Scene  # noqa: E402
+from egno_md.train.loop import products  # noqa: E402
 
 RESULTS = HERE / "results" / "device.json"
 PARTS = ("training", "windows", "adk")
@@ -85,13 +86,9 @@ def arithmetic(
 ) -> Iterator[None]:
     """Matrix products of lower precision, within."""
     del compiled  # is of the network, not of the arithmetic
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    try:
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    lower = torch.autocast(device, dtype=torch.bfloat16, enabled=bf16)
+    with products("high" if tf32 else "highest"), lower:
+        yield
 
 
 def step(network: torch.nn.Module, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import openmm
@@ -141,14 +142,16 @@ class OpenMMRefiner:
             if force < self.spec.max_force and not turned:
                 return blocks, force
             if blocks >= self.spec.max_blocks:
-                break
+                self._give_up(now.forces, turned)
+
+    def _give_up(self, forces: Float[np.ndarray, "atoms 3"], turned: int) -> NoReturn:
         if turned:
             raise PotentialError(
                 f"refinement of {self.engine.system.name} left {turned} stereocentres or peptide "
                 f"bonds turned around after {self.spec.max_blocks} blocks: what was predicted is "
                 "too far from any structure. Use policy fallback."
             )
-        worst = self._worst_residue(now.forces)
+        force, worst = np.linalg.norm(forces, axis=1).max(), self._worst_residue(forces)
         raise PotentialError(
             f"refinement of {self.engine.system.name} ended with a force of {force:.3g} kJ/mol/nm "
             f"at {worst} after {self.spec.max_blocks} blocks. Use policy fallback."
