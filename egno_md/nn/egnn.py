@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.messages import Weights, pass_messages
+from egno_md.nn.native.perceptron import perceptron
 
 CLAMP = 100.0
 """Largest coordinate step of a layer, as published."""
@@ -69,13 +70,9 @@ class EgnnLayer(nn.Module):
             keeps=len(h) * graph.senders.numel() * h.shape[2] <= LARGEST_KEPT,
         )
         pull = pull / graph.counts.to(pull)[:, None]
-        x = x + self.velocity(h) * v + pull.clamp(-CLAMP, CLAMP)
+        x = x + perceptron(self.velocity, h) * v + pull.clamp(-CLAMP, CLAMP)
         if not self.reads_out:
-            hidden, first, update = h.shape[-1], self.node[0], self.node[1:]
-            assert isinstance(first, nn.Linear)
-            own, heard = first.weight.split([hidden, hidden], dim=1)
-            known = nn.functional.linear(h.flatten(0, 1), own, first.bias)
-            h = update(torch.addmm(known, total.flatten(0, 1), heard.T)).view(h.shape)
+            h = perceptron(self.node, h, total)
         return x.transpose(0, 1), h.transpose(0, 1)
 
     def _messages(self, x: Tensor, h: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:

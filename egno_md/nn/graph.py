@@ -94,7 +94,7 @@ class Graph:
         return self.sum(values) / self.counts.view(-1, *[1] * (values.dim() - 1))
 
     @cached_property
-    def plans(self) -> dict[tuple[int, ...], Any]:
+    def plans(self) -> dict[tuple[Any, ...], Any]:
         """What calculations over the edges have worked out once; a changed graph begins anew."""
         return {}
 

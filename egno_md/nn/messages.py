@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from egno_md.nn.graph import Graph
+from egno_md.nn.native.calls import is_native
+from egno_md.nn.native.messages import native_messages
 
 BLOCK = 160_000
 """Numbers of a block, rows times channels: a few blocks fit into a core's second cache."""
@@ -64,6 +66,8 @@ def pass_messages(
         graph: edges, without offsets or envelope.
         keeps: whether the inputs of SiLU are kept for the way back, or computed again.
     """
+    if is_native(h):
+        return native_messages(x, h, features, weights, graph)
     # inside, weights that could have gradients look as if they were wanted
     return _Messages.apply(x, h, features, graph, keeps and torch.is_grad_enabled(), *weights)
 

@@ -15,6 +15,7 @@ from egno_md.core.system import System
 from egno_md.nn import egno, messages
 from egno_md.nn.egnn import EgnnLayer
 from egno_md.nn.graph import Graph, make_graph
+from egno_md.nn.native import library, reason
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.scene import Scene
 from egno_md.spec.network import Egno, PublishedEgno
@@ -22,6 +23,16 @@ from tests.conftest import make_operator
 
 SAME = 1e-5
 """Relative to the largest number, in single precision."""
+
+
+@pytest.fixture(autouse=True, params=["library", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test with the compiled loops and without them."""
+    if request.param == "torch":
+        monkeypatch.setenv("EGNO_MD_NATIVE", "0")
+    elif library() is None:
+        pytest.skip(str(reason()))
+    return request.param
 
 
 def make_scene(*, is_regular: bool, batch: int = 3, points: int = 5) -> Scene:
@@ -60,6 +71,7 @@ def test_what_inference_worked_out_of_a_graph_serves_training() -> None:
 
 
 def test_nothing_is_kept_where_no_gradient_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EGNO_MD_NATIVE", "0")  # the library keeps nothing anyway
     kept = []
     apply = messages._Messages.apply
 

@@ -1,0 +1,117 @@
+"""What the C functions take: structures like theirs, addresses of tensors, threads over edges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, Structure, byref, c_float, c_int64, c_void_p
+from functools import cache
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from egno_md.nn.graph import Graph
+from egno_md.nn.native.build import library
+
+LANES = 16
+"""Hidden channels must be a multiple: whole vectors on every machine."""
+
+PART = 20_000
+"""Rows that are worth a thread."""
+
+
+class Maps(Structure):
+    """`maps`: the networks of a message."""
+
+    _fields_: ClassVar = [
+        *((name, c_int64) for name in ("hidden", "known", "outs", "is_deep")),
+        *((name, c_void_p) for name in ("wk", "w2", "b2", "w3", "b3", "wo", "bo")),
+    ]
+
+
+class MapGradients(Structure):
+    """`map_gradients`."""
+
+    _fields_: ClassVar = [(name, c_void_p) for name in ("wk", "w2", "b2", "w3", "b3", "wo", "bo")]
+
+
+class Layout(Structure):
+    """`layout`: where the rows of nodes and edges lie."""
+
+    _fields_: ClassVar = [
+        *(
+            (name, c_int64)
+            for name in ("points", "node_step", "point_step", "edge_step", "edge_point_step")
+        ),
+        *((name, c_void_p) for name in ("receivers", "senders")),
+    ]
+
+
+def is_native(values: Tensor) -> bool:
+    """Whether rows of these channels can go through the library, in this process."""
+    plain = values.dtype == torch.float32 and values.device.type == "cpu"
+    if not plain or values.shape[-1] % LANES or torch.compiler.is_compiling():
+        return False
+    return library() is not None
+
+
+def address(values: Tensor | None) -> int | None:
+    """Of a contiguous tensor's first number."""
+    if values is None:
+        return None
+    assert values.is_contiguous()
+    return values.data_ptr()
+
+
+@cache
+def function(name: str, *arguments: Any) -> Callable[..., int]:
+    """A function of the library that takes these C types."""
+    found = library()
+    assert found is not None
+    call: Any = found.find(name)
+    call.argtypes = list(arguments)
+    return call
+
+
+def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
+    """Edges cut where a receiver's end, one part for every thread that is worth it."""
+    edges = len(graph.senders)
+    wanted = min(torch.get_num_threads(), max(edges * points // PART, 1))
+    key = ("native", wanted)
+    if key not in graph.plans:
+        cuts = [0]
+        for part in range(1, wanted):
+            at = graph.receivers[edges * part // wanted]
+            cuts.append(int(torch.searchsorted(graph.receivers, at)))
+        cuts = sorted({*cuts, edges})
+        graph.plans[key] = list(pairwise(cuts))
+    return graph.plans[key]
+
+
+def over(parts: Sequence[Any], call: Callable[[Any], int]) -> None:
+    """Call once for every part, in threads where there are several.
+
+    Raises:
+        MemoryError: a call found no memory.
+    """
+    found = (
+        [call(parts[0])]
+        if len(parts) == 1
+        else list(_threads(os.getpid(), torch.get_num_threads()).map(call, parts))
+    )
+    if not all(found):
+        raise MemoryError("no memory for a block of messages")
+
+
+@cache
+def _threads(process: int, count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"egno-{process}")
+
+
+__all__ = [
+    "POINTER", "Layout", "MapGradients", "Maps", "Structure", "address", "byref", "c_float",
+    "c_int64", "c_void_p", "function", "is_native", "over", "ranges",
+]  # fmt: skip

@@ -1,0 +1,139 @@
+"""Messages of an EGNN layer through the library; see `egno_md.nn.messages` for what they are."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from egno_md.nn.graph import Graph
+from egno_md.nn.native.calls import (
+    POINTER,
+    Layout,
+    MapGradients,
+    Maps,
+    Structure,
+    address,
+    byref,
+    c_int64,
+    c_void_p,
+    function,
+    over,
+    ranges,
+)
+
+
+class _Call(Structure):
+    _fields_: ClassVar = [
+        ("weights", Maps),
+        ("where", Layout),
+        ("features", c_int64),
+        *((n, c_void_p) for n in ("x", "receive", "send", "edges", "pull", "total")),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_: ClassVar = [
+        ("weights", MapGradients),
+        *((n, c_void_p) for n in ("pull", "total", "x", "receive", "send", "edges")),
+    ]
+
+
+def native_messages(
+    x: Tensor, h: Tensor, features: Tensor, weights: Any, graph: Graph
+) -> tuple[Tensor, Tensor]:
+    """As `egno_md.nn.messages.pass_messages`; nothing is kept for the way back."""
+    hidden = h.shape[-1]
+    receiver, sender, known = weights.first.split(
+        [hidden, hidden, weights.first.shape[1] - 2 * hidden], dim=1
+    )
+    rows = h.flatten(0, 1)
+    receive = torch.addmm(weights.first_bias, rows, receiver.t())
+    send = rows @ sender.t()
+    rest = weights[2:]
+    return _Messages.apply(x, receive, send, features, graph, known, *rest)  # type: ignore[no-any-return]
+
+
+class _Messages(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, receive: Tensor, send: Tensor, features: Tensor,
+                graph: Graph, *weights: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
+        x, features = x.contiguous(), features.contiguous()
+        weights = tuple(w.contiguous() for w in weights)
+        pull, total = torch.zeros_like(x), receive.new_zeros(*x.shape[:2], receive.shape[1])
+        call = _call(x, receive, send, features, graph, weights)
+        call.pull, call.total = address(pull), address(total)
+        forward = function("egnn_forward", POINTER(_Call), c_int64, c_int64)
+        over(ranges(graph, len(x)), lambda part: forward(byref(call), *part))
+        ctx.graph = graph
+        ctx.save_for_backward(x, receive, send, features, *weights)
+        return pull, total
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, for_pull: Tensor, for_total: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        x, receive, send, features, *weights = ctx.saved_tensors
+        graph, parts = ctx.graph, ranges(ctx.graph, len(x))
+        call = _call(x, receive, send, features, graph, tuple(weights))
+        for_pull, for_total = for_pull.contiguous(), for_total.contiguous()
+        for_receive = torch.zeros_like(receive)
+        for_features = torch.zeros_like(features) if ctx.needs_input_grad[3] else None
+        own = [
+            [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)] for _ in parts
+        ]
+        backward = function("egnn_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64)
+
+        def one(part: tuple[int, tuple[int, int]]) -> int:
+            for_x, for_send, *maps = own[part[0]]
+            g = _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
+                           receive=address(for_receive), send=address(for_send),
+                           edges=address(for_features), weights=MapGradients(*map(address, maps)))  # fmt: skip
+            return backward(byref(call), byref(g), *part[1])
+
+        over(list(enumerate(parts)), one)
+        for_x, for_send, *maps = summed(own)
+        return for_x, for_receive, for_send, for_features, None, *weight_gradients(maps, weights)
+
+
+def _call(x: Tensor, receive: Tensor, send: Tensor, features: Tensor, graph: Graph,
+          weights: tuple[Tensor, ...]) -> _Call:  # fmt: skip
+    points, nodes, _ = x.shape
+    edges = len(graph.senders)
+    where = Layout(
+        points=points, node_step=1, point_step=nodes, edge_step=1,
+        edge_point_step=edges if len(features) > 1 else 0,
+        receivers=address(graph.receivers), senders=address(graph.senders),
+    )  # fmt: skip
+    return _Call(
+        weights=maps_of(weights, is_deep=True), where=where, features=features.shape[-1],
+        x=address(x), receive=address(receive), send=address(send), edges=address(features),
+    )  # fmt: skip
+
+
+def maps_of(weights: tuple[Tensor, ...], *, is_deep: bool) -> Maps:
+    """The networks of a message: known, second and its bias, third and its bias, last and its."""
+    known, last = weights[0], weights[-2]
+    return Maps(len(known), known.shape[1], len(last), is_deep, *map(address, weights))
+
+
+def gradient_arrays(weights: Any) -> list[Tensor]:
+    """Zeros for the gradients of such weights: known transposed, the last bias padded."""
+    known, *inner, bias = weights
+    padded = bias.new_zeros(-(-len(bias) // 16) * 16)
+    return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), padded]
+
+
+def weight_gradients(maps: list[Tensor], weights: Any) -> list[Tensor]:
+    """Those of the weights, as autograd wants them."""
+    return [maps[0].t(), *maps[1:-1], maps[-1][: len(weights[-1])]]
+
+
+def summed(own: list[list[Tensor]]) -> list[Tensor]:
+    """Sums over the threads' own arrays."""
+    if len(own) == 1:
+        return own[0]
+    return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]

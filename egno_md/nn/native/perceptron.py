@@ -1,0 +1,135 @@
+"""Linear, SiLU, Linear in one pass over rows."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from egno_md.nn.native.calls import (
+    POINTER,
+    Structure,
+    address,
+    byref,
+    c_int64,
+    c_void_p,
+    function,
+    is_native,
+    over,
+)
+
+ROWS_A_THREAD = 10_000
+
+
+class _Call(Structure):
+    _fields_: ClassVar = [
+        *((name, c_int64) for name in ("rows", "hidden", "outs")),
+        ("inputs", c_int64 * 2),
+        ("x", c_void_p * 2),
+        ("w1", c_void_p * 2),
+        *((name, c_void_p) for name in ("b1", "w2", "b2", "out")),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_: ClassVar = [
+        ("out", c_void_p),
+        ("x", c_void_p * 2),
+        ("w1", c_void_p * 2),
+        *((name, c_void_p) for name in ("b1", "w2", "b2")),
+    ]
+
+
+def perceptron(layers: nn.Sequential, first: Tensor, second: Tensor | None = None) -> Tensor:
+    """`layers` (Linear, SiLU, Linear) of the inputs side by side, ``(..., channels)``.
+
+    Args:
+        layers: whose maps are used.
+        first: input.
+        second: further channels of the same rows.
+    """
+    begin, end = layers[0], layers[2]
+    assert isinstance(begin, nn.Linear)
+    assert isinstance(end, nn.Linear)
+    pieces = [first] if second is None else [first, second]
+    if not is_native(first.new_empty(0, begin.out_features)):
+        whole = first if second is None else torch.cat(pieces, dim=-1)
+        return layers(whole)
+    rows = [p.reshape(-1, p.shape[-1]) for p in pieces]
+    w1 = begin.weight.split([p.shape[-1] for p in pieces], dim=1)
+    parameters = (begin.bias, end.weight, end.bias)
+    out: Any = _Perceptron.apply(len(rows), *rows, *w1, *parameters)
+    return out.view(*first.shape[:-1], end.out_features)
+
+
+class _Perceptron(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pieces: int, *tensors: Tensor) -> Tensor:
+        x = [t.contiguous() for t in tensors[:pieces]]
+        w1 = [t.contiguous() for t in tensors[pieces : 2 * pieces]]
+        b1, w2, b2 = tensors[2 * pieces :]
+        out = x[0].new_empty(len(x[0]), len(w2))
+        call = _call(x, w1, b1, w2, b2)
+        call.out = address(out)
+        forward = function("perceptron_forward", POINTER(_Call), c_int64, c_int64)
+        over(_shares(len(out)), lambda part: forward(byref(call), *part))
+        ctx.pieces = pieces
+        ctx.save_for_backward(*x, *w1, b1, w2, b2)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_out: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        tensors, pieces = ctx.saved_tensors, ctx.pieces
+        x, w1 = tensors[:pieces], tensors[pieces : 2 * pieces]
+        b1, w2, b2 = tensors[2 * pieces :]
+        call = _call(x, w1, b1, w2, b2)
+        for_out = for_out.contiguous()
+        for_x = [torch.empty_like(t) if n else None
+                 for t, n in zip(x, ctx.needs_input_grad[1:], strict=False)]  # fmt: skip
+        hidden, outs = w2.shape[1], len(w2)
+        shares = _shares(len(for_out))
+        sums = [
+            [t.new_zeros(t.shape[1], hidden) for t in w1]
+            + [torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(_padded(outs))]
+            for _ in shares
+        ]
+        backward = function(
+            "perceptron_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
+        )
+
+        def one(part: tuple[int, tuple[int, int]]) -> int:
+            own, share = sums[part[0]], part[1]
+            g = _Gradients(out=address(for_out))
+            for k in range(pieces):
+                g.x[k], g.w1[k] = address(for_x[k]), address(own[k])
+            g.b1, g.w2, g.b2 = (address(t) for t in own[pieces:])
+            return backward(byref(call), byref(g), *share)
+
+        over(list(enumerate(shares)), one)
+        found = (
+            sums[0] if len(sums) == 1 else [torch.stack(s).sum(0) for s in zip(*sums, strict=True)]
+        )
+        for_b1, for_w2, for_b2 = found[pieces:]
+        return (None, *for_x, *(t.t() for t in found[:pieces]), for_b1, for_w2, for_b2[:outs])
+
+
+def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:
+    call = _Call(rows=len(x[0]), hidden=w2.shape[1], outs=len(w2))
+    for k, (piece, weight) in enumerate(zip(x, w1, strict=True)):
+        call.inputs[k], call.x[k], call.w1[k] = piece.shape[1], address(piece), address(weight)
+    call.b1, call.w2, call.b2 = address(b1), address(w2.contiguous()), address(b2)
+    return call
+
+
+def _padded(count: int) -> int:
+    return -(-count // 16) * 16
+
+
+def _shares(rows: int) -> list[tuple[int, int]]:
+    wanted = min(torch.get_num_threads(), max(rows // ROWS_A_THREAD, 1))
+    cuts = [rows * k // wanted for k in range(wanted + 1)]
+    return list(pairwise(cuts))
