@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from egno_md.nn.graph import Graph
+from egno_md.nn.native.hearing import Hearing, can_hear, hear
+from egno_md.nn.native.linear import linear
+from egno_md.nn.native.perceptron import perceptron
 from egno_md.nn.temporal import TIME_EMBEDDING, SpectralMix, time_embedding
 
 
@@ -221,6 +224,10 @@ class EgnoBlock(nn.Module):
         """
         parts = [(slice(None), slice(None), graph)]
         size = s[0].numel()
+        if can_hear(s, graph):
+            own, turned, normed, *ends = self._mix(s, z)
+            heard = self._hear_at_once(ends, turned, path, fixed, graph, extra)
+            return self._move(own, turned, path, normed, heard, squared)
         if not torch.is_grad_enabled() and graph.senders.numel() * size > LARGEST_AT_ONCE:
             parts = list(graph.parts(PART // size))
         mixed = [self._mix(s[nodes], z[nodes]) for nodes, _, _ in parts]
@@ -238,7 +245,8 @@ class EgnoBlock(nn.Module):
         s = s + silu(self.scalar_mix(self.norm(s)), inplace=True)
         z = z + self.vector_mix(z)
         normed = self.message_norm(s)
-        return s, z, normed, self.by_receiver(normed), self.by_sender(normed)
+        ends = (linear(normed, layer.weight) for layer in (self.by_receiver, self.by_sender))
+        return s, z, normed, *ends
 
     def _move(
         self,
@@ -258,7 +266,7 @@ class EgnoBlock(nn.Module):
         size = (z.square().sum(1) + 1e-6).sqrt()
         product = (z * mixed).sum(1)
         products = torch.cat([product / (1 + product.abs()), torch.log1p(size)], dim=-1)
-        update = self.node(torch.cat([normed, heard, products], dim=-1))
+        update = perceptron(self.node, normed, torch.cat([heard, products], dim=-1))
         s = s + update[..., :hidden]
         z = torch.addcmul(z, mixed, update[:, None, :, hidden:])
         return s, z, torch.addcmul(path, self.path(z)[..., 0], squared)
@@ -295,6 +303,26 @@ class EgnoBlock(nn.Module):
         message = self.message(message)
         pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
         return graph.mean(torch.addcmul(sent * carry, unit[..., None], pull)), graph.mean(message)
+
+    def _hear_at_once(
+        self,
+        ends: list[Tensor],
+        z: Tensor,
+        path: Tensor,
+        fixed: Tensor,
+        graph: Graph,
+        extra: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """The same of all nodes in one pass over the edges."""
+        second = self.message[1]
+        assert isinstance(second, nn.Linear)
+        weights = (
+            torch.cat([self.by_geometry.weight, self.by_edge.weight], dim=1),
+            second.weight, second.bias, self.weights.weight, self.weights.bias,
+        )  # fmt: skip
+        how = Hearing(graph, self.normalised, self.couplings, self.soft)
+        received = ends[0] + self.by_edge.bias
+        return hear(how, path, z, received, ends[1], fixed, extra, weights)
 
     def _separation(self, path: Tensor, graph: Graph, nodes: slice) -> tuple[Tensor, Tensor]:
         """Directions ``(edges, 3, points)`` along the path and functions of the distance."""

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from egno_md.nn.native.calls import is_native
+from egno_md.nn.native.spectral import spectral
 from egno_md.nn.scene import Scene
 
 TIME_EMBEDDING = 32
@@ -68,6 +70,9 @@ class SpectralMix(nn.Module):
         modes = min(self.weight.shape[0], points // 2 + 1)
         if modes == 0:
             return torch.zeros_like(values)
+        if is_native(values):
+            series = values.reshape(-1, points, channels)
+            return self._native(series, modes, points_first=False).view(values.shape)
         if not torch.is_grad_enabled() and points * channels <= LARGEST_MATRIX:
             mixed = values.reshape(-1, points * channels) @ self._matrix(points)
             return mixed.view(values.shape)
@@ -83,6 +88,9 @@ class SpectralMix(nn.Module):
         modes = min(self.weight.shape[0], points // 2 + 1)
         if modes == 0:
             return torch.zeros_like(values)
+        if is_native(values):
+            series = values.reshape(points, -1, channels)
+            return self._native(series, modes, points_first=True).view(values.shape)
         forward, inverse = _transforms(points, modes, str(values.device), values.dtype)
         rows = [0, *range(2, 2 * modes)]
         ahead, back = forward.flatten(0, 1)[rows], inverse.flatten(1, 2)[:, rows]
@@ -98,6 +106,12 @@ class SpectralMix(nn.Module):
                 (from_real[:, channels:] + from_imaginary[:, :channels])[None],
             ]
         return (back @ torch.cat(mixed).view(len(rows), -1)).view(values.shape)
+
+    def _native(self, series: Tensor, modes: int, *, points_first: bool) -> Tensor:
+        """In one pass over the series."""
+        points = series.shape[0 if points_first else 1]
+        matrices = _transforms(points, modes, str(series.device), series.dtype)
+        return spectral(series, self.weight[:modes], matrices, points_first=points_first)
 
     def _transform(self, values: Tensor, modes: int) -> Tensor:
         """Through the spectrum: ``(series, points, channels)`` to the same."""

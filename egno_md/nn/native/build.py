@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
-UNITS = ("egnn.c", "perceptron.c")
+UNITS = ("egnn.c", "egno.c", "linear.c", "perceptron.c", "spectral.c")
 FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-fno-math-errno", "-ffp-contract=fast")
 NATIVE = ("-march=native",)
 SWITCH = "EGNO_MD_NATIVE"

@@ -19,7 +19,7 @@ from egno_md.nn.native.build import library
 LANES = 16
 """Hidden channels must be a multiple: whole vectors on every machine."""
 
-PART = 20_000
+PART = 5_000
 """Rows that are worth a thread."""
 
 
@@ -91,6 +91,13 @@ def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
     return graph.plans[key]
 
 
+def shares(rows: int) -> list[tuple[int, int]]:
+    """Rows cut into one part for every thread that is worth it."""
+    wanted = min(torch.get_num_threads(), max(rows // PART, 1))
+    cuts = [rows * k // wanted for k in range(wanted + 1)]
+    return list(pairwise(cuts))
+
+
 def over(parts: Sequence[Any], call: Callable[[Any], int]) -> None:
     """Call once for every part, in threads where there are several.
 
@@ -106,6 +113,13 @@ def over(parts: Sequence[Any], call: Callable[[Any], int]) -> None:
         raise MemoryError("no memory for a block of messages")
 
 
+def summed(own: list[list[Tensor]]) -> list[Tensor]:
+    """Sums over the threads' own arrays."""
+    if len(own) == 1:
+        return own[0]
+    return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]
+
+
 @cache
 def _threads(process: int, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"egno-{process}")
@@ -113,5 +127,5 @@ def _threads(process: int, count: int) -> ThreadPoolExecutor:
 
 __all__ = [
     "POINTER", "Layout", "MapGradients", "Maps", "Structure", "address", "byref", "c_float",
-    "c_int64", "c_void_p", "function", "is_native", "over", "ranges",
+    "c_int64", "c_void_p", "function", "is_native", "over", "ranges", "shares", "summed",
 ]  # fmt: skip

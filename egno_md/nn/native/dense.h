@@ -84,25 +84,25 @@ INLINE void product(index_t rows, index_t inner, index_t columns, const float *a
 }
 
 /* out = a @ w + bias; `columns` whole vectors. */
-static void multiply(index_t rows, index_t inner, index_t columns, const float *a, index_t lda,
+static inline void multiply(index_t rows, index_t inner, index_t columns, const float *a, index_t lda,
                      const float *w, float *out, index_t ldo, const float *bias) {
   product(rows, inner, columns, a, lda, 1, w, columns, out, ldo, bias, FROM_BIAS);
 }
 
 /* out = a @ w. */
-static void multiply_bare(index_t rows, index_t inner, index_t columns, const float *a,
+static inline void multiply_bare(index_t rows, index_t inner, index_t columns, const float *a,
                           index_t lda, const float *w, float *out, index_t ldo) {
   product(rows, inner, columns, a, lda, 1, w, columns, out, ldo, NULL, FROM_ZERO);
 }
 
 /* out += a @ w. */
-static void multiply_add(index_t rows, index_t inner, index_t columns, const float *a,
+static inline void multiply_add(index_t rows, index_t inner, index_t columns, const float *a,
                          index_t lda, const float *w, float *out, index_t ldo) {
   product(rows, inner, columns, a, lda, 1, w, columns, out, ldo, NULL, ADD);
 }
 
 /* out[into][columns] += a^T @ b over rows: the gradient of a map's weights. */
-static void outer_add(index_t rows, index_t into, index_t columns, const float *a, index_t lda,
+static inline void outer_add(index_t rows, index_t into, index_t columns, const float *a, index_t lda,
                       const float *b, index_t ldb, float *out) {
   product(into, rows, columns, a, 1, lda, b, ldb, out, columns, NULL, ADD);
 }
@@ -133,7 +133,7 @@ INLINE vec sigmoid(vec x) {
 }
 
 /* out = x sigmoid(x). */
-static void silu(index_t count, const float *x, float *out) {
+static inline void silu(index_t count, const float *x, float *out) {
   for (index_t i = 0; i < count; i += LANES) {
     const vec v = READ(x + i);
     AT(out + i) = v * sigmoid(v);
@@ -141,7 +141,7 @@ static void silu(index_t count, const float *x, float *out) {
 }
 
 /* The same, and x becomes the derivative. */
-static void silu_both(index_t count, float *x, float *out) {
+static inline void silu_both(index_t count, float *x, float *out) {
   for (index_t i = 0; i < count; i += LANES) {
     const vec v = READ(x + i), s = sigmoid(v);
     AT(out + i) = v * s;
@@ -149,16 +149,20 @@ static void silu_both(index_t count, float *x, float *out) {
   }
 }
 
-static void times(index_t count, const float *x, float *out) {
+static inline void times(index_t count, const float *x, float *out) {
   for (index_t i = 0; i < count; i += LANES) AT(out + i) *= READ(x + i);
 }
 
-static void add(index_t count, const float *x, float *out) {
+static inline void add(index_t count, const float *x, float *out) {
   for (index_t i = 0; i < count; i += LANES) AT(out + i) += READ(x + i);
 }
 
+static inline void add_scaled(index_t count, float scale, const float *x, float *out) {
+  for (index_t i = 0; i < count; i += LANES) AT(out + i) += scale * READ(x + i);
+}
+
 /* out += sum of rows. */
-static void add_rows(index_t rows, index_t columns, const float *x, float *out) {
+static inline void add_rows(index_t rows, index_t columns, const float *x, float *out) {
   for (index_t j = 0; j < columns; j += LANES) {
     vec sum = READ(out + j);
     for (index_t i = 0; i < rows; i++) sum += READ(x + i * columns + j);
@@ -167,7 +171,7 @@ static void add_rows(index_t rows, index_t columns, const float *x, float *out) 
 }
 
 /* Weights as torch keeps them, (outputs, inputs), to rows of inputs with padded outputs. */
-static void pack_transposed(index_t outputs, index_t inputs, const float *w, float *out) {
+static inline void pack_transposed(index_t outputs, index_t inputs, const float *w, float *out) {
   const index_t columns = padded(outputs);
   memset(out, 0, sizeof(float) * (size_t)(inputs * columns));
   for (index_t i = 0; i < outputs; i++)
@@ -175,7 +179,7 @@ static void pack_transposed(index_t outputs, index_t inputs, const float *w, flo
 }
 
 /* Rows with padded columns. */
-static void pack(index_t rows, index_t columns, const float *w, float *out) {
+static inline void pack(index_t rows, index_t columns, const float *w, float *out) {
   const index_t wide = padded(columns);
   memset(out, 0, sizeof(float) * (size_t)(rows * wide));
   for (index_t i = 0; i < rows; i++)
@@ -193,12 +197,12 @@ typedef struct {
   float *base, *next;
 } arena;
 
-static int arena_open(arena *memory, index_t floats) {
+static inline int arena_open(arena *memory, index_t floats) {
   memory->base = memory->next = aligned_alloc(64, (size_t)((floats * 4 + 63) / 64 * 64));
   return memory->base != NULL;
 }
 
-static float *take(arena *memory, index_t floats) {
+static inline float *take(arena *memory, index_t floats) {
   float *found = memory->next;
   memory->next += (floats + 15) / 16 * 16;
   return found;

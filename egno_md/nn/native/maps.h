@@ -19,7 +19,7 @@ typedef struct {
   index_t hidden, known, known_wide, outs, outs_wide, is_deep, rows;
   float *wk, *wk_back, *w2, *w3, *wo, *bo, *wo_back;
   const float *w2_back, *b2, *w3_back, *b3;
-  float *a, *first, *begun, *second, *message, *third, *ended, *out, *back, *a_back;
+  float *a, *first, *begun, *second, *message, *third, *ended, *out, *back, *a_back, *scale;
   index_t *to, *from, *edge;
   arena memory;
 } network;
@@ -29,7 +29,7 @@ static int network_open(network *n, const maps *m) {
   n->hidden = h, n->known = m->known, n->outs = m->outs, n->is_deep = m->is_deep, n->rows = rows;
   const index_t kw = n->known_wide = padded(m->known), ow = n->outs_wide = padded(m->outs);
   const index_t weights = (m->known + 2 * h) * h + h * kw + h * ow + ow + m->outs * h;
-  const index_t work = rows * (8 * h + m->known + kw + 2 * ow + 6);
+  const index_t work = rows * (7 * h + m->known + kw + 2 * ow + 7);
   if (!arena_open(&n->memory, weights + work + 25 * 16)) return 0;
   n->wk = take(&n->memory, m->known * h);
   n->wk_back = take(&n->memory, h * kw);
@@ -55,6 +55,8 @@ static int network_open(network *n, const maps *m) {
   n->ended = take(&n->memory, rows * h);
   n->back = take(&n->memory, rows * h);
   n->out = take(&n->memory, 2 * rows * ow);
+  n->scale = take(&n->memory, rows);
+  for (index_t r = 0; r < rows; r++) n->scale[r] = 1.0f;
   n->to = (index_t *)take(&n->memory, 2 * rows);
   n->from = (index_t *)take(&n->memory, 2 * rows);
   n->edge = (index_t *)take(&n->memory, 2 * rows);
@@ -104,8 +106,8 @@ static void ahead_for_back(network *n, index_t rows, const float *receive, const
   multiply(rows, h, n->outs_wide, ended, h, n->wo, n->out, n->outs_wide, n->bo);
 }
 
-/* From gradients at the outputs (out_back) and at the sums of messages to those at `a` and at
-   the first layer's rows (left in `first`); gradients of weights are added up. */
+/* From gradients at the outputs (out_back) and at the scaled sums of messages to those at `a` and
+   at the first layer's rows (left in `first`); gradients of weights are added up. */
 static void way_back(network *n, index_t rows, const float *out_back, const float *total_back,
                      map_gradients *g) {
   const index_t h = n->hidden, ow = n->outs_wide;
@@ -120,7 +122,8 @@ static void way_back(network *n, index_t rows, const float *out_back, const floa
   } else {
     multiply_bare(rows, n->outs, h, out_back, ow, n->wo_back, n->ended, h);
   }
-  for (index_t r = 0; r < rows; r++) add(h, total_back + n->to[r] * h, n->ended + r * h);
+  for (index_t r = 0; r < rows; r++)
+    add_scaled(h, n->scale[r], total_back + n->to[r] * h, n->ended + r * h);
   times(rows * h, n->second, n->ended);
   outer_add(rows, h, h, n->ended, h, n->begun, h, g->w2);
   add_rows(rows, h, n->ended, g->b2);

@@ -22,7 +22,9 @@ from egno_md.nn.native.calls import (
     function,
     over,
     ranges,
+    summed,
 )
+from egno_md.nn.native.linear import linear
 
 
 class _Call(Structure):
@@ -50,8 +52,7 @@ def native_messages(
         [hidden, hidden, weights.first.shape[1] - 2 * hidden], dim=1
     )
     rows = h.flatten(0, 1)
-    receive = torch.addmm(weights.first_bias, rows, receiver.t())
-    send = rows @ sender.t()
+    receive, send = linear(rows, receiver, weights.first_bias), linear(rows, sender)
     rest = weights[2:]
     return _Messages.apply(x, receive, send, features, graph, known, *rest)  # type: ignore[no-any-return]
 
@@ -91,7 +92,7 @@ class _Messages(torch.autograd.Function):
             for_x, for_send, *maps = own[part[0]]
             g = _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
                            receive=address(for_receive), send=address(for_send),
-                           edges=address(for_features), weights=MapGradients(*map(address, maps)))  # fmt: skip
+                           edges=address(for_features), weights=gradients_of(maps))  # fmt: skip
             return backward(byref(call), byref(g), *part[1])
 
         over(list(enumerate(parts)), one)
@@ -115,9 +116,11 @@ def _call(x: Tensor, receive: Tensor, send: Tensor, features: Tensor, graph: Gra
 
 
 def maps_of(weights: tuple[Tensor, ...], *, is_deep: bool) -> Maps:
-    """The networks of a message: known, second and its bias, third and its bias, last and its."""
+    """The networks of a message: known, second and its bias, third and its if deep, last and its."""
     known, last = weights[0], weights[-2]
-    return Maps(len(known), known.shape[1], len(last), is_deep, *map(address, weights))
+    inner = weights[1:-2] if is_deep else (*weights[1:-2], None, None)
+    pointers = map(address, (known, *inner, *weights[-2:]))
+    return Maps(len(known), known.shape[1], len(last), is_deep, *pointers)
 
 
 def gradient_arrays(weights: Any) -> list[Tensor]:
@@ -127,13 +130,12 @@ def gradient_arrays(weights: Any) -> list[Tensor]:
     return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), padded]
 
 
+def gradients_of(arrays: list[Tensor]) -> MapGradients:
+    """Such arrays as the library takes them."""
+    known, second, bias, *third, last, last_bias = map(address, arrays)
+    return MapGradients(known, second, bias, *(third or (None, None)), last, last_bias)
+
+
 def weight_gradients(maps: list[Tensor], weights: Any) -> list[Tensor]:
     """Those of the weights, as autograd wants them."""
     return [maps[0].t(), *maps[1:-1], maps[-1][: len(weights[-1])]]
-
-
-def summed(own: list[list[Tensor]]) -> list[Tensor]:
-    """Sums over the threads' own arrays."""
-    if len(own) == 1:
-        return own[0]
-    return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -19,9 +18,9 @@ from egno_md.nn.native.calls import (
     function,
     is_native,
     over,
+    shares,
+    summed,
 )
-
-ROWS_A_THREAD = 10_000
 
 
 class _Call(Structure):
@@ -75,7 +74,7 @@ class _Perceptron(torch.autograd.Function):
         call = _call(x, w1, b1, w2, b2)
         call.out = address(out)
         forward = function("perceptron_forward", POINTER(_Call), c_int64, c_int64)
-        over(_shares(len(out)), lambda part: forward(byref(call), *part))
+        over(shares(len(out)), lambda part: forward(byref(call), *part))
         ctx.pieces = pieces
         ctx.save_for_backward(*x, *w1, b1, w2, b2)
         return out
@@ -91,11 +90,11 @@ class _Perceptron(torch.autograd.Function):
         for_x = [torch.empty_like(t) if n else None
                  for t, n in zip(x, ctx.needs_input_grad[1:], strict=False)]  # fmt: skip
         hidden, outs = w2.shape[1], len(w2)
-        shares = _shares(len(for_out))
+        parts = shares(len(for_out))
         sums = [
             [t.new_zeros(t.shape[1], hidden) for t in w1]
             + [torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(_padded(outs))]
-            for _ in shares
+            for _ in parts
         ]
         backward = function(
             "perceptron_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
@@ -109,10 +108,8 @@ class _Perceptron(torch.autograd.Function):
             g.b1, g.w2, g.b2 = (address(t) for t in own[pieces:])
             return backward(byref(call), byref(g), *share)
 
-        over(list(enumerate(shares)), one)
-        found = (
-            sums[0] if len(sums) == 1 else [torch.stack(s).sum(0) for s in zip(*sums, strict=True)]
-        )
+        over(list(enumerate(parts)), one)
+        found = summed(sums)
         for_b1, for_w2, for_b2 = found[pieces:]
         return (None, *for_x, *(t.t() for t in found[:pieces]), for_b1, for_w2, for_b2[:outs])
 
@@ -127,9 +124,3 @@ def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:
 
 def _padded(count: int) -> int:
     return -(-count // 16) * 16
-
-
-def _shares(rows: int) -> list[tuple[int, int]]:
-    wanted = min(torch.get_num_threads(), max(rows // ROWS_A_THREAD, 1))
-    cuts = [rows * k // wanted for k in range(wanted + 1)]
-    return list(pairwise(cuts))

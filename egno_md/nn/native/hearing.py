@@ -1,0 +1,187 @@
+"""What nodes of our EGNO hear, through the library; see `egno_md.nn.egno.EgnoBlock`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from egno_md.nn.graph import Graph
+from egno_md.nn.native.calls import (
+    POINTER,
+    Layout,
+    MapGradients,
+    Maps,
+    Structure,
+    address,
+    byref,
+    c_int64,
+    c_void_p,
+    function,
+    is_native,
+    over,
+    ranges,
+    summed,
+)
+from egno_md.nn.native.messages import (
+    gradient_arrays,
+    gradients_of,
+    maps_of,
+    weight_gradients,
+)
+
+SIZES = ("vectors", "features", "extras", "fixed", "is_normalised", "is_coupled", "is_soft")
+
+
+class _Call(Structure):
+    _fields_: ClassVar = [
+        ("weights", Maps),
+        ("where", Layout),
+        *((name, c_int64) for name in SIZES),
+        *((n, c_void_p) for n in ("path", "z", "receive", "send")),
+        *((n, c_void_p) for n in ("edge_features", "extra", "edge_fixed", "offsets", "scales")),
+        *((n, c_void_p) for n in ("moved", "heard")),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_: ClassVar = [
+        ("weights", MapGradients),
+        *((n, c_void_p) for n in ("moved", "heard")),
+        *((n, c_void_p) for n in ("path", "z", "receive", "send", "extra", "edge_fixed")),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """How edges are looked at.
+
+    Attributes:
+        graph: edges.
+        is_normalised: bounded functions of the distance, or its square alone.
+        is_coupled: those times the edge's features as well.
+        is_soft: projections through asinh.
+    """
+
+    graph: Graph
+    is_normalised: bool
+    is_coupled: bool
+    is_soft: bool
+
+
+def can_hear(receive: Tensor, graph: Graph) -> bool:
+    """Whether `hear` works for these channels and this graph."""
+    fixed = (graph.features, graph.envelope, graph.offsets)
+    if any(t is not None and t.requires_grad for t in fixed):
+        return False
+    return is_native(receive) and graph.senders.numel() > 0
+
+
+def hear(
+    how: Hearing,
+    path: Tensor,
+    z: Tensor,
+    receive: Tensor,
+    send: Tensor,
+    fixed: Tensor,
+    extra: Tensor | None,
+    weights: tuple[Tensor, ...],
+) -> tuple[Tensor, Tensor]:
+    """Mean change of vectors ``(nodes, 3, points, vectors)`` and mean message at every node.
+
+    Args:
+        how: edges are looked at.
+        path: ``(nodes, 3, points)``.
+        z: vectors ``(nodes, 3, points, vectors)``.
+        receive: first layer's part of receivers, biases included, ``(nodes, points, hidden)``.
+        send: that of senders.
+        fixed: what an edge knows at every point.
+        extra: what it knows besides at each point, ``(edges, points, ...)``.
+        weights: of what an edge knows; second map, bias; those from a message to pull and carry.
+    """
+    return _Hear.apply(how, path, z, receive, send, fixed, extra, *weights)  # type: ignore[no-any-return]
+
+
+class _Hear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, how: Hearing, *given: Tensor | None) -> tuple[Tensor, Tensor]:
+        tensors = tuple(None if t is None else t.contiguous() for t in given)
+        call = _call(how, tensors)
+        z, receive = tensors[1], tensors[2]
+        assert z is not None
+        assert receive is not None
+        moved, heard = torch.zeros_like(z), torch.zeros_like(receive)
+        call.moved, call.heard = address(moved), address(heard)
+        forward = function("egno_forward", POINTER(_Call), c_int64, c_int64)
+        parts = ranges(how.graph, receive.shape[1])
+        over(parts, lambda part: forward(byref(call), *part))
+        ctx.how = how
+        ctx.save_for_backward(*tensors)
+        return moved, heard
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, for_moved: Tensor, for_heard: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        tensors, how = ctx.saved_tensors, ctx.how
+        path, z, receive, send, fixed, extra, *weights = tensors
+        call, parts = _call(how, tensors), ranges(how.graph, receive.shape[1])
+        for_moved, for_heard = for_moved.contiguous(), for_heard.contiguous()
+        for_receive = torch.zeros_like(receive)
+        for_fixed = torch.zeros_like(fixed) if ctx.needs_input_grad[5] else None
+        for_extra = torch.empty_like(extra) if ctx.needs_input_grad[6] else None
+        own = [[*map(torch.zeros_like, (path, z, send)), *gradient_arrays(weights)] for _ in parts]
+        backward = function("egno_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64)
+
+        def one(part: tuple[int, tuple[int, int]]) -> int:
+            for_path, for_z, for_send, *maps = own[part[0]]
+            g = _Gradients(
+                weights=gradients_of(maps), moved=address(for_moved),
+                heard=address(for_heard), path=address(for_path), z=address(for_z),
+                receive=address(for_receive), send=address(for_send), extra=address(for_extra),
+                edge_fixed=address(for_fixed),
+            )  # fmt: skip
+            return backward(byref(call), byref(g), *part[1])
+
+        over(list(enumerate(parts)), one)
+        for_path, for_z, for_send, *maps = summed(own)
+        ends = (for_path, for_z, for_receive, for_send, for_fixed, for_extra)
+        return None, *ends, *weight_gradients(maps, weights)
+
+
+def _call(how: Hearing, tensors: tuple[Tensor | None, ...]) -> _Call:
+    path, z, receive, send, fixed, extra, *weights = tensors
+    assert z is not None
+    assert fixed is not None
+    graph, points = how.graph, z.shape[2]
+    known, *rest, last, bias = (w for w in weights if w is not None)
+    where = Layout(
+        points=points, node_step=points, point_step=1, edge_step=1, edge_point_step=0,
+        receivers=address(graph.receivers), senders=address(graph.senders),
+    )  # fmt: skip
+    return _Call(
+        weights=maps_of((known, *rest, last, bias), is_deep=False), where=where,
+        vectors=z.shape[3], features=graph.features.shape[1],
+        extras=0 if extra is None else extra.shape[2], fixed=fixed.shape[1],
+        is_normalised=how.is_normalised, is_coupled=how.is_coupled, is_soft=how.is_soft,
+        path=address(path), z=address(z), receive=address(receive), send=address(send),
+        edge_features=address(graph.features), extra=address(extra), edge_fixed=address(fixed),
+        offsets=address(graph.offsets), scales=address(_scales(graph)),
+    )  # fmt: skip
+
+
+def _scales(graph: Graph) -> Tensor:
+    """Weight of every edge in a mean, float32."""
+    key = ("scales",)
+    if key not in graph.plans:
+        with torch.inference_mode(False):
+            if graph.envelope is not None:
+                scales = graph.envelope / graph.neighbours
+            else:
+                scales = 1.0 / graph.counts.float().index_select(0, graph.receivers)
+            graph.plans[key] = scales.detach().float().contiguous()
+    return graph.plans[key]

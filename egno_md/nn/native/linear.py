@@ -1,0 +1,81 @@
+"""One linear map of rows, and the temporal convolution of scalars, through the library."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from egno_md.nn.native.calls import (
+    LANES,
+    POINTER,
+    Structure,
+    address,
+    byref,
+    c_int64,
+    c_void_p,
+    function,
+    is_native,
+    over,
+    shares,
+    summed,
+)
+
+
+class _Call(Structure):
+    _fields_: ClassVar = [
+        *((n, c_int64) for n in ("inputs", "outs")),
+        *((n, c_void_p) for n in ("x", "w", "b", "out")),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_: ClassVar = [(n, c_void_p) for n in ("out", "x", "w", "b")]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """X Wᵀ + b of ``(..., inputs)``; torch's where the library has nothing for these sizes."""
+    if len(weight) % LANES or not is_native(x):
+        return nn.functional.linear(x, weight, bias)
+    found: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+    return found.view(*x.shape[:-1], len(weight))
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x, weight = x.contiguous(), weight.contiguous()
+        out = x.new_empty(len(x), len(weight))
+        call = _call(x, weight, bias)
+        call.out = address(out)
+        forward = function("linear_forward", POINTER(_Call), c_int64, c_int64)
+        over(shares(len(x)), lambda part: forward(byref(call), *part))
+        ctx.save_for_backward(x, weight, bias)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_out: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight, bias = ctx.saved_tensors
+        for_out = for_out.contiguous()
+        call, parts = _call(x, weight, bias), shares(len(x))
+        for_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        own = [[torch.zeros_like(weight), weight.new_zeros(len(weight))] for _ in parts]
+        backward = function(
+            "linear_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
+        )
+
+        def one(part: tuple[int, tuple[int, int]]) -> int:
+            for_w, for_b = own[part[0]]
+            g = _Gradients(address(for_out), address(for_x), address(for_w), address(for_b))
+            return backward(byref(call), byref(g), *part[1])
+
+        over(list(enumerate(parts)), one)
+        for_w, for_b = summed(own)
+        return for_x, for_w, None if bias is None else for_b
+
+
+def _call(x: Tensor, weight: Tensor, bias: Tensor | None) -> _Call:
+    return _Call(x.shape[1], len(weight), address(x), address(weight), address(bias))

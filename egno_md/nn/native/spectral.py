@@ -1,0 +1,93 @@
+"""The temporal convolution of scalars through the library; see `egno_md.nn.temporal`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from egno_md.nn.native.calls import (
+    POINTER,
+    Structure,
+    address,
+    byref,
+    c_int64,
+    c_void_p,
+    function,
+    over,
+    shares,
+)
+
+
+class _Call(Structure):
+    _fields_: ClassVar = [
+        *((n, c_int64) for n in ("points", "channels", "modes", "node_step", "point_step")),
+        *((n, c_void_p) for n in ("ahead", "back", "w", "x", "out")),
+    ]
+
+
+class _Gradients(Structure):
+    _fields_: ClassVar = [(n, c_void_p) for n in ("out", "x", "w")]
+
+
+def spectral(
+    x: Tensor, weight: Tensor, transforms: tuple[Tensor, Tensor], *, points_first: bool
+) -> Tensor:
+    """irfft(W · rfft(x)) of ``(nodes, points, channels)``, or ``(points, nodes, channels)``.
+
+    Args:
+        x: contiguous or made so.
+        weight: ``(modes, channels, channels, 2)``.
+        transforms: matrices of rfft ``(modes, 2, points)`` and irfft ``(points, modes, 2)``.
+        points_first: which of the two.
+    """
+    return _Spectral.apply(x, weight, transforms, points_first)  # type: ignore[no-any-return]
+
+
+class _Spectral(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, transforms: tuple[Tensor, Tensor], first: bool
+    ) -> Tensor:
+        x, weight = x.contiguous(), weight.contiguous()
+        out = torch.empty_like(x)
+        call, nodes = _call(x, weight, transforms, first)
+        call.out = address(out)
+        forward = function("spectral_forward", POINTER(_Call), c_int64, c_int64)
+        over(shares(nodes), lambda part: forward(byref(call), *part))
+        ctx.save_for_backward(x, weight)
+        ctx.transforms, ctx.first = transforms, first
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_out: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight = ctx.saved_tensors
+        for_out = for_out.contiguous()
+        call, nodes = _call(x, weight, ctx.transforms, ctx.first)
+        parts, for_x = shares(nodes), torch.empty_like(x)
+        modes, channels = weight.shape[:2]
+        own = [weight.new_zeros(modes, 2, channels, channels) for _ in parts]
+        backward = function(
+            "spectral_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
+        )
+
+        def one(part: tuple[int, tuple[int, int]]) -> int:
+            g = _Gradients(address(for_out), address(for_x), address(own[part[0]]))
+            return backward(byref(call), byref(g), *part[1])
+
+        over(list(enumerate(parts)), one)
+        for_w = own[0] if len(own) == 1 else torch.stack(own).sum(0)
+        return for_x, for_w.permute(0, 2, 3, 1), None, None
+
+
+def _call(
+    x: Tensor, weight: Tensor, transforms: tuple[Tensor, Tensor], first: bool
+) -> tuple[_Call, int]:
+    """The call, and how many nodes there are."""
+    points, nodes = (len(x), x.shape[1]) if first else (x.shape[1], len(x))
+    steps = (1, nodes) if first else (points, 1)
+    pointers = map(address, (*transforms, weight, x))
+    return _Call(points, x.shape[2], len(weight), *steps, *pointers), nodes
