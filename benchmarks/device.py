@@ -35,6 +35,7 @@ from egno_md.core.thermal import maxwell_velocities  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import write_json  # noqa: E402
 from egno_md.nn.bundle import load_any_bundle, load_bundle  # noqa: E402
+from egno_md.nn.native import described  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
 from egno_md.nn.scene import Scene  # noqa: E402
 from egno_md.train.loop import products  # noqa: E402
@@ -168,7 +169,7 @@ def main() -> None:
         }
         for part in given.parts:
             found[part] = run[part]()
-            write_json(RESULTS, {**found, "provenance": provenance()})
+            write_json(RESULTS, {**found, "provenance": provenance() | {"loops": described()}})
 
 
 if __name__ == "__main__":

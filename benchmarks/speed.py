@@ -42,6 +42,7 @@ from egno_md.data.output import RUN, provenance  # noqa: E402
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.nn.card import OperatorCard, Scales  # noqa: E402
+from egno_md.nn.native import described  # noqa: E402
 from egno_md.nn.neighbours import find_pairs  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
 from egno_md.spec.network import Egno  # noqa: E402
@@ -288,7 +289,7 @@ def main() -> None:
         }
         for part in given.parts:
             found[part] = run[part]()
-            write_json(RESULTS, {**found, "provenance": provenance()})
+            write_json(RESULTS, {**found, "provenance": provenance() | {"loops": described()}})
 
 
 if __name__ == "__main__":

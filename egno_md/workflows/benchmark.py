@@ -14,6 +14,7 @@ from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, open_output, provenance
 from egno_md.data.store import write_json
 from egno_md.data.tasks import TaskData
+from egno_md.nn.native import described
 from egno_md.report.benchmark import draw_benchmark
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
 from egno_md.spec.files import suggest
@@ -77,7 +78,7 @@ def run_benchmark(
         "data": {"source": task.source, **task.settings},
         "epochs": protocol.epochs,
         "rows": summarise(protocol, results, task),
-        "provenance": provenance(),
+        "provenance": provenance() | {"loops": described()},
     }
     write_json(out / "results.json", content)
     draw_benchmark(content, {n: [j.folder for j in jobs if j.name == n] for n in names}, out)

@@ -13,6 +13,7 @@ from egno_md.data.frames import frame_bytes
 from egno_md.data.output import Output, provenance
 from egno_md.data.store import Store, write_json
 from egno_md.nn.bundle import save_bundle
+from egno_md.nn.native import described
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.report.training import plot_training
@@ -74,7 +75,7 @@ def finish_training(
         "stopped": fitted.stopped,
         "seed": request["seed"],
     }
-    training = {**request, **summary, "provenance": provenance()}
+    training = {**request, **summary, "provenance": provenance() | {"loops": described()}}
     told = operator.card.model_copy(update={"training": training})
     operator.card = told  # type: ignore[assignment]  # of the operator's own kind
     bundle = out / "bundle"

@@ -1,5 +1,5 @@
 """The costly loops of the networks in C, built on first use; torch does them where that fails."""
 
-from egno_md.nn.native.build import Library, library, reason
+from egno_md.nn.native.build import Library, described, library, reason
 
-__all__ = ["Library", "library", "reason"]
+__all__ = ["Library", "described", "library", "reason"]

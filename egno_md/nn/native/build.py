@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,12 @@ def library() -> Library | None:
     return found if isinstance(found, Library) else None
 
 
+def described() -> str:
+    """In a word for records: compiled, and how wide, or torch, and why."""
+    found = library()
+    return f"torch ({reason()})" if found is None else f"compiled, vectors of {found.lanes}"
+
+
 def reason() -> str | None:
     """Why there is no library, or None where there is one."""
     found = _load(os.environ.get(SWITCH, "1"))
@@ -66,8 +73,9 @@ def _load(switch: str) -> Library | _Missing:
     if compiler is None:
         return _Missing("no C compiler was found. Install gcc or clang, or set CC")
     try:
-        path = _built(compiler, _folder())
-        loaded = ctypes.CDLL(str(path))
+        with _folder() as folder:
+            path = _built(compiler, folder)
+            loaded = ctypes.CDLL(str(path))
         lanes = int(loaded.lanes())
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError, AttributeError) as error:
         return _Missing(f"{compiler} could not build it: {_line(error)}")
@@ -85,19 +93,24 @@ def _compiler() -> str | None:
     return None
 
 
-def _folder() -> Path:
-    """Where builds are kept: nobody else can write there, or it is made anew."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "egno-md" / "native"
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where builds are kept, if nobody else can write there; else one for this process alone."""
+    folder = Path()
     try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "egno-md" / "native"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
         own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-        if own and not status.st_mode & 0o022 and os.access(folder, os.W_OK):
-            return folder
-    except (OSError, RuntimeError):
-        pass
-    return Path(tempfile.mkdtemp(prefix="egno-md-native-"))
+        is_ours = own and not status.st_mode & 0o022 and os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        is_ours = False
+    if is_ours:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="egno-md-native-") as scratch:
+        yield Path(scratch)
 
 
 def _built(compiler: str, folder: Path) -> Path:

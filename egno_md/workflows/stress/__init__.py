@@ -13,6 +13,7 @@ from egno_md.core.processes import die_with_parent
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, open_output, provenance
 from egno_md.data.store import write_json
+from egno_md.nn.native import described
 from egno_md.report.stress import draw_stress
 from egno_md.report.stress_findings import findings
 from egno_md.spec.files import suggest
@@ -80,7 +81,7 @@ def run_stress(
         "findings": findings(measured, titles),
         "questions": measured,
         "trainings": [_short(t, r) for t, r in zip(trainings, results, strict=True)],
-        "provenance": provenance(),
+        "provenance": provenance() | {"loops": described()},
     }
     write_json(out / "results.json", content)
     draw_stress(content, out)
