@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from benchmarks.speed_loops import loops  # noqa: E402
 from benchmarks.speed_networks import (  # noqa: E402
     compiled,
     floor,
@@ -33,6 +33,7 @@ from benchmarks.speed_networks import (  # noqa: E402
     of_own_process,
     one_step,
     paired,
+    peak_memory,
 )
 from egno_md import api as em  # noqa: E402
 from egno_md.core.seen import SeenAtoms  # noqa: E402
@@ -52,6 +53,7 @@ from egno_md.workflows.train_sampler import sampler_datasets  # noqa: E402
 RESULTS = HERE / "results" / "speed.json"
 PARTS = [
     "networks",
+    "loops",
     "compiled",
     "floor",
     "memory",
@@ -97,13 +99,12 @@ def one_size(count: int) -> dict[str, float]:
         begun = time.process_time()
         operator.predict([frame])
         seconds.append(time.process_time() - begun)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "CPU s a window": round(min(seconds[1:]), 4),
         "with neighbour search": round(seconds[0], 4),
         "CPU µs an atom": round(1e6 * min(seconds[1:]) / count, 1),
         "edges an atom": round(len(find_pairs(frame.positions, CUTOFF, None)) / count, 1),
-        "peak memory / GiB": round(peak, 2),
+        "peak memory / GiB": round(peak_memory() / 2**10, 2),
     }
 
 
@@ -277,6 +278,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = {
             "networks": lambda: networks(5 if given.quick else 21),
+            "loops": lambda: loops(5 if given.quick else 21),
             "compiled": lambda: compiled(5 if given.quick else 21),
             "floor": lambda: floor(5 if given.quick else 21),
             "memory": memory,
