@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, byref, c_float, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_int64, c_void_p
 from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -58,6 +58,11 @@ def is_native(values: Tensor) -> bool:
     return library() is not None
 
 
+def padded(count: int) -> int:
+    """Numbers of so many, in whole vectors of any machine."""
+    return -(-count // LANES) * LANES
+
+
 def address(values: Tensor | None) -> int | None:
     """Of a contiguous tensor's first number."""
     if values is None:
@@ -67,12 +72,12 @@ def address(values: Tensor | None) -> int | None:
 
 
 @cache
-def function(name: str, *arguments: Any) -> Callable[..., int]:
-    """A function of the library that takes these C types."""
+def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
+    """A function of the library that takes pointers to these and the ends of a range."""
     found = library()
     assert found is not None
     call: Any = found.find(name)
-    call.argtypes = list(arguments)
+    call.argtypes = [*map(POINTER, structures), c_int64, c_int64]
     return call
 
 
@@ -98,23 +103,35 @@ def shares(rows: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def over(parts: Sequence[Any], call: Callable[[Any], int]) -> None:
-    """Call once for every part, in threads where there are several.
+def over(parts: Sequence[Any], call: Callable[..., int]) -> None:
+    """Call once with every part as arguments, in threads where there are several.
 
     Raises:
         MemoryError: a call found no memory.
     """
-    found = (
-        [call(parts[0])]
-        if len(parts) == 1
-        else list(_threads(os.getpid(), torch.get_num_threads()).map(call, parts))
-    )
+    if len(parts) == 1:
+        found = [call(*parts[0])]
+    else:
+        threads = _threads(os.getpid(), torch.get_num_threads())
+        found = list(threads.map(lambda part: call(*part), parts))
     if not all(found):
-        raise MemoryError("no memory for a block of messages")
+        raise MemoryError("no memory for a block of rows")
 
 
-def summed(own: list[list[Tensor]]) -> list[Tensor]:
-    """Sums over the threads' own arrays."""
+def totals(
+    parts: Sequence[Any],
+    make: Callable[[], list[Tensor]],
+    call: Callable[..., int],
+) -> list[Tensor]:
+    """Sums over parts of what each adds to arrays of its own.
+
+    Args:
+        parts: arguments of each call.
+        make: the arrays of one part, zeros.
+        call: takes such arrays and a part.
+    """
+    own = [make() for _ in parts]
+    over([(arrays, *part) for arrays, part in zip(own, parts, strict=True)], call)
     if len(own) == 1:
         return own[0]
     return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]
@@ -123,9 +140,3 @@ def summed(own: list[list[Tensor]]) -> list[Tensor]:
 @cache
 def _threads(process: int, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=count, thread_name_prefix=f"egno-{process}")
-
-
-__all__ = [
-    "POINTER", "Layout", "MapGradients", "Maps", "Structure", "address", "byref", "c_float",
-    "c_int64", "c_void_p", "function", "is_native", "over", "ranges", "shares", "summed",
-]  # fmt: skip

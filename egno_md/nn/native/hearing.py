@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, byref, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,20 +12,15 @@ from torch.autograd.function import once_differentiable
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.native.calls import (
-    POINTER,
     Layout,
     MapGradients,
     Maps,
-    Structure,
     address,
-    byref,
-    c_int64,
-    c_void_p,
     function,
     is_native,
     over,
     ranges,
-    summed,
+    totals,
 )
 from egno_md.nn.native.messages import (
     gradient_arrays,
@@ -115,9 +111,9 @@ class _Hear(torch.autograd.Function):
         assert receive is not None
         moved, heard = torch.zeros_like(z), torch.zeros_like(receive)
         call.moved, call.heard = address(moved), address(heard)
-        forward = function("egno_forward", POINTER(_Call), c_int64, c_int64)
+        forward = function("egno_forward", _Call)
         parts = ranges(how.graph, receive.shape[1])
-        over(parts, lambda part: forward(byref(call), *part))
+        over(parts, lambda *part: forward(byref(call), *part))
         ctx.how = how
         ctx.save_for_backward(*tensors)
         return moved, heard
@@ -134,21 +130,22 @@ class _Hear(torch.autograd.Function):
         for_receive = torch.zeros_like(receive)
         for_fixed = torch.zeros_like(fixed) if ctx.needs_input_grad[5] else None
         for_extra = torch.empty_like(extra) if ctx.needs_input_grad[6] else None
-        own = [[*map(torch.zeros_like, (path, z, send)), *gradient_arrays(weights)] for _ in parts]
-        backward = function("egno_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64)
+        backward = function("egno_backward", _Call, _Gradients)
 
-        def one(part: tuple[int, tuple[int, int]]) -> int:
-            for_path, for_z, for_send, *maps = own[part[0]]
+        def own() -> list[Tensor]:
+            return [*map(torch.zeros_like, (path, z, send)), *gradient_arrays(weights)]
+
+        def add(arrays: list[Tensor], *part: int) -> int:
+            for_path, for_z, for_send, *maps = arrays
             g = _Gradients(
                 weights=gradients_of(maps), moved=address(for_moved),
                 heard=address(for_heard), path=address(for_path), z=address(for_z),
                 receive=address(for_receive), send=address(for_send), extra=address(for_extra),
                 edge_fixed=address(for_fixed),
             )  # fmt: skip
-            return backward(byref(call), byref(g), *part[1])
+            return backward(byref(call), byref(g), *part)
 
-        over(list(enumerate(parts)), one)
-        for_path, for_z, for_send, *maps = summed(own)
+        for_path, for_z, for_send, *maps = totals(parts, own, add)
         ends = (for_path, for_z, for_receive, for_send, for_fixed, for_extra)
         return None, *ends, *weight_gradients(maps, weights)
 

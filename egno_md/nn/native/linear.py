@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, byref, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -10,17 +11,12 @@ from torch.autograd.function import once_differentiable
 
 from egno_md.nn.native.calls import (
     LANES,
-    POINTER,
-    Structure,
     address,
-    byref,
-    c_int64,
-    c_void_p,
     function,
     is_native,
     over,
     shares,
-    summed,
+    totals,
 )
 
 
@@ -50,8 +46,8 @@ class _Linear(torch.autograd.Function):
         out = x.new_empty(len(x), len(weight))
         call = _call(x, weight, bias)
         call.out = address(out)
-        forward = function("linear_forward", POINTER(_Call), c_int64, c_int64)
-        over(shares(len(x)), lambda part: forward(byref(call), *part))
+        forward = function("linear_forward", _Call)
+        over(shares(len(x)), lambda *part: forward(byref(call), *part))
         ctx.save_for_backward(x, weight, bias)
         return out
 
@@ -60,20 +56,18 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, for_out: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias = ctx.saved_tensors
         for_out = for_out.contiguous()
-        call, parts = _call(x, weight, bias), shares(len(x))
+        call = _call(x, weight, bias)
         for_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        own = [[torch.zeros_like(weight), weight.new_zeros(len(weight))] for _ in parts]
-        backward = function(
-            "linear_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
-        )
+        backward = function("linear_backward", _Call, _Gradients)
 
-        def one(part: tuple[int, tuple[int, int]]) -> int:
-            for_w, for_b = own[part[0]]
-            g = _Gradients(address(for_out), address(for_x), address(for_w), address(for_b))
-            return backward(byref(call), byref(g), *part[1])
+        def own() -> list[Tensor]:
+            return [torch.zeros_like(weight), weight.new_zeros(len(weight))]
 
-        over(list(enumerate(parts)), one)
-        for_w, for_b = summed(own)
+        def add(arrays: list[Tensor], *part: int) -> int:
+            g = _Gradients(address(for_out), address(for_x), *map(address, arrays))
+            return backward(byref(call), byref(g), *part)
+
+        for_w, for_b = totals(shares(len(x)), own, add)
         return for_x, for_w, None if bias is None else for_b
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, byref, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -10,19 +11,15 @@ from torch.autograd.function import once_differentiable
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.native.calls import (
-    POINTER,
     Layout,
     MapGradients,
     Maps,
-    Structure,
     address,
-    byref,
-    c_int64,
-    c_void_p,
     function,
     over,
+    padded,
     ranges,
-    summed,
+    totals,
 )
 from egno_md.nn.native.linear import linear
 
@@ -66,8 +63,8 @@ class _Messages(torch.autograd.Function):
         pull, total = torch.zeros_like(x), receive.new_zeros(*x.shape[:2], receive.shape[1])
         call = _call(x, receive, send, features, graph, weights)
         call.pull, call.total = address(pull), address(total)
-        forward = function("egnn_forward", POINTER(_Call), c_int64, c_int64)
-        over(ranges(graph, len(x)), lambda part: forward(byref(call), *part))
+        forward = function("egnn_forward", _Call)
+        over(ranges(graph, len(x)), lambda *part: forward(byref(call), *part))
         ctx.graph = graph
         ctx.save_for_backward(x, receive, send, features, *weights)
         return pull, total
@@ -83,20 +80,19 @@ class _Messages(torch.autograd.Function):
         for_pull, for_total = for_pull.contiguous(), for_total.contiguous()
         for_receive = torch.zeros_like(receive)
         for_features = torch.zeros_like(features) if ctx.needs_input_grad[3] else None
-        own = [
-            [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)] for _ in parts
-        ]
-        backward = function("egnn_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64)
+        backward = function("egnn_backward", _Call, _Gradients)
 
-        def one(part: tuple[int, tuple[int, int]]) -> int:
-            for_x, for_send, *maps = own[part[0]]
+        def own() -> list[Tensor]:
+            return [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)]
+
+        def add(arrays: list[Tensor], *part: int) -> int:
+            for_x, for_send, *maps = arrays
             g = _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
                            receive=address(for_receive), send=address(for_send),
                            edges=address(for_features), weights=gradients_of(maps))  # fmt: skip
-            return backward(byref(call), byref(g), *part[1])
+            return backward(byref(call), byref(g), *part)
 
-        over(list(enumerate(parts)), one)
-        for_x, for_send, *maps = summed(own)
+        for_x, for_send, *maps = totals(parts, own, add)
         return for_x, for_receive, for_send, for_features, None, *weight_gradients(maps, weights)
 
 
@@ -126,8 +122,8 @@ def maps_of(weights: tuple[Tensor, ...], *, is_deep: bool) -> Maps:
 def gradient_arrays(weights: Any) -> list[Tensor]:
     """Zeros for the gradients of such weights: known transposed, the last bias padded."""
     known, *inner, bias = weights
-    padded = bias.new_zeros(-(-len(bias) // 16) * 16)
-    return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), padded]
+    wide = bias.new_zeros(padded(len(bias)))
+    return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), wide]
 
 
 def gradients_of(arrays: list[Tensor]) -> MapGradients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, byref, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -9,17 +10,13 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from egno_md.nn.native.calls import (
-    POINTER,
-    Structure,
     address,
-    byref,
-    c_int64,
-    c_void_p,
     function,
     is_native,
     over,
+    padded,
     shares,
-    summed,
+    totals,
 )
 
 
@@ -69,12 +66,12 @@ class _Perceptron(torch.autograd.Function):
     def forward(ctx: Any, pieces: int, *tensors: Tensor) -> Tensor:
         x = [t.contiguous() for t in tensors[:pieces]]
         w1 = [t.contiguous() for t in tensors[pieces : 2 * pieces]]
-        b1, w2, b2 = tensors[2 * pieces :]
+        b1, w2, b2 = (t.contiguous() for t in tensors[2 * pieces :])
         out = x[0].new_empty(len(x[0]), len(w2))
         call = _call(x, w1, b1, w2, b2)
         call.out = address(out)
-        forward = function("perceptron_forward", POINTER(_Call), c_int64, c_int64)
-        over(shares(len(out)), lambda part: forward(byref(call), *part))
+        forward = function("perceptron_forward", _Call)
+        over(shares(len(out)), lambda *part: forward(byref(call), *part))
         ctx.pieces = pieces
         ctx.save_for_backward(*x, *w1, b1, w2, b2)
         return out
@@ -90,26 +87,20 @@ class _Perceptron(torch.autograd.Function):
         for_x = [torch.empty_like(t) if n else None
                  for t, n in zip(x, ctx.needs_input_grad[1:], strict=False)]  # fmt: skip
         hidden, outs = w2.shape[1], len(w2)
-        parts = shares(len(for_out))
-        sums = [
-            [t.new_zeros(t.shape[1], hidden) for t in w1]
-            + [torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(_padded(outs))]
-            for _ in parts
-        ]
-        backward = function(
-            "perceptron_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
-        )
+        backward = function("perceptron_backward", _Call, _Gradients)
 
-        def one(part: tuple[int, tuple[int, int]]) -> int:
-            own, share = sums[part[0]], part[1]
+        def own() -> list[Tensor]:
+            first = [t.new_zeros(t.shape[1], hidden) for t in w1]
+            return [*first, torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(padded(outs))]
+
+        def add(arrays: list[Tensor], *part: int) -> int:
             g = _Gradients(out=address(for_out))
             for k in range(pieces):
-                g.x[k], g.w1[k] = address(for_x[k]), address(own[k])
-            g.b1, g.w2, g.b2 = (address(t) for t in own[pieces:])
-            return backward(byref(call), byref(g), *share)
+                g.x[k], g.w1[k] = address(for_x[k]), address(arrays[k])
+            g.b1, g.w2, g.b2 = (address(t) for t in arrays[pieces:])
+            return backward(byref(call), byref(g), *part)
 
-        over(list(enumerate(parts)), one)
-        found = summed(sums)
+        found = totals(shares(len(for_out)), own, add)
         for_b1, for_w2, for_b2 = found[pieces:]
         return (None, *for_x, *(t.t() for t in found[:pieces]), for_b1, for_w2, for_b2[:outs])
 
@@ -118,9 +109,5 @@ def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:
     call = _Call(rows=len(x[0]), hidden=w2.shape[1], outs=len(w2))
     for k, (piece, weight) in enumerate(zip(x, w1, strict=True)):
         call.inputs[k], call.x[k], call.w1[k] = piece.shape[1], address(piece), address(weight)
-    call.b1, call.w2, call.b2 = address(b1), address(w2.contiguous()), address(b2)
+    call.b1, call.w2, call.b2 = address(b1), address(w2), address(b2)
     return call
-
-
-def _padded(count: int) -> int:
-    return -(-count // 16) * 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes import Structure, byref, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -9,15 +10,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from egno_md.nn.native.calls import (
-    POINTER,
-    Structure,
     address,
-    byref,
-    c_int64,
-    c_void_p,
     function,
     over,
     shares,
+    totals,
 )
 
 
@@ -55,8 +52,8 @@ class _Spectral(torch.autograd.Function):
         out = torch.empty_like(x)
         call, nodes = _call(x, weight, transforms, first)
         call.out = address(out)
-        forward = function("spectral_forward", POINTER(_Call), c_int64, c_int64)
-        over(shares(nodes), lambda part: forward(byref(call), *part))
+        forward = function("spectral_forward", _Call)
+        over(shares(nodes), lambda *part: forward(byref(call), *part))
         ctx.save_for_backward(x, weight)
         ctx.transforms, ctx.first = transforms, first
         return out
@@ -67,19 +64,18 @@ class _Spectral(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         for_out = for_out.contiguous()
         call, nodes = _call(x, weight, ctx.transforms, ctx.first)
-        parts, for_x = shares(nodes), torch.empty_like(x)
+        for_x = torch.empty_like(x)
         modes, channels = weight.shape[:2]
-        own = [weight.new_zeros(modes, 2, channels, channels) for _ in parts]
-        backward = function(
-            "spectral_backward", POINTER(_Call), POINTER(_Gradients), c_int64, c_int64
-        )
+        backward = function("spectral_backward", _Call, _Gradients)
 
-        def one(part: tuple[int, tuple[int, int]]) -> int:
-            g = _Gradients(address(for_out), address(for_x), address(own[part[0]]))
-            return backward(byref(call), byref(g), *part[1])
+        def own() -> list[Tensor]:
+            return [weight.new_zeros(modes, 2, channels, channels)]
 
-        over(list(enumerate(parts)), one)
-        for_w = own[0] if len(own) == 1 else torch.stack(own).sum(0)
+        def add(arrays: list[Tensor], *part: int) -> int:
+            g = _Gradients(address(for_out), address(for_x), address(arrays[0]))
+            return backward(byref(call), byref(g), *part)
+
+        (for_w,) = totals(shares(nodes), own, add)
         return for_x, for_w.permute(0, 2, 3, 1), None, None
 
 
