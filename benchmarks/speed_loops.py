@@ -13,8 +13,9 @@ from benchmarks.speed_networks import paired
 from egno_md import api as em
 from egno_md.core.pairs import complete_pairs
 from egno_md.core.state import Frame
+from egno_md.nn.block import EgnoShape
 from egno_md.nn.bundle import load_bundle
-from egno_md.nn.egno import EgnoNetwork, EgnoShape
+from egno_md.nn.egno import EgnoNetwork
 from egno_md.nn.graph import make_graph
 from egno_md.nn.native.build import SWITCH
 

@@ -88,3 +88,30 @@ def sine_cosine(
     sine = length * (first * n).sum(1) / scale
     cosine = (m * n).sum(1) / scale
     return torch.stack([sine, cosine], dim=-1)
+
+
+CELL = 2.0
+"""Side of a cell in which atoms count as near, in the operator's unit of length."""
+
+CELLS = 1 << 10
+"""Cells along an axis; what lies beyond the last counts as being in it."""
+
+
+def near_order(positions: Float[Tensor, "nodes 3"], atoms: int) -> Int[Tensor, " nodes"] | None:
+    """Nodes along a curve that fills space (Morton 1966), graph by graph; None if they are.
+
+    What lies near in space then lies near in memory, so that an atom's neighbours are in
+    the cache when it asks for them.
+
+    Args:
+        positions: of graphs of equally many atoms laid end to end.
+        atoms: of each.
+    """
+    least = positions.amin(0)
+    cells = ((positions - least) / CELL).long().clamp_(max=CELLS - 1)
+    code = torch.arange(len(positions), device=positions.device) // atoms
+    for bit in reversed(range(CELLS.bit_length() - 1)):
+        for axis in range(3):
+            code = (code << 1) | ((cells[:, axis] >> bit) & 1)
+    order = torch.argsort(code, stable=True)
+    return None if torch.equal(order, torch.arange(len(order), device=order.device)) else order

@@ -147,6 +147,24 @@ class Graph:
                 ),
             )
 
+    def renumbered(self, order: Int[Tensor, " nodes"]) -> Graph:
+        """The same graph with node `order[i]` as node i; a receiver's edges keep their order."""
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=order.device)
+        degrees = torch.bincount(self.receivers, minlength=self.nodes)
+        moved = degrees[order]
+        shift = (degrees.cumsum(0) - degrees)[order] - (moved.cumsum(0) - moved)
+        edges = torch.arange(len(self.senders), device=order.device)
+        edges = edges + torch.repeat_interleave(shift, moved)
+        return replace(
+            self,
+            receivers=place[self.receivers[edges]],
+            senders=place[self.senders[edges]],
+            features=self.features[edges],
+            offsets=None if self.offsets is None else self.offsets[edges],
+            envelope=None if self.envelope is None else self.envelope[edges],
+        )
+
     def centre(self, values: Tensor) -> Tensor:
         """Each graph's mean of ``(nodes, 3)``, repeated for its nodes."""
         mean = values.view(-1, self.atoms, values.shape[-1]).mean(1, keepdim=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from egno_md.core.errors import SpecError
+from egno_md.nn.block import EgnoShape
 from egno_md.nn.eghn import HierarchicalNetwork
-from egno_md.nn.egno import EgnoNetwork, EgnoShape
+from egno_md.nn.egno import EgnoNetwork
 from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.spatial import LayerFactory

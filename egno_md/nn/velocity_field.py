@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from egno_md.nn.egno import START_GEOMETRY, EgnoBlock, EgnoShape, bounded, init_small
+from egno_md.nn.block import START_GEOMETRY, EgnoBlock, EgnoShape, bounded, init_small
 from egno_md.nn.geometry import sine_cosine
 from egno_md.nn.graph import Graph
 from egno_md.nn.temporal import TIME_EMBEDDING, time_embedding

@@ -12,7 +12,7 @@ from benchmarks.plain_egno import PlainEgno
 from egno_md.core.pairs import complete_pairs
 from egno_md.core.state import Frame
 from egno_md.core.system import System
-from egno_md.nn import egno, messages
+from egno_md.nn import block, egno, geometry, messages
 from egno_md.nn.egnn import EgnnLayer
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.native import library, reason
@@ -177,8 +177,30 @@ def test_a_network_too_large_to_hold_is_computed_in_parts(
         ]
         whole = operator.predict(frames)
         with monkeypatch.context() as patch:
-            patch.setattr(egno, "LARGEST_AT_ONCE", 7 * 4 * 8)
-            patch.setattr(egno, "PART", 7 * 4 * 8)
+            patch.setattr(block, "LARGEST_AT_ONCE", 7 * 4 * 8)
+            patch.setattr(block, "PART", 7 * 4 * 8)
             parts = operator.predict(frames)
         assert torch.allclose(whole.positions, parts.positions, atol=1e-7)
         assert torch.allclose(whole.velocities, parts.velocities, atol=1e-5)
+
+
+def test_atoms_put_in_order_in_space_move_the_same(
+    ethanol: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Egno(kind="egno", layers=2, hidden=16, edges="radius", cutoff="0.25 nm",
+                force_channel=False)  # fmt: skip
+    operator = make_operator(ethanol, spec)
+    random = np.random.default_rng(0)
+    frames = [
+        Frame(ethanol.positions, random.normal(size=ethanol.positions.shape)) for _ in range(3)
+    ]
+    as_they_come = operator.predict(frames)
+    monkeypatch.setattr(egno, "SCATTERED", 1)
+    monkeypatch.setattr(geometry, "CELL", 0.5)
+    in_order = operator.predict(frames)
+    assert torch.allclose(as_they_come.positions, in_order.positions, atol=1e-7)
+    assert torch.allclose(as_they_come.velocities, in_order.velocities, atol=1e-5)
+    # and they were put in another order at all
+    order = geometry.near_order(torch.from_numpy(10 * ethanol.positions).float(), 9)
+    assert order is not None
+    assert sorted(order.tolist()) == list(range(9))

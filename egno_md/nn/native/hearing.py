@@ -1,4 +1,4 @@
-"""What nodes of our EGNO hear, through the library; see `egno_md.nn.egno.EgnoBlock`."""
+"""What nodes of our EGNO hear, through the library; see `egno_md.nn.block.EgnoBlock`."""
 
 from __future__ import annotations
 

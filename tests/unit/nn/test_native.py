@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from egno_md.core.pairs import complete_pairs
-from egno_md.nn.egno import EgnoBlock, EgnoShape
+from egno_md.nn.block import EgnoBlock, EgnoShape
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.native import build, calls, library, reason
 from egno_md.nn.native.linear import linear
