@@ -15,8 +15,9 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
 from egno_md.md.build import BuiltSystem
-from egno_md.md.engine import NVE, OpenMMEngine
+from egno_md.md.engine import OpenMMEngine
 from egno_md.md.given import GivenSystem
+from egno_md.md.integrators import kicked_verlet
 from egno_md.md.restraints import Guards, add_position_restraints, set_reference
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
@@ -79,6 +80,9 @@ class OpenMMRefiner:
             )
             self._guards = Guards.add(system, held.centres, held.peptides)
             flexible = replace(flexible, openmm_system=system)
+        steps = max(round(BLOCK / spec.timestep), 1)
+        self._block = steps * spec.timestep
+        self._kicked = kicked_verlet(spec.timestep, steps, FRICTION)
         self.engine = OpenMMEngine(
             flexible,
             timestep=spec.timestep,
@@ -86,6 +90,7 @@ class OpenMMRefiner:
             friction=FRICTION,
             seed=seed,
             platform=platform,
+            nvt=self._kicked,
         )
 
     @property
@@ -120,12 +125,10 @@ class OpenMMRefiner:
         self.engine.load(replace(frame, velocities=np.zeros_like(frame.positions)))
         blocks, force = self._minimise(context)
         random = np.random.default_rng(seed)
-        after = self._thermalise(self.engine.read(), kelvin, random)
+        after = self._thermalise(kelvin, random)
         moves = np.linalg.norm(after.positions - frame.positions, axis=1)
         velocities = maxwell_velocities(self.engine.system.masses, kelvin, random)
         after = replace(after, time=frame.time, velocities=velocities)
-        if self.held is not None:  # what was read holds the springs' share
-            after = replace(after, potential_energy=None, forces=None)
         return Refinement(after, blocks, float(np.sqrt(np.mean(moves**2))), force, moves)
 
     def _minimise(self, context: openmm.Context) -> tuple[int, float]:
@@ -162,15 +165,15 @@ class OpenMMRefiner:
         index = int(np.nan_to_num(np.linalg.norm(forces, axis=1), nan=np.inf).argmax())
         return str(self.engine.system.topology.atom(index))
 
-    def _thermalise(self, frame: Frame, kelvin: float, random: np.random.Generator) -> Frame:
+    def _thermalise(self, kelvin: float, random: np.random.Generator) -> Frame:
         """Maxwell velocities, then Langevin dynamics whose noise is ours, not the platform's."""
         masses = self.engine.system.masses
-        frame = replace(frame, velocities=maxwell_velocities(masses, kelvin, random))
-        for _ in range(max(round(self.spec.dynamics / BLOCK), 1)):
-            velocities = ornstein_uhlenbeck(
-                frame.velocities, masses, kelvin, FRICTION, BLOCK, random
-            )
-            self.engine.load(replace(frame, velocities=velocities))
-            self.engine.skip(max(round(BLOCK / self.spec.timestep), 1), ensemble=NVE)
-            frame = self.engine.read()
-        return frame
+        velocities = maxwell_velocities(masses, kelvin, random)
+        still = np.zeros_like(velocities)
+        self.engine.context.setVelocities(velocities)
+        for _ in range(max(round(self.spec.dynamics / self._block), 1)):
+            kick = ornstein_uhlenbeck(still, masses, kelvin, FRICTION, self._block, random)
+            self._kicked.setPerDofVariableByName("kick", kick)
+            self.engine.skip(1)
+        # with springs, energy and forces are not the system's own: they are not asked for
+        return self.engine.read(is_evaluated=self.held is None)
