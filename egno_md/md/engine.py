@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import openmm
+from jaxtyping import Float
 from openmm import unit
 
 from egno_md.core.errors import PotentialError, SpecError
@@ -103,11 +104,18 @@ class OpenMMEngine:
         """Name of the OpenMM platform in use."""
         return self.context.getPlatform().getName()
 
-    def start(self) -> Frame:
-        """Minimise the start structure and draw Maxwell velocities."""
-        self.context.setPositions(self.system.positions)
-        openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 500)
-        self.forgive()
+    def start(self, minimised: Float[np.ndarray, "atoms 3"] | None = None) -> Frame:
+        """Minimise the start structure and draw Maxwell velocities.
+
+        Args:
+            minimised: nm, what this gave before; for thousands of atoms it takes minutes.
+        """
+        if minimised is None:
+            self.context.setPositions(self.system.positions)
+            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 500)
+            self.forgive()
+        else:
+            self.context.setPositions(minimised)
         self.context.getState(energy=True)
         self._check_potential()
         self.context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)

@@ -51,11 +51,14 @@ from egno_md.workflows.rolling import (
     seconds_per_step,
 )
 from egno_md.workflows.rollout_summary import progress_values, summarise
-from egno_md.workflows.starts import frame_from_structure, frames_from_store
+from egno_md.workflows.starts import frame_from_structure, frames_from_store, preparation
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
 
 WINDOWS_PER_FLUSH = 500
+
+REFINED_ATOMS_PER_FLUSH = 50_000
+"""Atoms refined between two checkpoints, about a minute of one core for adenylate kinase."""
 
 MD_FRICTION = 5.0
 """1/ps, of equilibration and timing where the thermostat between windows has no friction."""
@@ -147,6 +150,8 @@ def run_propagate(
     lift = find_lift(built, card, protocol)
     if warning := caveat(card):
         progress.note(warning)
+    if said := preparation(built.system, protocol.equilibration, start is not None):
+        progress.note(said)
     surrogate = Surrogate(operator.to(target), built.system.masses, lift)
     run = _Run(built, protocol, seed, surrogate)
     source = None if start is None else Store(Path(start))
@@ -321,8 +326,7 @@ class _Run:
             recorder,
             replicas,
             range(first, windows),
-            # refined windows take seconds each
-            Pace(WINDOWS_PER_FLUSH, 20 if self.protocol.refine_every is None else 1),
+            self._pace(),
             lambda done, spent: self._report(progress, replicas, (done, windows, first), spent),
             self._forget,
         )
@@ -347,6 +351,14 @@ class _Run:
                 **summarise_protein(self.loop.tally),
             },
         )
+
+    def _pace(self) -> Pace:
+        """Windows of a large system take seconds each when they are refined."""
+        every = self.protocol.refine_every
+        if every is None:
+            return Pace(WINDOWS_PER_FLUSH, 20)
+        atoms = self.built.system.n_atoms * self.protocol.replicas
+        return Pace(min(WINDOWS_PER_FLUSH, max(every * REFINED_ATOMS_PER_FLUSH // atoms, 1)))
 
     def _spacing(self) -> float:
         card = self.surrogate.operator.card
@@ -373,7 +385,8 @@ class _Run:
                 self._engine(replica_seed(self.seed, i), pressure=protocol.pressure)
                 for i in range(count)
             )
-            frames = [frame_from_structure(e, protocol.equilibration) for e in engines]
+            minimised = self.relaxed.positions
+            frames = [frame_from_structure(e, protocol.equilibration, minimised) for e in engines]
         return [
             Replica(
                 frames[i],

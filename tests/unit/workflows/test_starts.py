@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from egno_md.core.errors import SpecError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.data.store import Store
-from egno_md.workflows.starts import frames_from_store
+from egno_md.md.build import load_system
+from egno_md.md.engine import OpenMMEngine
+from egno_md.workflows.starts import frame_from_structure, frames_from_store, preparation
 
 
 def starts(store: Store, ethanol: System, frame: int | Sequence[int] | None) -> list[Frame]:
@@ -44,3 +47,25 @@ def test_frames_that_are_not_there_are_refused(
 ) -> None:
     with pytest.raises(SpecError, match=said):
         starts(harmonic_store, ethanol, frame)
+
+
+def test_a_minimum_that_is_known_is_not_looked_for_again() -> None:
+    built = load_system("ala2")
+
+    def engine() -> OpenMMEngine:
+        return OpenMMEngine(built, timestep=1e-3, kelvin=300.0, friction=1.0, seed=4)
+
+    found = frame_from_structure(engine(), 0.01)
+    minimised = engine().start().positions
+    again = frame_from_structure(engine(), 0.01, minimised)
+    np.testing.assert_array_equal(found.positions, again.positions)
+    np.testing.assert_array_equal(found.velocities, again.velocities)
+
+
+def test_what_takes_minutes_before_the_first_window_is_said(ethanol: System) -> None:
+    assert preparation(ethanol, 4.0, is_stored=False) == ""
+    large = SimpleNamespace(name="adk", n_atoms=3341)
+    said = preparation(large, 4.0, is_stored=False)  # type: ignore[arg-type]
+    assert said.startswith("Minimising adk (3,341 atoms)")
+    assert "4 ps of MD" in said
+    assert "of MD" not in preparation(large, 4.0, is_stored=True)  # type: ignore[arg-type]
