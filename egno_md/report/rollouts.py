@@ -133,8 +133,8 @@ def _interventions(found: Folders) -> Iterator[Block]:
 
 
 def _is_planned(event: dict[str, Any]) -> bool:
-    """Whether a window was refined because a sampler's windows are."""
-    return event["kind"] == "refine" and not event.get("reason")
+    """Whether a window was refined because every window is."""
+    return event["kind"] == "refine" and event.get("reason") in (None, "", "every window")
 
 
 def _account_table(books: Sequence[Account], shown: Folders) -> Block:

@@ -9,6 +9,7 @@ from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
 from egno_md.core.units import format_quantity
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler_card import SamplerCard
+from egno_md.workflows.protein_lines import cost_lines, protein_lines
 
 NAMES = {
     "operator": "operator",
@@ -124,6 +125,7 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
             f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
             f"{summary['largest_bond_deviation'] * 10:.2f} Å"
         )
+    lines += protein_lines(summary)
     if summary.get("trajectory_drift") is not None:
         lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
     lines.append(
@@ -132,10 +134,15 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     )
     if "statement" in summary:
         lines += _sampler_lines(summary)
-    elif summary["speed_up"] < 1 and summary["windows"]:
+    else:
+        lines += cost_lines(summary)
+    if "statement" not in summary and summary["speed_up"] < 1 and summary["windows"]:
+        share = summary["fallback_share"]
         lines.append(
-            f"That is slower than MD: {summary['fallback_share']:.0%} of the windows were done by "
-            "MD after the operator's were rejected. Train a better operator, or run MD."
+            f"That is slower than MD: {share:.0%} of the windows were done by MD after the "
+            "operator's were rejected. Train a better operator, or run MD."
+            if share
+            else "That is slower than MD. Use longer windows, or run MD."
         )
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")
