@@ -27,6 +27,9 @@ from egno_md.md.python_force import OWN_DYNAMICS
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
 
+MINIMISATION = 500
+"""Iterations of the minimiser before dynamics."""
+
 GPU_PLATFORMS = ("CUDA", "HIP")
 NVE, NVT = 0, 1
 ThermostatName = Literal["langevin", "langevin-middle"]
@@ -104,15 +107,20 @@ class OpenMMEngine:
         """Name of the OpenMM platform in use."""
         return self.context.getPlatform().getName()
 
-    def start(self, minimised: Float[np.ndarray, "atoms 3"] | None = None) -> Frame:
+    def start(
+        self,
+        minimised: Float[np.ndarray, "atoms 3"] | None = None,
+        iterations: int = MINIMISATION,
+    ) -> Frame:
         """Minimise the start structure and draw Maxwell velocities.
 
         Args:
             minimised: nm, what this gave before; for thousands of atoms it takes minutes.
+            iterations: of the minimiser at most. Constraints take two force calls each.
         """
         if minimised is None:
             self.context.setPositions(self.system.positions)
-            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 500)
+            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, iterations)
             self.forgive()
         else:
             self.context.setPositions(minimised)

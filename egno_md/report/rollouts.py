@@ -10,6 +10,7 @@ from egno_md.report.blocks import Block, Cell, Fold, Image, Section, Text, table
 from egno_md.report.folders import Folder, of_verb
 from egno_md.report.gaps import gaps
 from egno_md.report.numbers import NONE, number, percent, seconds
+from egno_md.report.protein import draw_observed, draw_refined
 from egno_md.report.timeline import KINDS, draw_timeline, event_costs
 
 Folders = Sequence[Folder]
@@ -42,6 +43,9 @@ def rollouts(folders: Folders) -> Section | None:
         )
         blocks.append(_events(found))
         blocks += _interventions(found)
+    for drawing in (draw_observed(found), draw_refined(shown)):
+        if drawing is not None:
+            blocks.append(Image(drawing))
     books = accounts(shown)
     account = draw_accounts(books)
     if account is not None:

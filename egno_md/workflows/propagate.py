@@ -43,22 +43,22 @@ from egno_md.workflows.proteins import (
     write_observables,
 )
 from egno_md.workflows.rolling import (
-    Pace,
     check_points,
+    choose_pace,
     roll,
     rollout_inputs,
     rollout_request,
     seconds_per_step,
 )
 from egno_md.workflows.rollout_summary import progress_values, summarise
-from egno_md.workflows.starts import frame_from_structure, frames_from_store, preparation
+from egno_md.workflows.starts import (
+    frame_from_structure,
+    frames_from_store,
+    minimiser_iterations,
+    preparation,
+)
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
-
-WINDOWS_PER_FLUSH = 500
-
-REFINED_ATOMS_PER_FLUSH = 50_000
-"""Atoms refined between two checkpoints, about a minute of one core for adenylate kinase."""
 
 MD_FRICTION = 5.0
 """1/ps, of equilibration and timing where the thermostat between windows has no friction."""
@@ -153,7 +153,8 @@ def run_propagate(
     if said := preparation(built.system, protocol.equilibration, start is not None):
         progress.note(said)
     surrogate = Surrogate(operator.to(target), built.system.masses, lift)
-    run = _Run(built, protocol, seed, surrogate)
+    iterations = minimiser_iterations(built.system, start is not None)
+    run = _Run(built, protocol, seed, surrogate, iterations)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
     request = rollout_request(built, card, protocol, source, frame, seed)
@@ -196,7 +197,12 @@ class _Run:
     """One rollout's parts."""
 
     def __init__(
-        self, built: BuiltSystem, protocol: PropagateProtocol, seed: int, surrogate: Surrogate
+        self,
+        built: BuiltSystem,
+        protocol: PropagateProtocol,
+        seed: int,
+        surrogate: Surrogate,
+        iterations: int,
     ) -> None:
         self.built, self.protocol, self.seed, self.surrogate = built, protocol, seed, surrogate
         thermostat = make_thermostat(protocol, built.system)
@@ -204,7 +210,7 @@ class _Run:
         self.no_excess = np.zeros(0) if thermostat is None else thermostat.no_excess()
         self.friction = getattr(protocol.thermostat, "friction", MD_FRICTION)
         self.engine = self._engine(seed)
-        self.relaxed = self.engine.start()
+        self.relaxed = self.engine.start(iterations=iterations)
         per_atom = built.system.atom_freedom
         elements = np.array(built.system.elements)
         self.freedom = {"all": float(built.system.degrees_of_freedom)} | {
@@ -326,7 +332,9 @@ class _Run:
             recorder,
             replicas,
             range(first, windows),
-            self._pace(),
+            choose_pace(
+                self.built.system.n_atoms * self.protocol.replicas, self.protocol.refine_every
+            ),
             lambda done, spent: self._report(progress, replicas, (done, windows, first), spent),
             self._forget,
         )
@@ -351,14 +359,6 @@ class _Run:
                 **summarise_protein(self.loop.tally),
             },
         )
-
-    def _pace(self) -> Pace:
-        """Windows of a large system take seconds each when they are refined."""
-        every = self.protocol.refine_every
-        if every is None:
-            return Pace(WINDOWS_PER_FLUSH, 20)
-        atoms = self.built.system.n_atoms * self.protocol.replicas
-        return Pace(min(WINDOWS_PER_FLUSH, max(every * REFINED_ATOMS_PER_FLUSH // atoms, 1)))
 
     def _spacing(self) -> float:
         card = self.surrogate.operator.card

@@ -13,8 +13,18 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.data.store import Store
 from egno_md.md.build import load_system
-from egno_md.md.engine import OpenMMEngine
-from egno_md.workflows.starts import frame_from_structure, frames_from_store, preparation
+from egno_md.md.engine import MINIMISATION, OpenMMEngine
+from egno_md.rollout.checks import bond_lengths
+from egno_md.workflows.starts import (
+    BONDS,
+    frame_from_structure,
+    frames_from_store,
+    minimiser_iterations,
+    preparation,
+)
+
+RELAXED = 1e-3
+"""nm; a fiftieth of what makes a bond bad. Measured 0.0003."""
 
 
 def starts(store: Store, ethanol: System, frame: int | Sequence[int] | None) -> list[Frame]:
@@ -69,3 +79,22 @@ def test_what_takes_minutes_before_the_first_window_is_said(ethanol: System) -> 
     assert said.startswith("Minimising adk (3,341 atoms)")
     assert "4 ps of MD" in said
     assert "of MD" not in preparation(large, 4.0, is_stored=True)  # type: ignore[arg-type]
+
+
+def test_a_large_system_that_starts_from_a_store_is_minimised_for_its_bonds_alone(
+    ethanol: System,
+) -> None:
+    large = SimpleNamespace(name="adk", n_atoms=3341)
+    assert minimiser_iterations(large, is_stored=True) == BONDS  # type: ignore[arg-type]
+    for system, is_stored in ((large, False), (ethanol, True), (ethanol, False)):
+        assert minimiser_iterations(system, is_stored) == MINIMISATION  # type: ignore[arg-type]
+
+
+def test_bonds_are_relaxed_long_before_the_energy_is() -> None:
+    built = load_system("chignolin")
+    lengths = []
+    for iterations in (BONDS, MINIMISATION):
+        engine = OpenMMEngine(built, timestep=1e-3, kelvin=300.0, friction=1.0, seed=4)
+        positions = engine.start(iterations=iterations).positions
+        lengths.append(bond_lengths(positions, built.system.bonds))
+    np.testing.assert_allclose(*lengths, atol=RELAXED)
