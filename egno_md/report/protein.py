@@ -38,6 +38,7 @@ def draw_observed(folders: Sequence[Folder]) -> Drawing | None:
             for style, folder in zip(STYLES * len(shown), shown, strict=False):
                 _lines(axes, folder, panel, style, len(shown) > 1, tips)
             axes.set_ylabel(panel[0], fontsize=8)
+            axes.ticklabel_format(axis="y", useOffset=False)
             if len(panel[2]) > 1 or len(shown) > 1:
                 axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
         rows[-1].set_xlabel("simulated time  (ps)")

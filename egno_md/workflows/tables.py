@@ -109,10 +109,11 @@ def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """A rollout in a few sentences."""
     events = ", ".join(f"{n} {k}" for k, n in summary["events"].items() if n)
+    mode = "refined means" if summary.get("caveat") else summary["mode"]
     target = summary["temperature_target"]
     lines = [
         f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
-        f"{format_quantity(summary['window_ps'], 'time')} ({summary['mode']}, {summary['ensemble']}, "
+        f"{format_quantity(summary['window_ps'], 'time')} ({mode}, {summary['ensemble']}, "
         f"policy {summary['policy']}): {events or 'no window'}",
     ]
     if summary["temperature_mean"] is not None:

@@ -6,6 +6,8 @@ import pytest
 
 from egno_md.report.folders import Folder
 from egno_md.report.protein import draw_observed, draw_refined
+from egno_md.report.summary import summary
+from tests.unit.report.conftest import rollout_summary
 
 MOVES = {"MET1": 0.09, "GLY10": 0.02, "ARG2": 0.04}
 
@@ -46,3 +48,17 @@ def test_a_rollout_of_no_protein_has_neither(rollout: Folder) -> None:
     plain = Folder(Path("x"), "ethanol", "propagate", {}, {"summary": {}}, ({"kind": "accept"},))
     assert draw_observed([plain]) is None
     assert draw_refined([plain]) is None
+
+
+def test_the_speed_of_refined_means_is_no_merit_and_the_page_says_what_they_are() -> None:
+    caveat = "This operator is deterministic."
+    cards = []
+    for said in ("", caveat):
+        content = {"summary": rollout_summary(caveat=said)}
+        folder = Folder(Path("x"), "rollout", "propagate", {}, content)
+        cards.append(summary([folder]).cards[0])
+    plain, refined = cards
+    assert plain.figures[0][2] == "same"
+    assert refined.figures[0][2] == ""
+    assert caveat in refined.lines
+    assert "0.0320 ps in 1 replica;" in plain.lines[-1]
