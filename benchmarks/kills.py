@@ -95,9 +95,9 @@ def verbs(root: Path) -> list[Verb]:
 def work(arguments: list[str]) -> None:
     """The command line, in a process of its own, writing more often than usual."""
     from egno_md.cli import main
-    from egno_md.workflows import propagate
+    from egno_md.workflows import rolling
 
-    propagate.WINDOWS_PER_FLUSH = 10
+    rolling.WINDOWS_PER_FLUSH = 10
     main(arguments)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import openmm
+from jaxtyping import Float
 from openmm import unit
 
 from egno_md.core.errors import PotentialError, SpecError
@@ -25,6 +26,9 @@ from egno_md.md.python_force import OWN_DYNAMICS
 
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""
+
+MINIMISATION = 500
+"""Iterations of the minimiser before dynamics."""
 
 GPU_PLATFORMS = ("CUDA", "HIP")
 NVE, NVT = 0, 1
@@ -45,6 +49,7 @@ class OpenMMEngine:
         nve_timestep: ps, of NVE dynamics; `timestep` by default.
         pressure: bar, of NVT dynamics, which become NPT; NVE stays NVE.
         barostat_every: steps between OpenMM's trial moves of the volume.
+        nvt: what moves in NVT in place of `thermostat`.
 
     Attributes:
         context: OpenMM's, for what moves atoms in ways of its own.
@@ -66,6 +71,7 @@ class OpenMMEngine:
         nve_timestep: float | None = None,
         pressure: float | None = None,
         barostat_every: int = 25,
+        nvt: openmm.Integrator | None = None,
     ) -> None:
         self.built = built
         self.timestep = timestep
@@ -75,7 +81,9 @@ class OpenMMEngine:
         self._integrator = openmm.CompoundIntegrator()
         verlet = velocity_verlet(self._timesteps[NVE], is_closed=pressure is not None)
         self._integrator.addIntegrator(verlet)
-        if thermostat == "langevin":
+        if nvt is not None:
+            self._integrator.addIntegrator(nvt)
+        elif thermostat == "langevin":
             self._integrator.addIntegrator(langevin(timestep, kelvin, friction, seed))
         else:
             middle = openmm.LangevinMiddleIntegrator(kelvin, friction, timestep)
@@ -99,11 +107,23 @@ class OpenMMEngine:
         """Name of the OpenMM platform in use."""
         return self.context.getPlatform().getName()
 
-    def start(self) -> Frame:
-        """Minimise the start structure and draw Maxwell velocities."""
-        self.context.setPositions(self.system.positions)
-        openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, 500)
-        self.forgive()
+    def start(
+        self,
+        minimised: Float[np.ndarray, "atoms 3"] | None = None,
+        iterations: int = MINIMISATION,
+    ) -> Frame:
+        """Minimise the start structure and draw Maxwell velocities.
+
+        Args:
+            minimised: nm, what this gave before; for thousands of atoms it takes minutes.
+            iterations: of the minimiser at most. Constraints take two force calls each.
+        """
+        if minimised is None:
+            self.context.setPositions(self.system.positions)
+            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, iterations)
+            self.forgive()
+        else:
+            self.context.setPositions(minimised)
         self.context.getState(energy=True)
         self._check_potential()
         self.context.setVelocitiesToTemperature(self.kelvin, self._velocity_seed)
@@ -116,16 +136,19 @@ class OpenMMEngine:
         self.context.setVelocities(np.asarray(frame.velocities, dtype=np.float64))
         self.context.setTime(frame.time)
 
-    def read(self) -> Frame:
-        """The context's state, with forces and potential energy."""
-        state = self.context.getState(positions=True, velocities=True, forces=True, energy=True)
+    def read(self, *, is_evaluated: bool = True) -> Frame:
+        """The context's state; `is_evaluated` has its forces and energy computed."""
+        asked = {"forces": is_evaluated, "energy": is_evaluated}
+        state = self.context.getState(positions=True, velocities=True, **asked)
         periodic = self.built.openmm_system.usesPeriodicBoundaryConditions()
         return Frame(
             positions=state.getPositions(asNumpy=True)._value,
             velocities=state.getVelocities(asNumpy=True)._value,
             time=state.getTime().value_in_unit(unit.picosecond),
-            forces=state.getForces(asNumpy=True)._value,
-            potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
+            forces=state.getForces(asNumpy=True)._value if is_evaluated else None,
+            potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+            if is_evaluated
+            else None,
             box=state.getPeriodicBoxVectors(asNumpy=True)._value if periodic else None,
         )
 

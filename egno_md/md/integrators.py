@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import openmm
 
 from egno_md.core.units import BOLTZMANN
@@ -46,6 +48,29 @@ def langevin(timestep: float, kelvin: float, friction: float, seed: int) -> open
     _verlet_step(integrator)
     _half_kick(integrator)
     integrator.setRandomNumberSeed(seed)
+    return integrator
+
+
+def kicked_verlet(timestep: float, steps: int, friction: float) -> openmm.CustomIntegrator:
+    """Velocity-Verlet steps after friction and a kick from outside, all in one step.
+
+    The kick is the noise of an Ornstein-Uhlenbeck process over `steps * timestep`. It is
+    given as the per-DOF variable ``kick``, which leaves OpenMM's forces valid where
+    setting velocities would have them computed once more.
+
+    Args:
+        timestep: ps.
+        steps: of velocity Verlet between two kicks.
+        friction: 1/ps.
+    """
+    integrator = openmm.CustomIntegrator(timestep)
+    integrator.addGlobalVariable("keep", math.exp(-friction * steps * timestep))
+    integrator.addPerDofVariable("kick", 0)
+    integrator.addPerDofVariable("before", 0)
+    integrator.addUpdateContextState()
+    integrator.addComputePerDof("v", "keep*v + kick")
+    for _ in range(steps):
+        _verlet_step(integrator)
     return integrator
 
 

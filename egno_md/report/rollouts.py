@@ -10,10 +10,12 @@ from egno_md.report.blocks import Block, Cell, Fold, Image, Section, Text, table
 from egno_md.report.folders import Folder, of_verb
 from egno_md.report.gaps import gaps
 from egno_md.report.numbers import NONE, number, percent, seconds
+from egno_md.report.protein import draw_observed, draw_refined
 from egno_md.report.timeline import KINDS, draw_timeline, event_costs
 
 Folders = Sequence[Folder]
 
+REFINED_MEANS = "refined means"
 MOST_EVENTS = 300
 """Rows of the table of interventions."""
 
@@ -42,6 +44,9 @@ def rollouts(folders: Folders) -> Section | None:
         )
         blocks.append(_events(found))
         blocks += _interventions(found)
+    for drawing in (draw_observed(found), draw_refined(shown)):
+        if drawing is not None:
+            blocks.append(Image(drawing))
     books = accounts(shown)
     account = draw_accounts(books)
     if account is not None:
@@ -70,7 +75,7 @@ def _protein_rows(shown: Folders) -> list[tuple[str, ...]]:
         unit = ", nm" if name.startswith("ca_rmsd") else units.get(name, " of residues")
         title = name.replace("ca_rmsd.", "CA RMSD to ").replace("_", " ") + unit
         values = [s.get("observed", {}).get(name, {}) for s in summaries]
-        rows.append((title, *(f"{number(v.get('mean'))} ± {number(v.get('std'))}" for v in values)))
+        rows.append((title, *(_spread(v.get("mean"), v.get("std")) for v in values)))
     if any(s.get("refined_by_residue_nm") for s in summaries):
         worst = [list(s.get("refined_by_residue_nm", {}).items())[:3] for s in summaries]
         rows.append(
@@ -133,8 +138,8 @@ def _interventions(found: Folders) -> Iterator[Block]:
 
 
 def _is_planned(event: dict[str, Any]) -> bool:
-    """Whether a window was refined because a sampler's windows are."""
-    return event["kind"] == "refine" and not event.get("reason")
+    """Whether a window was refined because every window is."""
+    return event["kind"] == "refine" and event.get("reason") in (None, "", "every window")
 
 
 def _account_table(books: Sequence[Account], shown: Folders) -> Block:
@@ -172,7 +177,7 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
     )
     rows = [
         row("policy", lambda s: str(s.get("policy", "–"))),
-        row("ensemble", lambda s: f"{s.get('ensemble', '–')}, {s.get('mode', '–')}"),
+        row("ensemble", lambda s: f"{s.get('ensemble', NONE)}, {_mode(s)}"),
         row("replicas", lambda s: number(s.get("replicas"))),
         row("windows, all replicas", lambda s: number(s.get("windows"))),
         row("simulated, ps", lambda s: number(s.get("simulated_ps"))),
@@ -201,7 +206,7 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
         row("share of MD fallback", lambda s: percent(s.get("fallback_share"))),
         row(
             "energy error per window, kJ/mol",
-            lambda s: f"{number(s.get('energy_error_mean'))} ± {number(s.get('energy_error_std'))}",
+            lambda s: _spread(s.get("energy_error_mean"), s.get("energy_error_std")),
         ),
         row("energy drift of kept windows, kJ/mol/ps", lambda s: number(s.get("energy_drift"))),
         row("total energy drift, kJ/mol/ps", lambda s: number(s.get("trajectory_drift"))),
@@ -210,3 +215,12 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
         row("stopped early", lambda s: "; ".join(filter(None, s.get("stop_reasons", []))) or "no"),
     ]
     return rows
+
+
+def _spread(mean: float | None, deviation: float | None) -> str:
+    return NONE if mean is None else f"{number(mean)} ± {number(deviation)}"
+
+
+def _mode(summary: dict[str, Any]) -> str:
+    """What a rollout is; long deterministic windows are neither dynamics nor a sampler."""
+    return REFINED_MEANS if summary.get("caveat") else str(summary.get("mode", NONE))

@@ -51,7 +51,8 @@ def _rollout(folder: Folder, compared: dict[str, Json]) -> Iterator[Card]:
         (
             "–" if pace is None else f"{number(pace)}×",
             "the speed of reference MD, all costs inside",
-            "" if pace is None else "same" if pace > 1 else "differ",
+            # speed at windows that are means of all futures is no merit
+            "" if pace is None else "differ" if pace < 1 else "" if s.get("caveat") else "same",
         ),
         (
             f"{number(kelvin, 4)} K",
@@ -69,11 +70,12 @@ def _rollout(folder: Folder, compared: dict[str, Json]) -> Iterator[Card]:
     if found is not None:
         figures.append(_agreement(found))
         lines.append(_sentence(found))
+    replicas = "1 replica" if s.get("replicas") == 1 else f"{number(s.get('replicas'))} replicas"
     lines.append(
-        f"{number(s.get('simulated_ps'))} ps in {number(s.get('replicas'))} replicas; largest bond "
+        f"{number(s.get('simulated_ps'))} ps in {replicas}; largest bond "
         f"deviation {number(s.get('largest_bond_deviation'))} nm."
     )
-    lines += [s["statement"]] if s.get("statement") else []
+    lines += [said for key in ("statement", "caveat") if (said := s.get(key))]
     yield Card(f"{folder.label} (policy {s.get('policy')})", tuple(figures), tuple(lines))
 
 

@@ -154,7 +154,9 @@ def _energy_errors(axes: Axes, folder: Folder) -> None:
     axes.set_ylabel("energy error\n(kJ/mol)", fontsize=8)
     axes.tick_params(labelsize=7)
     if not points:
-        axes.text(0.5, 0.5, "no energies were checked", transform=axes.transAxes, ha="center")
+        is_refined = any(e["kind"] == "refine" for r in _by_replica(folder).values() for e in r)
+        said = "windows end in refined frames" if is_refined else "no energies were checked"
+        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center")
         axes.set_yticks([])
         return
     times, errors = np.array(points).T

@@ -47,6 +47,7 @@ class Replica:
             evaluated start.
         begun: time of that start, ps.
         stop_reason: empty while it runs.
+        told: what came of its last window; a resumed rollout has none yet.
     """
 
     frame: Frame
@@ -56,6 +57,7 @@ class Replica:
     energy: float | None = None
     begun: float = 0.0
     stop_reason: str = ""
+    told: Event | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +226,7 @@ class WindowLoop:
                 for name, value in observed.items():
                     self.tally.add(f"observed.{name}", value)
                 event = replace(event, observed=observed)
+        replica.told = event
         self.tally.count(event)
         return event
 

@@ -115,7 +115,7 @@ class Refinement(Spec):
         max_blocks: after which the refinement has failed.
         max_force: below which dynamics may begin.
         dynamics: NVT after the minimisation, with Maxwell velocities.
-        timestep: of that dynamics, which has no constraints; heavy hydrogens allow 1 fs.
+        timestep: of that dynamics, which has no constraints; heavy hydrogens allow 2 fs.
         restraint: of the springs that hold what the operator predicted: its atoms, or
             of all atoms the backbone; 0 for none. In `policy: refine` of small
             molecules nothing is held.

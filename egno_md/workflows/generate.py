@@ -108,7 +108,8 @@ class _Watch:
         self.started = time.perf_counter()
         self.steps_done: dict[int, int] = {}
         self.ps_done: dict[int, float] = {}
-        self.ps_before: float | None = None
+        self.merged()  # counts what an earlier run has left
+        self.ps_before = sum(self.ps_done.values())
 
     def merged(self) -> Manifest:
         shards = []
@@ -136,14 +137,12 @@ class _Watch:
     @property
     def ns_per_day(self) -> float:
         """Over all replicas, of this run alone."""
-        ps = sum(self.ps_done.values()) - (self.ps_before or 0.0)
+        ps = sum(self.ps_done.values()) - self.ps_before
         return round(ps * 1e-3 / self.seconds * 86400, 4)
 
     def update(self) -> None:
         """Write the merged manifest; tell how far we are."""
         write_manifest(self.out, self.merged())
-        if self.ps_before is None:
-            self.ps_before = sum(self.ps_done.values())
         total = total_steps(self.protocol) * self.protocol.replicas
         reached = format_quantity(round(sum(self.ps_done.values()), 6), "time")
         done = sum(self.steps_done.values())

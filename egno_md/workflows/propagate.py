@@ -43,19 +43,22 @@ from egno_md.workflows.proteins import (
     write_observables,
 )
 from egno_md.workflows.rolling import (
-    Pace,
     check_points,
+    choose_pace,
     roll,
     rollout_inputs,
     rollout_request,
     seconds_per_step,
 )
 from egno_md.workflows.rollout_summary import progress_values, summarise
-from egno_md.workflows.starts import frame_from_structure, frames_from_store
+from egno_md.workflows.starts import (
+    frame_from_structure,
+    frames_from_store,
+    minimiser_iterations,
+    preparation,
+)
 from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
-
-WINDOWS_PER_FLUSH = 500
 
 MD_FRICTION = 5.0
 """1/ps, of equilibration and timing where the thermostat between windows has no friction."""
@@ -147,8 +150,11 @@ def run_propagate(
     lift = find_lift(built, card, protocol)
     if warning := caveat(card):
         progress.note(warning)
+    if said := preparation(built.system, protocol.equilibration, start is not None):
+        progress.note(said)
     surrogate = Surrogate(operator.to(target), built.system.masses, lift)
-    run = _Run(built, protocol, seed, surrogate)
+    iterations = minimiser_iterations(built.system, start is not None)
+    run = _Run(built, protocol, seed, surrogate, iterations)
     source = None if start is None else Store(Path(start))
     stored = None if source is None else run.stored_frames(source, frame)
     request = rollout_request(built, card, protocol, source, frame, seed)
@@ -191,7 +197,12 @@ class _Run:
     """One rollout's parts."""
 
     def __init__(
-        self, built: BuiltSystem, protocol: PropagateProtocol, seed: int, surrogate: Surrogate
+        self,
+        built: BuiltSystem,
+        protocol: PropagateProtocol,
+        seed: int,
+        surrogate: Surrogate,
+        iterations: int,
     ) -> None:
         self.built, self.protocol, self.seed, self.surrogate = built, protocol, seed, surrogate
         thermostat = make_thermostat(protocol, built.system)
@@ -199,7 +210,7 @@ class _Run:
         self.no_excess = np.zeros(0) if thermostat is None else thermostat.no_excess()
         self.friction = getattr(protocol.thermostat, "friction", MD_FRICTION)
         self.engine = self._engine(seed)
-        self.relaxed = self.engine.start()
+        self.relaxed = self.engine.start(iterations=iterations)
         per_atom = built.system.atom_freedom
         elements = np.array(built.system.elements)
         self.freedom = {"all": float(built.system.degrees_of_freedom)} | {
@@ -321,8 +332,9 @@ class _Run:
             recorder,
             replicas,
             range(first, windows),
-            # refined windows take seconds each
-            Pace(WINDOWS_PER_FLUSH, 20 if self.protocol.refine_every is None else 1),
+            choose_pace(
+                self.built.system.n_atoms * self.protocol.replicas, self.protocol.refine_every
+            ),
             lambda done, spent: self._report(progress, replicas, (done, windows, first), spent),
             self._forget,
         )
@@ -373,7 +385,8 @@ class _Run:
                 self._engine(replica_seed(self.seed, i), pressure=protocol.pressure)
                 for i in range(count)
             )
-            frames = [frame_from_structure(e, protocol.equilibration) for e in engines]
+            minimised = self.relaxed.positions
+            frames = [frame_from_structure(e, protocol.equilibration, minimised) for e in engines]
         return [
             Replica(
                 frames[i],

@@ -279,7 +279,9 @@ class _SamplerRun:
         if frames is None:
             frames = [
                 frame_from_structure(
-                    self._engine(replica_seed(self.seed, i)), self.protocol.equilibration
+                    self._engine(replica_seed(self.seed, i)),
+                    self.protocol.equilibration,
+                    self.relaxed.positions,
                 )
                 for i in range(self.protocol.replicas)
             ]

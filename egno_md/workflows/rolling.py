@@ -51,6 +51,23 @@ class Pace:
     tell: int = 1
 
 
+WINDOWS_PER_FLUSH = 500
+REFINED_ATOMS_PER_FLUSH = 50_000
+"""Atoms refined between two checkpoints: about a minute of one core for adenylate kinase."""
+
+
+def choose_pace(atoms: int, refine_every: int | None) -> Pace:
+    """How often to write and tell: refined windows of a large system take seconds each.
+
+    Args:
+        atoms: of all replicas.
+        refine_every: windows between refinements, if any.
+    """
+    if refine_every is None:
+        return Pace(WINDOWS_PER_FLUSH, 20)
+    return Pace(min(WINDOWS_PER_FLUSH, max(refine_every * REFINED_ATOMS_PER_FLUSH // atoms, 1)))
+
+
 def rollout_request(
     built: BuiltSystem,
     card: BaseModel,

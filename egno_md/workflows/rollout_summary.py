@@ -12,6 +12,7 @@ from egno_md.core.units import SECONDS_PER_DAY, kinetic_energy
 from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica
 from egno_md.spec.propagate import NoThermostat, PropagateProtocol
+from egno_md.workflows.protein_lines import protein_values
 
 GRAM_PER_ML = 1.66053906660e-3
 """1 Da/nm³ in g/ml."""
@@ -138,9 +139,5 @@ def progress_values(tally: Tally, replicas: list[Replica]) -> dict[str, str]:
     energies = [e for r in replicas if (e := r.frame.potential_energy) is not None]
     if energies:
         values["potential energy"] = f"{sum(energies) / len(energies):.2f} kJ/mol"
-    moved = {n.removeprefix("refined."): tally.mean(n) for n in tally.moments if "refined." in n}
-    worst = sorted(moved, key=lambda n: -(moved[n] or 0.0))[:3]
-    if worst:
-        listed = ", ".join(f"{n} {10 * (moved[n] or 0.0):.1f} Å" for n in worst)
-        values["refined most"] = listed
+    values |= protein_values([r.told for r in replicas if r.told is not None])
     return values | {kind: f"{tally.events[kind]:,}" for kind in KINDS if tally.events[kind]}

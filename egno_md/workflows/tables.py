@@ -9,6 +9,7 @@ from egno_md.analysis.observable import NOT_ENOUGH_DATA, Comparison, Observable
 from egno_md.core.units import format_quantity
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler_card import SamplerCard
+from egno_md.workflows.protein_lines import cost_lines, protein_lines
 
 NAMES = {
     "operator": "operator",
@@ -108,10 +109,11 @@ def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]
 def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     """A rollout in a few sentences."""
     events = ", ".join(f"{n} {k}" for k, n in summary["events"].items() if n)
+    mode = "refined means" if summary.get("caveat") else summary["mode"]
     target = summary["temperature_target"]
     lines = [
         f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
-        f"{format_quantity(summary['window_ps'], 'time')} ({summary['mode']}, {summary['ensemble']}, "
+        f"{format_quantity(summary['window_ps'], 'time')} ({mode}, {summary['ensemble']}, "
         f"policy {summary['policy']}): {events or 'no window'}",
     ]
     if summary["temperature_mean"] is not None:
@@ -124,6 +126,7 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
             f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
             f"{summary['largest_bond_deviation'] * 10:.2f} Å"
         )
+    lines += protein_lines(summary)
     if summary.get("trajectory_drift") is not None:
         lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
     lines.append(
@@ -132,10 +135,15 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     )
     if "statement" in summary:
         lines += _sampler_lines(summary)
-    elif summary["speed_up"] < 1 and summary["windows"]:
+    else:
+        lines += cost_lines(summary)
+    if "statement" not in summary and summary["speed_up"] < 1 and summary["windows"]:
+        share = summary["fallback_share"]
         lines.append(
-            f"That is slower than MD: {summary['fallback_share']:.0%} of the windows were done by "
-            "MD after the operator's were rejected. Train a better operator, or run MD."
+            f"That is slower than MD: {share:.0%} of the windows were done by MD after the "
+            "operator's were rejected. Train a better operator, or run MD."
+            if share
+            else "That is slower than MD. Use longer windows, or run MD."
         )
     lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
     lines.append(f"Frames, events and summary: {out}")

@@ -95,7 +95,7 @@ def test_a_killed_propagate_resumes_to_the_same_bits(
     spec = read_spec(
         shipped("protocols") / "propagate" / "nvt-500k.yaml", PropagateProtocol, changes
     )
-    monkeypatch.setattr("egno_md.workflows.propagate.WINDOWS_PER_FLUSH", 4)
+    monkeypatch.setattr("egno_md.workflows.rolling.WINDOWS_PER_FLUSH", 4)
 
     listener = Listener()
 

@@ -181,6 +181,7 @@ def test_what_neither_refinement_nor_md_can_move_ends_without_frames(ethanol: Sy
     loop = replace(loop, refine_every=1, refiner=Quack, reference=stuck)
     replicas = make_replicas(ethanol, 1)
     ((_, event, trajectory),) = loop.advance(replicas, 0)
+    assert replicas[0].told is event
     assert (event.kind, event.reason) == ("stop", "springs are stuck")
     assert len(trajectory) == 0
     assert replicas[0].stop_reason == "springs are stuck"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,19 @@ from egno_md.core.errors import SpecError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.data.store import Store
-from egno_md.workflows.starts import frames_from_store
+from egno_md.md.build import load_system
+from egno_md.md.engine import MINIMISATION, OpenMMEngine
+from egno_md.rollout.checks import bond_lengths
+from egno_md.workflows.starts import (
+    BONDS,
+    frame_from_structure,
+    frames_from_store,
+    minimiser_iterations,
+    preparation,
+)
+
+RELAXED = 1e-3
+"""nm; a fiftieth of what makes a bond bad. Measured 0.0003."""
 
 
 def starts(store: Store, ethanol: System, frame: int | Sequence[int] | None) -> list[Frame]:
@@ -44,3 +57,44 @@ def test_frames_that_are_not_there_are_refused(
 ) -> None:
     with pytest.raises(SpecError, match=said):
         starts(harmonic_store, ethanol, frame)
+
+
+def test_a_minimum_that_is_known_is_not_looked_for_again() -> None:
+    built = load_system("ala2")
+
+    def engine() -> OpenMMEngine:
+        return OpenMMEngine(built, timestep=1e-3, kelvin=300.0, friction=1.0, seed=4)
+
+    found = frame_from_structure(engine(), 0.01)
+    minimised = engine().start().positions
+    again = frame_from_structure(engine(), 0.01, minimised)
+    np.testing.assert_array_equal(found.positions, again.positions)
+    np.testing.assert_array_equal(found.velocities, again.velocities)
+
+
+def test_what_takes_minutes_before_the_first_window_is_said(ethanol: System) -> None:
+    assert preparation(ethanol, 4.0, is_stored=False) == ""
+    large = SimpleNamespace(name="adk", n_atoms=3341)
+    said = preparation(large, 4.0, is_stored=False)  # type: ignore[arg-type]
+    assert said.startswith("Minimising adk (3,341 atoms)")
+    assert "4 ps of MD" in said
+    assert "of MD" not in preparation(large, 4.0, is_stored=True)  # type: ignore[arg-type]
+
+
+def test_a_large_system_that_starts_from_a_store_is_minimised_for_its_bonds_alone(
+    ethanol: System,
+) -> None:
+    large = SimpleNamespace(name="adk", n_atoms=3341)
+    assert minimiser_iterations(large, is_stored=True) == BONDS  # type: ignore[arg-type]
+    for system, is_stored in ((large, False), (ethanol, True), (ethanol, False)):
+        assert minimiser_iterations(system, is_stored) == MINIMISATION  # type: ignore[arg-type]
+
+
+def test_bonds_are_relaxed_long_before_the_energy_is() -> None:
+    built = load_system("chignolin")
+    lengths = []
+    for iterations in (BONDS, MINIMISATION):
+        engine = OpenMMEngine(built, timestep=1e-3, kelvin=300.0, friction=1.0, seed=4)
+        positions = engine.start(iterations=iterations).positions
+        lengths.append(bond_lengths(positions, built.system.bonds))
+    np.testing.assert_allclose(*lengths, atol=RELAXED)
