@@ -174,7 +174,8 @@ class MetropolisLoop:
         self.tally.add("windows_drawn", len(windows))
         # every time point is a centre: they cost nothing, and near ones propose near moves
         places = np.searchsorted(self.drawer.seen.atoms, self.rotors.atoms)
-        angles = torsion_angles(windows, places).reshape(len(frames), -1, len(places))
+        with np.errstate(invalid="ignore", over="ignore"):  # a wild draw has no torsions
+            angles = torsion_angles(windows, places).reshape(len(frames), -1, len(places))
         return {i: found[:, blocks[i]] for i, found in zip(frames, angles, strict=True)}
 
     def _turned(self, replica: Replica, rotors: Rotors, by: Float[Array, " block"]) -> Frame:

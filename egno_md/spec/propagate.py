@@ -161,7 +161,7 @@ class Metropolis(Spec):
     kind: Literal["metropolis"]
     draws: Annotated[int, Field(ge=1)] = 4
     concentration: Annotated[float, Field(gt=0)] = 15.0
-    uniform: Annotated[float, Field(ge=0, le=1)] = 0.1
+    uniform: Annotated[float, Field(ge=0, le=1)] = 0.3
     torsions: Annotated[int, Field(ge=1)] | None = None
     dynamics: Time = 1.0
 

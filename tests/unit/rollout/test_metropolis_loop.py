@@ -107,6 +107,14 @@ def test_at_uniform_one_nothing_is_drawn(ala2: System) -> None:
     assert loop.tally.mean("moves_weighed") == pytest.approx(1.0, abs=0.7)
 
 
+def test_wild_draws_are_neither_looked_at_nor_fatal(ala2: System) -> None:
+    loop = make_chain(ala2, uniform=0)
+    loop.drawer.draw = lambda frames, _: np.full((len(frames), 4, 10, 3), np.inf)  # type: ignore[method-assign]
+    angles = visited(loop, make_replicas(ala2, 8), 6, 0)
+    assert np.isfinite(angles).all()
+    assert 0 < (loop.tally.mean("moves_accepted") or 0.0) < 1
+
+
 def test_some_torsions_at_a_time_leave_the_others(ala2: System) -> None:
     loop = make_chain(ala2, torsions=1)
     replicas = make_replicas(ala2, 8)
