@@ -18,12 +18,13 @@ from egno_md.nn.bundle import load_any_bundle
 SHAPE_FRAMES = 20_000
 
 
-def arguments(doc: str | None, windows: int) -> argparse.Namespace:
+def arguments(doc: str | None, windows: int, steps: int = 10) -> argparse.Namespace:
     """Of the command line.
 
     Args:
         doc: of the script.
         windows: by default.
+        steps: of a draw, by default.
     """
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("root", type=Path)
@@ -31,7 +32,7 @@ def arguments(doc: str | None, windows: int) -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="store it is held against")
     parser.add_argument("--operator", type=Path, help="bundle of the sampler")
     parser.add_argument("--windows", type=int, default=windows)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -93,13 +93,14 @@ def propagate(
         protocol = default_protocol(system, operator)
     overrides = read_settings(settings)
     given = {"length": length, "replicas": replicas, "batch": batch, "policy": policy}
-    if windows is not None:
-        given["length"] = length_of(system, operator, windows, length)
     overrides |= {k: v for k, v in given.items() if v is not None}
     if refine is not None:
         overrides["refine_every"] = read_every(refine)
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
+    if windows is not None:
+        overrides["length"] = length_of(system, operator, spec, windows, length)
+        spec = read_spec(path, PropagateProtocol, overrides)
     done = run_ensemble(
         system,
         operator,

@@ -77,6 +77,16 @@ class Thermostatted(Protocol):
         ...
 
 
+class Stretches(Protocol):
+    """Exact thermostatted dynamics, a stretch at a time."""
+
+    def stretch(
+        self, frame: Frame, duration: float, friction: float, random: np.random.Generator
+    ) -> Frame:
+        """Where a frame, with its velocities, goes in `duration` ps."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Refinement:
     """What a refinement did.

@@ -55,6 +55,26 @@ class LangevinWindows:
         Raises:
             PotentialError: the dynamics failed.
         """
+        frame = self.stretch(frame, duration, friction, random)
+        return replace(frame, velocities=self.velocities(random))
+
+    def stretch(
+        self, frame: Frame, duration: float, friction: float, random: np.random.Generator
+    ) -> Frame:
+        """As `run`, but with LangevinMiddle's own velocities, half a step behind positions.
+
+        One stretch after another is one run of LangevinMiddle. Velocities drawn anew in
+        between would lack that half step, and heat stiff bonds at every seam.
+
+        Args:
+            frame: where to start.
+            duration: ps, at least one timestep.
+            friction: 1/ps.
+            random: draws the seed.
+
+        Raises:
+            PotentialError: the dynamics failed.
+        """
         engine = self.engine
         engine.reseed(int(random.integers(1, 2**31 - 1)), friction)
         engine.load(replace(frame, time=0.0))
@@ -65,7 +85,7 @@ class LangevinWindows:
                 f"{engine.system.name}: positions became NaN after a draw. Use a shorter timestep "
                 f"than {engine.timestep * 1e3:g} fs."
             )
-        return replace(frame, velocities=self.velocities(random))
+        return frame
 
     def velocities(self, random: np.random.Generator) -> Float[np.ndarray, "atoms 3"]:
         """Maxwell velocities that keep the constraints where the engine stands, nm/ps."""

@@ -16,6 +16,13 @@ STATEMENT = (
 )
 """What everything that shows a sampler's results says."""
 
+CORRECTED = (
+    "Corrected: metropolis. The sampler only proposes; every move is weighed exactly, so that the "
+    "distribution is the force field's, to the error of the MD integrator and of a finite run. "
+    "Its time is not kinetics."
+)
+"""What everything that shows a corrected sampler's results says."""
+
 
 class SamplerCard(BaseModel):
     """What a sampler's bundle says of itself.

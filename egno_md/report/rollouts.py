@@ -11,7 +11,7 @@ from egno_md.report.folders import Folder, of_verb
 from egno_md.report.gaps import gaps
 from egno_md.report.numbers import NONE, number, percent, seconds
 from egno_md.report.protein import draw_observed, draw_refined
-from egno_md.report.timeline import KINDS, draw_timeline, event_costs
+from egno_md.report.timeline import KINDS, SOUND, draw_timeline, event_costs
 
 Folders = Sequence[Folder]
 
@@ -109,7 +109,7 @@ def _interventions(found: Folders) -> Iterator[Block]:
         (f.label, e)
         for f in found
         for e in f.events
-        if e.get("kind") in KINDS and e["kind"] != "accept" and not _is_planned(e)
+        if e.get("kind") in KINDS and e["kind"] not in SOUND and not _is_planned(e)
     ]
     if not rows:
         return
@@ -201,7 +201,14 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
     rows += [
         row(f"windows {KINDS[k][1]}", lambda s, k=k: number(s.get("events", {}).get(k)))
         for k in KINDS
+        if k != "stay" or any(s.get("events", {}).get(k) for s in summaries)
     ]
+    if any(s.get("corrected") for s in summaries):
+        rows += [
+            row("correction", lambda s: str(s.get("corrected") or "none")),
+            row("acceptance of moves", lambda s: percent(s.get("acceptance"))),
+            row("windows drawn for moves", lambda s: number(s.get("windows_drawn"))),
+        ]
     rows += [
         row("share of MD fallback", lambda s: percent(s.get("fallback_share"))),
         row(

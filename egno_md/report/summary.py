@@ -47,13 +47,16 @@ def _rollout(folder: Folder, compared: dict[str, Json]) -> Iterator[Card]:
         return
     stops = [r for r in s.get("stop_reasons", []) if r]
     pace, kelvin, target = s.get("speed_up"), s.get("temperature_mean"), s.get("temperature_target")
+    speed = (
+        "–" if pace is None else f"{number(pace)}×",
+        "the speed of reference MD, all costs inside",
+        # speed at windows that are means of all futures is no merit
+        "" if pace is None else "differ" if pace < 1 else "" if s.get("caveat") else "same",
+    )
+    if s.get("corrected"):
+        speed = (percent(s.get("acceptance")), "of Metropolis moves accepted", "")
     figures = [
-        (
-            "–" if pace is None else f"{number(pace)}×",
-            "the speed of reference MD, all costs inside",
-            # speed at windows that are means of all futures is no merit
-            "" if pace is None else "differ" if pace < 1 else "" if s.get("caveat") else "same",
-        ),
+        speed,
         (
             f"{number(kelvin, 4)} K",
             "mean temperature" + ("" if target is None else f", target {number(target, 4)} K"),

@@ -17,13 +17,24 @@ from egno_md.report.numbers import number, seconds
 
 KINDS = {
     "accept": ("#0072B2", "accepted"),
+    "stay": ("#999999", "move not made"),
     "prefix": ("#56B4E9", "prefix kept"),
     "refine": ("#E69F00", "refined"),
     "fallback": ("#D55E00", "fell back to MD"),
     "stop": ("#000000", "stopped"),
 }
-"""What a controller decides, from best to worst; colours of Okabe and Ito 2008."""
-HEIGHTS = {"accept": 0.34, "prefix": 0.5, "refine": 0.66, "fallback": 0.82, "stop": 0.98}
+"""What a controller decides, from best to worst; colours of Okabe and Ito 2008.
+
+A Metropolis move that is not made is no fault, and no intervention."""
+SOUND = ("accept", "stay")
+HEIGHTS = {
+    "accept": 0.34,
+    "stay": 0.42,
+    "prefix": 0.5,
+    "refine": 0.66,
+    "fallback": 0.82,
+    "stop": 0.98,
+}
 """Of a mark in its lane: worse is taller, for readers who see no colours."""
 BINS = 200
 LANES = 8
@@ -48,6 +59,8 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         f"{f.label}: " + ", ".join(f"{n} {KINDS[k][1]}" for k, n in count_kinds(f).items() if n)
         for f in shown
     )
+    # moves belong to corrected samplers alone
+    there = {k for k in KINDS if k != "stay" or any(count_kinds(f)[k] for f in shown)}
     lanes = [max(min(len(_by_replica(f)), LANES), 1) for f in shown]
     heights = [h for n in lanes for h in (0.45 + 0.2 * n, 1.25)]
 
@@ -61,8 +74,8 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         # marks alone do not widen the axes of a rollout without energies
         axes[-1].set_xlim(0, max(_end(f) for f in shown))
         axes[-1].set_xlabel("simulated time  (ps)")
-        handles = [Patch(color=c, label=t) for c, t in KINDS.values()]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(KINDS), fontsize=8)
+        handles = [Patch(color=c, label=t) for k, (c, t) in KINDS.items() if k in there]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
     title = "What happened to each window, and its energy error"
     return draw(

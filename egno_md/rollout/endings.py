@@ -40,3 +40,15 @@ def bare(window: Trajectory) -> Trajectory:
         potential_energy=np.full(count, np.nan),
         forces=np.full(window.positions.shape, np.nan),
     )
+
+
+def single(frame: Frame) -> Trajectory:
+    """A trajectory of one frame, with all that is known of it."""
+    energy = frame.potential_energy
+    return Trajectory(
+        frame.positions[None],
+        np.array([frame.time]),
+        velocities=frame.velocities[None],
+        forces=None if frame.forces is None else frame.forces[None],
+        potential_energy=None if energy is None else np.array([energy]),
+    )

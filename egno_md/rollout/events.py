@@ -13,13 +13,14 @@ import numpy as np
 
 from egno_md.rollout.checks import Check
 
-KINDS = ("accept", "prefix", "refine", "fallback", "stop")
+KINDS = ("accept", "stay", "prefix", "refine", "fallback", "stop")
 CLOCKS = (
     "network",
     "lift",
     "checks",
     "refinement",
     "fallback",
+    "dynamics",
     "thermostat",
     "constraints",
     "barostat",
@@ -36,7 +37,7 @@ class Event:
         replica: which.
         window: counted from 0.
         time: ps, at the window's end.
-        kind: accept, prefix, refine, fallback or stop.
+        kind: accept, stay (a Metropolis move not made), prefix, refine, fallback or stop.
         reason: why not simply accepted.
         seconds: spent on checks and repair of this window.
         check: what was measured on the proposal, where it was checked; after a

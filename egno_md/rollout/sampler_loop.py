@@ -14,6 +14,7 @@ from egno_md.core.state import Frame, Trajectory
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.controller import Controller
 from egno_md.rollout.drawing import Drawer
+from egno_md.rollout.endings import single
 from egno_md.rollout.events import Event, Tally
 from egno_md.rollout.loop import Replica
 from egno_md.rollout.shapes import Shapes
@@ -149,7 +150,7 @@ class SamplerLoop:
             positions[-1] = frame.positions
             trajectory = Trajectory(positions, times)
         else:
-            trajectory = _single(frame)
+            trajectory = single(frame)
         self._take_temperature(frame)
         return self._settle(index, replica, frame, trajectory, "refine", kept.reason, window, begun)
 
@@ -197,14 +198,3 @@ class SamplerLoop:
         self.tally.add_temperatures(self.checker.temperatures(frame.velocities))
         if frame.potential_energy is not None:
             self.tally.add("potential_energy", frame.potential_energy)
-
-
-def _single(frame: Frame) -> Trajectory:
-    energy = frame.potential_energy
-    return Trajectory(
-        frame.positions[None],
-        np.array([frame.time]),
-        velocities=frame.velocities[None],
-        forces=None if frame.forces is None else frame.forces[None],
-        potential_energy=None if energy is None else np.array([energy]),
-    )

@@ -144,6 +144,28 @@ class Draws(Spec):
     redraws: Annotated[int, Field(ge=0)] = 4
 
 
+class Metropolis(Spec):
+    """A sampler's draws as proposals alone: what is visited is the force field's distribution.
+
+    Every window is one Metropolis move of torsions, proposed and weighed by draws from both
+    ends of it, and then MD. Its time is MD's alone, and not kinetics.
+
+    Attributes:
+        draws: windows that are drawn from either end of a move; all time points count.
+        concentration: κ of the von Mises kernels about drawn torsions, about 1/σ² in radians.
+        uniform: share of proposals that are uniform, 0 to 1; at 1 nothing is drawn.
+        torsions: changed at a time, next to each other along the molecule; null for all.
+        dynamics: MD after every move.
+    """
+
+    kind: Literal["metropolis"]
+    draws: Annotated[int, Field(ge=1)] = 4
+    concentration: Annotated[float, Field(gt=0)] = 15.0
+    uniform: Annotated[float, Field(ge=0, le=1)] = 0.3
+    torsions: Annotated[int, Field(ge=1)] | None = None
+    dynamics: Time = 1.0
+
+
 class PropagateProtocol(Spec):
     """How a surrogate rollout is run and watched.
 
@@ -175,6 +197,9 @@ class PropagateProtocol(Spec):
         retry_prefix: when only a prefix of a window holds, let the operator try
             the rest again from there before MD does it.
         draws: what a sampler's windows need besides.
+        correction: of a sampler's distribution to the force field's; null for none, so that
+            the distribution is the model's. With one, `length` is that of the MD between
+            moves, and nothing is checked or refined.
     """
 
     length: Time
@@ -197,6 +222,7 @@ class PropagateProtocol(Spec):
     refine_every: Annotated[int, Field(ge=1)] | None = None
     retry_prefix: bool = False
     draws: Draws = Draws()
+    correction: Metropolis | None = None
 
     @model_validator(mode="after")
     def _pressure_has_a_thermostat(self) -> PropagateProtocol:

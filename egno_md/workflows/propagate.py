@@ -33,6 +33,7 @@ from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
+from egno_md.workflows.correction import refuse_correction
 from egno_md.workflows.propagate_sampler import run_sampler
 from egno_md.workflows.proteins import (
     caveat,
@@ -181,6 +182,7 @@ def check_rollout(built: BuiltSystem, card: OperatorCard, protocol: PropagatePro
     """
     check_belongs(card, built.system)
     check_potential(card, built.system)
+    refuse_correction(protocol, f"the operator of {card.system}")
     if protocol.pressure is not None and built.system.box is None:
         raise SpecError(
             f"pressure: {built.system.name} has no periodic box, so it has no volume. "

@@ -24,16 +24,23 @@ from egno_md.md.generate import replica_seed
 from egno_md.md.sampler_refiner import LangevinWindows, SamplerRefiner
 from egno_md.nn.bundle import check_potential, check_sampler_belongs
 from egno_md.nn.sampler import SamplerOperator
-from egno_md.nn.sampler_card import STATEMENT
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.controller import Controller, RunningTemperature
 from egno_md.rollout.drawing import Drawer
 from egno_md.rollout.events import KINDS, Tally
 from egno_md.rollout.loop import Replica
+from egno_md.rollout.metropolis_loop import MetropolisLoop
 from egno_md.rollout.recorder import Recorder, load_state
 from egno_md.rollout.sampler_loop import SamplerLoop
 from egno_md.rollout.shapes import Shapes
 from egno_md.spec.propagate import Langevin, PropagateProtocol
+from egno_md.workflows.correction import (
+    check_correction,
+    find_moves,
+    period,
+    statement,
+    summarise_moves,
+)
 from egno_md.workflows.rolling import (
     Pace,
     check_points,
@@ -87,7 +94,7 @@ def run_sampler(
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return out, output.record["summary"]
-    progress.note(STATEMENT)
+    progress.note(statement(protocol))
     summary = run.propagate(output, windows, stored, progress)
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
@@ -102,7 +109,8 @@ def check_draws(
     Raises:
         BundleMismatch: the sampler draws other atoms.
         WindowMismatch: the length is no whole number of windows.
-        SpecError: another thermostat or temperature, or a timestep beyond the system's.
+        SpecError: another thermostat or temperature, a timestep beyond the system's, or a
+            correction that would not be exact.
     """
     system, card = built.system, operator.card
     seen = check_sampler_belongs(card, system)
@@ -129,16 +137,19 @@ def check_draws(
             "timestep: 0.5 fs."
         )
     check_points(protocol, card.time_points)
-    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
+    check_correction(protocol, system, seen)
+    windows = whole_multiple(protocol.length, period(protocol, card), "the length", "windows")
     return seen, protocol.thermostat.friction, windows
 
 
 def summarise_draws(protocol: PropagateProtocol, tally: Tally) -> dict[str, Any]:
     """What the summary of a sampler's rollout says besides."""
+    if protocol.correction is not None:
+        return summarise_moves(protocol, protocol.correction, tally)
     shift = tally.mean("refinement_shift")
     return {
         "mode": "sampler",
-        "statement": STATEMENT,
+        "statement": statement(protocol),
         "corrected": False,
         "refine_every": protocol.refine_every or 0,
         "draw_steps": protocol.draws.steps,
@@ -177,12 +188,27 @@ class _SamplerRun:
                 )
             return self._refiner
 
+        drawer = Drawer(operator, seen, HydrogenLift.of(system, seen, relaxed), protocol.draws)
+        checker = Checker.of(system, relaxed, protocol.tolerances.contact)
+        self.loop: SamplerLoop | MetropolisLoop
+        if protocol.correction is not None:
+            self.loop = MetropolisLoop(
+                drawer=drawer,
+                rotors=find_moves(system, seen),
+                settings=protocol.correction,
+                evaluator=self.engine,
+                dynamics=dynamics,
+                checker=checker,
+                kelvin=protocol.temperature,
+                friction=friction,
+            )
+            return
         self.loop = SamplerLoop(
-            drawer=Drawer(operator, seen, HydrogenLift.of(system, seen, relaxed), protocol.draws),
+            drawer=drawer,
             dynamics=dynamics,
             refiner=refiner,
             shapes=Shapes.of(system, relaxed, protocol.tolerances),
-            checker=Checker.of(system, relaxed, protocol.tolerances.contact),
+            checker=checker,
             controller=Controller(
                 protocol.policy,
                 protocol.tolerances,
@@ -220,7 +246,7 @@ class _SamplerRun:
     ) -> dict[str, Any]:
         """Run to the end and summarise; `stored` frames to start from, if any."""
         protocol, card = self.protocol, self.operator.card
-        spacing = card.window.length
+        spacing = period(protocol, card)
         if protocol.save == "points":
             spacing /= card.window.points
         manifest = new_manifest(
@@ -231,7 +257,7 @@ class _SamplerRun:
             protocol=protocol.model_dump(mode="json"),
             seed=self.seed,
             mode="sampler",
-            statement=STATEMENT,
+            statement=statement(self.protocol),
         )
         saved = load_state(output.root, self.freedom)
         recorder = Recorder.open(output.root, self.built.system, manifest, save_points=True)
@@ -265,7 +291,7 @@ class _SamplerRun:
         found = summarise(
             self.built.system,
             self.protocol,
-            self.operator.card.window.length,
+            period(self.protocol, self.operator.card),
             replicas,
             self.loop.tally,
             total,
@@ -303,7 +329,7 @@ class _SamplerRun:
     def _report(
         self, progress: Progress, done: int, windows: int, now: int, seconds: float
     ) -> None:
-        tally, length = self.loop.tally, self.operator.card.window.length
+        tally, length = self.loop.tally, period(self.protocol, self.operator.card)
         simulated = now * length * self.protocol.replicas
         rate = simulated * 1e-3 / max(seconds, 1e-9) * SECONDS_PER_DAY
         values = {

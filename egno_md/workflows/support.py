@@ -13,6 +13,7 @@ from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.files import find_operator
 from egno_md.spec.network import Egno, Network, predicts_velocities
+from egno_md.spec.propagate import PropagateProtocol
 
 
 def resolve_device(name: str) -> torch.device:
@@ -92,7 +93,13 @@ def check_whole(card: OperatorCard, what: str) -> None:
         )
 
 
-def length_of(system: str, operator: str | None, windows: int, length: str | None) -> str:
+def length_of(
+    system: str,
+    operator: str | None,
+    protocol: PropagateProtocol,
+    windows: int,
+    length: str | None,
+) -> str:
     """A number of windows as a length with its unit.
 
     Raises:
@@ -100,6 +107,8 @@ def length_of(system: str, operator: str | None, windows: int, length: str | Non
     """
     if length is not None:
         raise SpecError(f"--windows {windows} and --length {length} exclude each other. Give one.")
+    if protocol.correction is not None:
+        return format_quantity(windows * protocol.correction.dynamics, "time")
     card = read_any_card(find_operator(system, operator))
     return format_quantity(windows * card.window.length, "time")
 

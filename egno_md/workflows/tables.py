@@ -129,6 +129,8 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
     lines += protein_lines(summary)
     if summary.get("trajectory_drift") is not None:
         lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
+    if summary.get("corrected"):
+        return [*lines, *_corrected_lines(summary), *_ending(summary, out)]
     lines.append(
         f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
         f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
@@ -145,9 +147,24 @@ def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
             if share
             else "That is slower than MD. Use longer windows, or run MD."
         )
-    lines += [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
-    lines.append(f"Frames, events and summary: {out}")
-    return lines
+    return [*lines, *_ending(summary, out)]
+
+
+def _ending(summary: dict[str, Any], out: Path) -> list[str]:
+    stopped = [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
+    return [*stopped, f"Frames, events and summary: {out}"]
+
+
+def _corrected_lines(summary: dict[str, Any]) -> list[str]:
+    spent, moves = summary["seconds"], max(summary["windows"], 1)
+    parts = {"network": "network", "dynamics": "MD", "checks": "energies", "output": "output"}
+    told = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
+    return [
+        f"Acceptance {summary['acceptance'] or 0.0:.1%} of {summary['windows']:,} moves, "
+        f"{summary['windows_drawn']:,} windows drawn for them; {1e3 * spent['total'] / moves:.3g} ms "
+        f"a move, of {spent['total']:.1f} s: {told}",
+        summary["statement"],
+    ]
 
 
 def _sampler_lines(summary: dict[str, Any]) -> list[str]:

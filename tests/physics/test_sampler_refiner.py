@@ -118,3 +118,38 @@ def test_md_in_place_of_a_draw_is_recorded_at_its_points(
     assert np.allclose(window.times - frames[0].time, [0.4, 0.8])
     assert np.isfinite(window.positions).all()
     assert window.potential_energy is not None
+
+
+def mean_energy(move, start: Frame, stretches: int, duration: float) -> tuple[float, float]:
+    """Potential energy at the ends of stretches, one after another, and its error."""
+    random, found = np.random.default_rng(4), []
+    for _ in range(stretches):
+        start = move(start, duration, 1.0, random)
+        found.append(start.potential_energy)
+    blocks = np.array(found[stretches // 5 :]).reshape(8, -1).mean(axis=1)
+    return float(blocks.mean()), float(blocks.std(ddof=1) / np.sqrt(8))
+
+
+def test_seams_of_stretches_do_not_heat_and_those_of_drawn_velocities_do(
+    engine: OpenMMEngine, frames: list[Frame]
+) -> None:
+    """500 seams 20 fs apart; with velocities drawn anew so often MD at 4 fs explodes."""
+    dynamics = LangevinWindows(engine, KELVIN)
+    by_md = np.array([f.potential_energy for f in frames])
+    kept, error = mean_energy(dynamics.stretch, frames[0], 500, 0.02)
+    scale = np.sqrt(error**2 + by_md.var() / FRAMES)
+    assert abs(kept - by_md.mean()) < STANDARD_ERRORS * scale
+    redrawn, _ = mean_energy(dynamics.run, frames[0], 160, 0.4)
+    assert redrawn > kept + STANDARD_ERRORS * scale
+
+
+def test_a_stretch_depends_on_its_start_and_stream_alone(
+    engine: OpenMMEngine, frames: list[Frame]
+) -> None:
+    dynamics = LangevinWindows(engine, KELVIN)
+    ends = []
+    for _ in range(2):
+        ends.append(dynamics.stretch(frames[3], 0.2, 1.0, np.random.default_rng(9)))
+        dynamics.stretch(frames[7], 0.04, 1.0, np.random.default_rng(1))
+    assert np.array_equal(ends[0].positions, ends[1].positions)
+    assert np.array_equal(ends[0].velocities, ends[1].velocities)
