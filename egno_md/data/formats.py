@@ -164,7 +164,11 @@ def _hdf5_pieces(path: Path, frames: int) -> Pieces:
 
 def _real_box(box: Array | None) -> Array | None:
     """Some formats write a box of zeros for none."""
-    return None if box is None or not np.any(box) else np.asarray(box, dtype=np.float64)
+    if box is None or not np.any(box):
+        return None
+    if not (np.isfinite(box).all() and (np.diagonal(box, axis1=1, axis2=2) > 0).all()):
+        raise ValueError("a box without volume")
+    return np.asarray(box, dtype=np.float64)
 
 
 def _inspect_hdf5(path: Path) -> Contents:
