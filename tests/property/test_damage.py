@@ -176,7 +176,7 @@ def test_a_manifest_of_anything_is_read_or_refused_in_one_line(key: str, value: 
 @pytest.fixture(scope="module")
 def sound() -> dict[str, bytes]:
     """A file of each format, and one that holds its atoms."""
-    x = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(3, 12, 3)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         files = {s: written(Path(folder), s, x, np.arange(3.0))[0].read_bytes() for s in PRECISION}
         return files | {"top": (Path(folder) / "top.pdb").read_bytes()}

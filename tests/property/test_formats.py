@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from egno_md.core.errors import DataError
 from egno_md.core.state import join
 from egno_md.data.foreign import open_foreign
 from egno_md.data.md17 import molecule_topology
@@ -67,3 +69,23 @@ def test_frames_come_back_to_the_precision_of_the_format(suffix: str, data: st.D
     assert (np.abs(read.positions - positions) <= slack).all()
     np.testing.assert_allclose(read.times, times, rtol=1e-6)
     assert file.spacing == pytest.approx(spacing, rel=1e-6)
+
+
+XTC_FIELDS = {"magic": 0, "atoms": 4, "atoms again": 52, "place in a table": 84, "bytes": 88}
+"""Bytes before each in the header of a frame of more than nine atoms."""
+
+
+@pytest.mark.parametrize("field", XTC_FIELDS)
+@FEWER
+@given(value=st.integers(-(2**31), 2**31 - 1).filter(lambda n: n < 0 or n > 1000) | st.just(0))
+def test_an_xtc_header_that_lies_never_reaches_the_library(field: str, value: int) -> None:
+    """It crashes the process on some of them."""
+    x = np.zeros((2, 12, 3), np.float32) + np.arange(12)[:, None]
+    with tempfile.TemporaryDirectory() as folder:
+        path, top = written(Path(folder), "xtc", x, np.arange(2.0))
+        content, at = path.read_bytes(), XTC_FIELDS[field]
+        if content[at : at + 4] == struct.pack(">i", value):
+            return
+        path.write_bytes(content[:at] + struct.pack(">i", value) + content[at + 4 :])
+        with pytest.raises(DataError, match=r"a\.xtc: truncated"):
+            open_foreign(path, top, spacing=1.0)
