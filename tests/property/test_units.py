@@ -34,7 +34,7 @@ MAGNITUDES = st.floats(1e-250, 1e250)
 VALUES = st.one_of(st.just(0.0), MAGNITUDES, MAGNITUDES.map(lambda v: -v))
 OTHER_UNITS: list[tuple[str, Dimension]] = [
     ("fs", "time"), ("µs", "time"), ("min", "wall time"), ("h", "wall time"), ("Å", "length"),
-    ("bohr", "length"), ("mK", "temperature"), ("1/fs", "rate"), ("kcal/mol", "energy"),
+    ("bohr", "length"), ("mK", "temperature"), ("fs**-1", "rate"), ("kcal/mol", "energy"),
     ("g/mol", "mass"), ("kcal/mol/Å", "force"), ("kcal/(mol Å**2)", "stiffness"),
     ("kJ mol⁻¹ nm⁻²", "stiffness"), ("atm", "pressure"), ("MPa", "pressure"), ("MiB", "memory"),
 ]  # fmt: skip
