@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO_OUT ?= demo-results
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint slow mutants docs clean
+.PHONY: demo test lint slow mutants audit docs clean
 
 demo: .venv/installed
 	$(BIN)/egno-md demo --out $(DEMO_OUT) --overwrite
@@ -26,6 +26,13 @@ mutants: .venv/mutation-installed
 
 .venv/mutation-installed: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
+	@touch $@
+
+audit: .venv/audit-installed
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+
+.venv/audit-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit]"
 	@touch $@
 
 .venv/installed: pyproject.toml constraints.txt

@@ -1,5 +1,20 @@
 """Errors that a user can act on: each names the thing, its value and the remedy."""
 
+import reprlib
+
+
+class _Short(reprlib.Repr):
+    """What a message shows of a value that a file holds, however large it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxstring = self.maxother = 200
+
+
+shown = _Short().repr
+"""A value as Python writes it, in one line and cut short where it is long."""
+
 
 class EgnoMDError(Exception):
     """Base of every error a user may meet; the command line prints it as one line."""

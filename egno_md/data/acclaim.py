@@ -15,6 +15,7 @@ without the files they were made from.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ROOT = "root"
 MOVES = ("tx", "ty", "tz")
 TURNS = ("rx", "ry", "rz")
 DEGREE = np.pi / 180
+FRAME_NUMBER = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +138,7 @@ def read_amc(path: Path, skeleton: Skeleton) -> Float[Array, "frames joints 3"]:
         name = words[0]
         if name.startswith(":"):
             unit = 1.0 if name.lower() == ":radians" else unit
-        elif name.isdigit() and len(words) == 1:
+        elif FRAME_NUMBER.fullmatch(name) and len(words) == 1:
             frames.append(int(name))
         elif name not in values or len(values[name]) != len(frames) - 1:
             raise DataError(
@@ -207,12 +209,13 @@ def _bone(path: Path, line: int, lines: dict[str, list[str]], unit: float) -> Bo
     channels = tuple(word.lower() for word in lines.get("dof", []))
     try:
         *angles, order = lines["axis"]
-        axis = Rotation.from_euler(order.lower(), [float(word) * unit for word in angles])
+        turns = [float(word) * unit for word in angles]
+        axis = Rotation.from_euler(order.lower(), turns)
         (length,) = lines["length"]
         x, y, z = (float(word) * float(length) for word in lines["direction"])
     except (KeyError, ValueError):
-        axis, x, y, z = Rotation.identity(), np.nan, np.nan, np.nan
-    if not np.isfinite([x, y, z]).all() or len({*channels} & {*TURNS}) < len(channels):
+        axis, turns, x, y, z = Rotation.identity(), [], np.nan, np.nan, np.nan
+    if not np.isfinite([x, y, z, *turns]).all() or len({*channels} & {*TURNS}) < len(channels):
         raise DataError(
             f"{path}: bone {name}, which ends on line {line}, needs a direction, a length, an "
             "axis and of rx, ry and rz those that turn it. Fetch it again."

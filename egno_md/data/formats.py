@@ -32,6 +32,18 @@ T = TypeVar("T")
 
 TRR_MAGIC = 1993
 TRR_HEADER = ">ii4x12s13i"
+XTC_MAGIC = 1995
+XTC_HEADER = ">3if9fi"
+XTC_PACKED = ">f8i"
+XTC_PLAIN_ATOMS = 9
+"""At most so many are written as plain numbers, and more of them packed."""
+
+XTC_SMALL = range(9, 73)
+"""Places in the library's table of small numbers."""
+
+XTC_MOST_BYTES = 14
+"""Of an atom, packed; the library makes room for 1.2 whole numbers a coordinate."""
+
 DCD_HEADER = 84
 
 
@@ -81,6 +93,8 @@ def inspect(path: Path) -> Contents:
     match path.suffix.lower():
         case ".trr":
             return _guarded(path, lambda: _inspect_trr(path))
+        case ".xtc":
+            return _guarded(path, lambda: _inspect_xtc(path))
         case ".dcd":
             return _guarded(path, lambda: _inspect_dcd(path))
         case ".h5":
@@ -164,7 +178,11 @@ def _hdf5_pieces(path: Path, frames: int) -> Pieces:
 
 def _real_box(box: Array | None) -> Array | None:
     """Some formats write a box of zeros for none."""
-    return None if box is None or not np.any(box) else np.asarray(box, dtype=np.float64)
+    if box is None or not np.any(box):
+        return None
+    if not (np.isfinite(box).all() and (np.diagonal(box, axis1=1, axis2=2) > 0).all()):
+        raise ValueError("a box without volume")
+    return np.asarray(box, dtype=np.float64)
 
 
 def _inspect_hdf5(path: Path) -> Contents:
@@ -199,6 +217,37 @@ def _inspect_trr(path: Path) -> Contents:
         if 0 < count < frames
     )
     return Contents(velocities == frames, forces == frames, remarks)
+
+
+def _inspect_xtc(path: Path) -> Contents:
+    """Walk over the frame headers: libxdrfile believes them, and crashes on wrong ones."""
+    size = path.stat().st_size
+    frames = expected = 0
+    with path.open("rb") as file:
+        while file.tell() < size:
+            header = file.read(struct.calcsize(XTC_HEADER))
+            magic, atoms, *_, again = struct.unpack(XTC_HEADER, header)
+            expected = expected or atoms
+            if magic != XTC_MAGIC or atoms <= 0 or not atoms == again == expected:
+                raise ValueError(f"frame {frames} has no XTC header")
+            length = 12 * atoms
+            if atoms > XTC_PLAIN_ATOMS:
+                packed = struct.unpack(XTC_PACKED, file.read(struct.calcsize(XTC_PACKED)))
+                precision, *corners, small, length = packed
+                is_box = all(a <= b for a, b in zip(corners[:3], corners[3:], strict=True))
+                if not (
+                    precision > 0
+                    and is_box
+                    and small in XTC_SMALL
+                    and 0 < length <= XTC_MOST_BYTES * atoms
+                ):
+                    raise ValueError(f"frame {frames} has no XTC header")
+                length += -length % 4
+            file.seek(length, os.SEEK_CUR)
+            frames += 1
+        if file.tell() > size:
+            raise ValueError(f"frame {frames - 1} is cut short")
+    return Contents()
 
 
 def _inspect_dcd(path: Path) -> Contents:

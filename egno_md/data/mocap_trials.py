@@ -92,7 +92,7 @@ def read_trials(
 
 
 def _number(stem: str) -> int:
-    return int(stem) if stem.isdigit() else -1
+    return int(stem) if stem.isascii() and stem.isdigit() else -1
 
 
 def _trial(stem: str) -> tuple[int, int]:

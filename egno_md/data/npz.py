@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,13 +31,14 @@ def read_npz(
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the path of {kind}.")
     try:
-        with path.open("rb") as raw:
+        with path.open("rb") as raw, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # files of Python 2 are read with a remark
             file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: holds a single array. Give {kind}.")
             return {k: file[k] for k in choose(file.files)}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError):
-        raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
+    except (DataError, MemoryError):
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         if not zipfile.is_zipfile(path):
             raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
@@ -46,4 +47,6 @@ def read_npz(
                 f"{path}: holds pickled objects, which can run code and are never opened. "
                 "Save plain arrays of numbers."
             ) from None
+        raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None
+    except Exception:  # zip, its decompressors and NumPy's tokenizer have errors of their own
         raise DataError(f"{path}: truncated or no .npz file. Fetch it again.") from None

@@ -32,7 +32,7 @@ def read_charges(path: Path) -> tuple[list[str], Float[np.ndarray, " atoms"]]:
         words = [line.split() for line in lines[first : first + count]]
         names = [w[NAME] for w in words]
         charges = np.array([float(w[CHARGE]) for w in words])
-        if len(words) < count or not np.isfinite(charges).all():
+        if not 0 < count <= len(words) or not np.isfinite(charges).all():
             raise ValueError
     except (IndexError, ValueError):
         raise DataError(

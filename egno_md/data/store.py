@@ -27,6 +27,9 @@ from egno_md.data.hdf5 import read_hdf5, write_hdf5
 from egno_md.data.stretches import StoredStretch
 
 MANIFEST = "manifest.json"
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
+
 FORMAT = "egno-md trajectory store 1"
 
 
@@ -283,6 +286,7 @@ def read_manifest(root: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise DataError(f"{path}: not in the format '{FORMAT}'.")
+        _check_names(content)
         shards = tuple(
             Shard(
                 str(s["file"]),
@@ -299,7 +303,15 @@ def read_manifest(root: Path) -> Manifest:
         manifest = Manifest(**content, shards=shards, masses=masses)
         _check_numbers(manifest)
         return manifest
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise DataError(f"{path}: damaged manifest ({error}). Generate the store again.") from None
 
 
@@ -319,6 +331,22 @@ def _check_numbers(manifest: Manifest) -> None:
     for name, values in positive.items():
         if not all(np.isfinite(v) and v > 0 for v in values):
             raise ValueError(f"{name} must be positive and finite")
+
+
+def _check_names(content: dict[str, Any]) -> None:
+    """Refuse what is no text, an origin without keys, and names that no file can have.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if not all(isinstance(content[name], str) for name in ("source", "system", "digest")):
+        raise ValueError("source, system and digest must be text")
+    if not isinstance(content["provenance"], dict):
+        raise ValueError("provenance must hold keys")
+    for shard in content["shards"]:
+        name = os.fsencode(shard["file"])
+        if b"\0" in name or max(map(len, name.split(b"/"))) > LONGEST_NAME:
+            raise ValueError("a file has an impossible name")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -128,12 +128,17 @@ def split_stretches(
     shuffled, so that no test window overlaps a training one.
 
     Raises:
-        DataError: too few frames for three blocks.
+        DataError: too few frames or stretches for three blocks.
     """
     shares = (1 - split.validation - split.test, split.validation, split.test)
     if len(stretches) >= 10:
         count = len(stretches)
         held = [max(round(share * count), 1) for share in shares[1:]]
+        if sum(held) >= count:
+            raise DataError(
+                f"too few stretches for a train block: {held[0]} of {count} validate and {held[1]} "
+                "test. Generate more, or set smaller shares in split."
+            )
         edges = np.cumsum([0, count - sum(held), *held])
         return {
             name: list(stretches[a:b])

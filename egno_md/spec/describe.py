@@ -106,7 +106,11 @@ def _default(field: FieldInfo) -> str:
 def as_yaml(value: Any) -> str:
     """A value as YAML writes it in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.removesuffix("\n").removesuffix("\n...")
+    text = text.removesuffix("\n").removesuffix("\n...")
+    if text.isprintable():
+        return text
+    escaped = yaml.safe_dump(value, default_flow_style=True, default_style='"', width=10_000)
+    return escaped.removesuffix("\n")
 
 
 def _quantities(annotation: Any, metadata: list[Any]) -> Iterator[Quantity]:

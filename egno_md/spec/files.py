@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import pydantic
 import yaml
 from pydantic import BaseModel
 
-from egno_md.core.errors import SpecError
+from egno_md.core.errors import SpecError, shown
 from egno_md.spec.base import Spec
 from egno_md.spec.system import SystemSpec
 
 Model = TypeVar("Model", bound=Spec)
+
+LARGEST = 10**300
+"""Whole number; Python refuses to write those of thousands of digits."""
+
+MOST_VALUES = 100_000
+"""In one file, with what its anchors repeat: a small file can stand for billions."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -137,7 +144,9 @@ def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | Non
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file.") from None
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # PyYAML raises anything for what is no date, number or truth
         detail = " ".join(str(error).split())
         raise SpecError(f"{path}: cannot be read as YAML: {detail[:200]}.") from None
     if not isinstance(content, dict):
@@ -149,10 +158,29 @@ def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | Non
 
 def validate(content: object, model: type[Model], source: str) -> Model:
     """Check parsed content against a spec, naming `source` in errors."""
+    _check_size(content, source)
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
         raise SpecError(f"{source}: {_first_problem(error, model)}") from None
+
+
+def _check_size(content: object, source: str) -> None:
+    """Refuse what would take for ever to look at, or to show in a message."""
+    waiting, values = [content], 0
+    while waiting:
+        value = waiting.pop()
+        values += 1
+        if values > MOST_VALUES:
+            raise SpecError(f"{source}: holds more than {MOST_VALUES} values. Repeat less of them.")
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise SpecError(
+                f"{source}: holds a number of more than 300 digits. Write a smaller one."
+            )
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            waiting += value
 
 
 def _set(content: dict[str, Any], dotted: str, value: object) -> None:
@@ -182,16 +210,20 @@ def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> s
             message = str(context["error"])
         case "literal_error":
             wanted = context["expected"].replace("'", "")
-            near = suggest(str(problem["input"]), wanted.replace(" or ", ", ").split(", "))
-            message = f"{problem['input']!r} is not one of: {wanted}.{near}"
+            near = suggest(shown(problem["input"]).strip("'"), re.split(" or |, ", wanted))
+            message = f"{shown(problem['input'])} is not one of: {wanted}.{near}"
         case "union_tag_invalid" | "union_tag_not_found":
             tags = context.get("expected_tags", "the known kinds")
             found = context.get("tag")
+            known = () if found else problem["input"]
+            misspelt = next((k for k in known if suggest(str(k), ["kind"])), None)
+            if misspelt is not None:
+                return f"{key}.{_printable(misspelt)}: unknown key. Did you mean 'kind'?"
             key = f"{key}.kind"
             near = suggest(str(found), tags.replace("'", "").split(", "))
             message = f"{found!r} is not one of: {tags}.{near}" if found else "missing. Add it."
         case _:
-            message = f"{problem['input']!r}: {problem['msg']}."
+            message = f"{shown(problem['input'])}: {problem['msg']}."
     return f"{key}: {message}" if key else message
 
 
@@ -200,17 +232,29 @@ def _readable(location: list[str], model: type[BaseModel]) -> tuple[str, list[st
     key: list[str] = []
     current: list[type[BaseModel]] = [model]
     allowed = list(model.model_fields)
+    is_name = False
     for part in location:
+        if is_name:
+            key.append(_printable(part))
+            is_name = False
+            continue
         fields = {name: f for m in current for name, f in m.model_fields.items()}
         tagged = [m for m in current if part in _tags(m)]
         if tagged and part not in fields:
             current = tagged
             continue
-        key.append(part)
+        if not current and not part.isdigit():
+            continue  # which of several plain types was tried
+        key.append(_printable(part))
         allowed = list(fields)
         if part in fields:
             current = list(_models(fields[part].annotation))
+            is_name = get_origin(fields[part].annotation) is dict
     return ".".join(key), allowed
+
+
+def _printable(key: object) -> str:
+    return str(key) if str(key).isprintable() else shown(str(key))
 
 
 def _tags(model: type[BaseModel]) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ def _named(field: FieldDoc, values: dict[str, Any], depth: int, prefix: str) -> 
             yield from _block(_chosen(field, inner), inner, depth + 1, prefix)
         else:
             plain = yaml.safe_dump(inner, sort_keys=False, allow_unicode=True, width=WIDTH // 2)
+            if not plain.replace("\n", "").isprintable():
+                plain = yaml.safe_dump(inner, sort_keys=False)
             yield from textwrap.indent(plain, f"{indent}  ").splitlines()
 
 
