@@ -30,9 +30,10 @@ from egno_md.rollout.recorder import EVENTS, State, chain_name, load_state
 from egno_md.spec.files import find_operator, find_system
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.workflows.outcomes import settle
-from egno_md.workflows.propagate import Rollout, check_rollout, run_propagate
+from egno_md.workflows.propagate import Rollout, run_propagate
 from egno_md.workflows.propagate_sampler import check_draws, summarise_draws
 from egno_md.workflows.proteins import summarise_protein
+from egno_md.workflows.rollable import check_rollout
 from egno_md.workflows.rolling import rollout_inputs, rollout_request
 from egno_md.workflows.rollout_summary import summarise
 from egno_md.workflows.starts import spread_frames

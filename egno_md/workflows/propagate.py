@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
-from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
+from egno_md.core.units import SECONDS_PER_DAY, format_quantity
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.barostat import MonteCarloBarostat
@@ -22,8 +21,7 @@ from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refiner import OpenMMRefiner
-from egno_md.nn.bundle import check_belongs, check_potential, load_any_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.bundle import load_any_bundle
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.rollout.checks import Checker
 from egno_md.rollout.constraints import Projection
@@ -33,7 +31,6 @@ from egno_md.rollout.recorder import EVENTS, Recorder, load_state
 from egno_md.rollout.surrogate import Surrogate
 from egno_md.spec.files import find_operator
 from egno_md.spec.propagate import PropagateProtocol
-from egno_md.workflows.correction import refuse_correction
 from egno_md.workflows.propagate_sampler import run_sampler
 from egno_md.workflows.proteins import (
     caveat,
@@ -43,8 +40,8 @@ from egno_md.workflows.proteins import (
     what_is_held,
     write_observables,
 )
+from egno_md.workflows.rollable import check_rollout
 from egno_md.workflows.rolling import (
-    check_points,
     choose_pace,
     roll,
     rollout_inputs,
@@ -58,7 +55,7 @@ from egno_md.workflows.starts import (
     minimiser_iterations,
     preparation,
 )
-from egno_md.workflows.support import check_boxes, check_rolls_out, resolve_device
+from egno_md.workflows.support import check_boxes, resolve_device
 from egno_md.workflows.thermostats import make_thermostat
 
 MD_FRICTION = 5.0
@@ -170,29 +167,6 @@ def run_propagate(
     write_json(out / "summary.json", summary)
     output.finish(summary=summary)
     return Rollout(out, summary)
-
-
-def check_rollout(built: BuiltSystem, card: OperatorCard, protocol: PropagateProtocol) -> int:
-    """How many windows a rollout has, once it is known that it can be run.
-
-    Raises:
-        BundleMismatch: the operator moves other atoms.
-        WindowMismatch: the length is no whole number of windows.
-        SpecError: the protocol asks for what the system or the operator does not have.
-    """
-    check_belongs(card, built.system)
-    check_potential(card, built.system)
-    refuse_correction(protocol, f"the operator of {card.system}")
-    if protocol.pressure is not None and built.system.box is None:
-        raise SpecError(
-            f"pressure: {built.system.name} has no periodic box, so it has no volume. "
-            "Leave out pressure."
-        )
-    check_rolls_out(card)
-    windows = whole_multiple(protocol.length, card.window.length, "the length", "windows")
-    card.window.offsets(protocol.timestep)
-    check_points(protocol, card.time_points)
-    return windows
 
 
 class _Run:

@@ -64,6 +64,7 @@ def test_wheel_carries_protocols_systems_and_types(tmp_path: Path) -> None:
     assert "egno_md/protocols/generate/nve-500k.yaml" in names
     assert "egno_md/constraints.txt" in names
     assert "egno_md/py.typed" in names
+    assert {f"egno_md/nn/native/{n}" for n in ("dense.h", "maps.h", "egno.c")} <= {*names}
     assert "egno_md/cli/__init__.py" in names
     for name in ("page.html.j2", "page.css", "page.js", "viewer.js"):
         assert f"egno_md/report/{name}" in names
