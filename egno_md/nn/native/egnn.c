@@ -37,7 +37,7 @@ int egnn_forward(const egnn *c, index_t begin, index_t end) {
   float r3[3 * 96];
   for (index_t at = 0, rows; (rows = next_block(&n, &c->where, begin, end, at)); at += rows) {
     know(&n, c, rows, r3);
-    ahead(&n, rows, c->receive, c->send);
+    ahead(&n, rows, c->receive, c->send, 0);
     for (index_t r = 0; r < rows; r++) {
       const float gate = n.out[r * n.outs_wide];
       float *pull = c->pull + 3 * n.to[r];
@@ -58,7 +58,7 @@ int egnn_backward(const egnn *c, egnn_gradients *g, index_t begin, index_t end) 
   memset(out_back, 0, sizeof(float) * (size_t)(n.rows * ow));
   for (index_t at = 0, rows; (rows = next_block(&n, &c->where, begin, end, at)); at += rows) {
     know(&n, c, rows, r3);
-    ahead_for_back(&n, rows, c->receive, c->send);
+    ahead(&n, rows, c->receive, c->send, 1);
     for (index_t r = 0; r < rows; r++) {
       const float *pull = g->pull + 3 * n.to[r], *d = r3 + 3 * r;
       out_back[r * ow] = pull[0] * d[0] + pull[1] * d[1] + pull[2] * d[2];

@@ -91,7 +91,7 @@ int egno_forward(const egno *c, index_t begin, index_t end) {
   for (index_t at = 0, rows; is_open && (rows = next_block(&n, &c->where, begin, end, at));
        at += rows) {
     know(&n, c, begin, at, rows, rowed, raw);
-    ahead(&n, rows, c->receive, c->send);
+    ahead(&n, rows, c->receive, c->send, 0);
     for (index_t r = 0; r < rows; r++) {
       const seen *s = rowed + r;
       const float w = n.scale[r], *pull = n.out + r * n.outs_wide, *carry = pull + vs;
@@ -182,7 +182,7 @@ int egno_backward(const egno *c, egno_gradients *g, index_t begin, index_t end) 
   for (index_t at = 0, rows; is_open && (rows = next_block(&n, &c->where, begin, end, at));
        at += rows) {
     know(&n, c, begin, at, rows, rowed, raw + 2 * vs);
-    ahead_for_back(&n, rows, c->receive, c->send);
+    ahead(&n, rows, c->receive, c->send, 1);
     for (index_t r = 0; r < rows; r++) {
       const seen *s = rowed + r;
       const float w = n.scale[r], *moved = g->moved + s->z_i, *zj = c->z + s->z_j, *u = s->unit;

@@ -75,32 +75,23 @@ static void begin_first(network *n, index_t rows, const float *receive, const fl
   multiply_add(rows, n->known, h, n->a, n->known, n->wk, n->first, h);
 }
 
-static void ahead(network *n, index_t rows, const float *receive, const float *send) {
-  const index_t h = n->hidden;
-  begin_first(n, rows, receive, send);
-  silu(rows * h, n->first, n->begun);
-  multiply(rows, h, h, n->begun, h, n->w2, n->second, h, n->b2);
-  silu(rows * h, n->second, n->message);
-  const float *ended = n->message;
-  if (n->is_deep) {
-    multiply(rows, h, h, n->message, h, n->w3, n->third, h, n->b3);
-    silu(rows * h, n->third, n->ended);
-    ended = n->ended;
-  }
-  multiply(rows, h, n->outs_wide, ended, h, n->wo, n->out, n->outs_wide, n->bo);
+/* For the way back, derivatives of SiLU take the place of its inputs. */
+INLINE void activate(const int is_back, index_t count, float *x, float *out) {
+  if (is_back) silu_both(count, x, out);
+  else silu(count, x, out);
 }
 
-/* The same, but derivatives of SiLU take the place of its inputs. */
-static void ahead_for_back(network *n, index_t rows, const float *receive, const float *send) {
+INLINE void ahead(network *n, index_t rows, const float *receive, const float *send,
+                  const int is_back) {
   const index_t h = n->hidden;
   begin_first(n, rows, receive, send);
-  silu_both(rows * h, n->first, n->begun);
+  activate(is_back, rows * h, n->first, n->begun);
   multiply(rows, h, h, n->begun, h, n->w2, n->second, h, n->b2);
-  silu_both(rows * h, n->second, n->message);
+  activate(is_back, rows * h, n->second, n->message);
   const float *ended = n->message;
   if (n->is_deep) {
     multiply(rows, h, h, n->message, h, n->w3, n->third, h, n->b3);
-    silu_both(rows * h, n->third, n->ended);
+    activate(is_back, rows * h, n->third, n->ended);
     ended = n->ended;
   }
   multiply(rows, h, n->outs_wide, ended, h, n->wo, n->out, n->outs_wide, n->bo);
