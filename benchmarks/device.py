@@ -46,6 +46,8 @@ WAYS = {
     "TF32": {"tf32": True},
     "bf16": {"bf16": True},
     "compiled": {"compiled": True},
+    "CUDA graphs": {"compiled": True, "graphs": True},
+    "CUDA graphs, TF32": {"compiled": True, "graphs": True, "tf32": True},
     "compiled, TF32": {"compiled": True, "tf32": True},
     "compiled, bf16": {"compiled": True, "bf16": True},
 }
@@ -61,7 +63,8 @@ def training(device: str, repeats: int, ways: dict[str, dict[str, bool]]) -> dic
     for name, way in ways.items():
         network = copy.deepcopy(plain)
         if way.get("compiled"):
-            network.compile(dynamic=False)
+            graphs = way.get("graphs") and device.startswith("cuda")
+            network.compile(dynamic=False, mode="reduce-overhead" if graphs else None)
         with arithmetic(device, **way), torch.no_grad():
             error = (network(scene).positions.float() - exact).abs().max() / exact.abs().max()
         slow, fast = [], []
@@ -83,10 +86,9 @@ def training(device: str, repeats: int, ways: dict[str, dict[str, bool]]) -> dic
 
 @contextmanager
 def arithmetic(
-    device: str, *, tf32: bool = False, bf16: bool = False, compiled: bool = False
+    device: str, *, tf32: bool = False, bf16: bool = False, **_of_the_network: bool
 ) -> Iterator[None]:
     """Matrix products of lower precision, within."""
-    del compiled  # is of the network, not of the arithmetic
     lower = torch.autocast(device, dtype=torch.bfloat16, enabled=bf16)
     with products("high" if tf32 else "highest"), lower:
         yield

@@ -110,7 +110,7 @@ class Steps(Spec):
             keeps weights, sums and loss single.
         compile: translate the network with torch.compile, which takes about a minute and a
             C++ compiler, and pays in long trainings; without a compiler training goes on
-            as it is.
+            as it is. `cuda-graphs` records a GPU's kernels as well and replays them at once.
     """
 
     batch_size: Positive = 32
@@ -122,7 +122,7 @@ class Steps(Spec):
     patience: Positive | None = None
     accumulate: Positive = 1
     precision: Literal["single", "tf32", "bf16"] = "single"
-    compile: bool = False
+    compile: bool | Literal["cuda-graphs"] = False
 
 
 class Optimisation(Steps):

@@ -108,7 +108,7 @@ def run_fit(
     ):
         trainer = _new_trainer(callbacks, optimisation, device, inference_mode)
         if optimisation.compile:
-            _compile(learned, progress)
+            _compile(learned, optimisation.compile == "cuda-graphs", device, progress)
         trainer.fit(
             module,
             *loaders,
@@ -200,12 +200,17 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _compile(learned: nn.Module, progress: Progress) -> None:
+def _compile(learned: nn.Module, with_graphs: bool, device: str, progress: Progress) -> None:
     """Translate a network in place, where there is a compiler."""
     if not can_compile():
         progress.note("compile: no C++ compiler is found, so the network runs as it is.")
         return
     network = getattr(learned, "network", learned)
+    if with_graphs and device == "gpu":
+        network.compile(dynamic=False, mode="reduce-overhead")
+        return
+    if with_graphs:
+        progress.note("compile: CUDA graphs need a GPU, so the network is translated without them.")
     network.compile(dynamic=False)
 
 

@@ -73,6 +73,19 @@ def test_a_machine_without_compiler_trains_all_the_same(
     assert any("no C++ compiler" in note for note in listener.notes)
 
 
+@pytest.mark.parametrize(("device", "mode"), [("gpu", "reduce-overhead"), ("cpu", None)])
+def test_cuda_graphs_are_recorded_where_there_is_a_gpu(
+    device: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, listener, asked = torch.nn.Linear(1, 1), Listener(), {}
+    monkeypatch.setattr(loop, "can_compile", lambda: True)
+    monkeypatch.setattr(network, "compile", lambda **how: asked.update(how))
+    spec = protocol(optimisation__compile="cuda-graphs").optimisation
+    loop._compile(network, spec.compile == "cuda-graphs", device, listener)
+    assert asked.get("mode") == mode
+    assert any("need a GPU" in note for note in listener.notes) == (device == "cpu")
+
+
 @pytest.mark.slow
 def test_accumulated_batches_make_one_step_as_a_large_one_does(
     harmonic_store: Store, tmp_path: Path
