@@ -50,10 +50,15 @@ class Layout(Structure):
     ]
 
 
-def is_native(values: Tensor) -> bool:
-    """Whether rows of these channels can go through the library, in this process."""
+def is_native(values: Tensor, channels: int | None = None) -> bool:
+    """Whether such rows can go through the library, in this process.
+
+    Args:
+        values: rows.
+        channels: that must fill whole vectors; those of `values` by default.
+    """
     plain = values.dtype == torch.float32 and values.device.type == "cpu"
-    if not plain or values.shape[-1] % LANES or torch.compiler.is_compiling():
+    if not plain or (channels or values.shape[-1]) % LANES or torch.compiler.is_compiling():
         return False
     return library() is not None
 

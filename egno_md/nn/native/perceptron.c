@@ -3,7 +3,7 @@
 #include "dense.h"
 
 typedef struct {
-  index_t rows, hidden, outs, inputs[2];
+  index_t hidden, outs, inputs[2];
   const float *x[2], *w1[2], *b1, *w2, *b2; /* maps (outputs, inputs), each w1 contiguous */
   float *out;
 } perceptron;

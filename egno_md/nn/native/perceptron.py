@@ -22,7 +22,7 @@ from egno_md.nn.native.calls import (
 
 class _Call(Structure):
     _fields_: ClassVar = [
-        *((name, c_int64) for name in ("rows", "hidden", "outs")),
+        *((name, c_int64) for name in ("hidden", "outs")),
         ("inputs", c_int64 * 2),
         ("x", c_void_p * 2),
         ("w1", c_void_p * 2),
@@ -51,7 +51,7 @@ def perceptron(layers: nn.Sequential, first: Tensor, second: Tensor | None = Non
     assert isinstance(begin, nn.Linear)
     assert isinstance(end, nn.Linear)
     pieces = [first] if second is None else [first, second]
-    if not is_native(first.new_empty(0, begin.out_features)):
+    if not is_native(first, begin.out_features):
         whole = first if second is None else torch.cat(pieces, dim=-1)
         return layers(whole)
     rows = [p.reshape(-1, p.shape[-1]) for p in pieces]
@@ -106,7 +106,7 @@ class _Perceptron(torch.autograd.Function):
 
 
 def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:
-    call = _Call(rows=len(x[0]), hidden=w2.shape[1], outs=len(w2))
+    call = _Call(hidden=w2.shape[1], outs=len(w2))
     for k, (piece, weight) in enumerate(zip(x, w1, strict=True)):
         call.inputs[k], call.x[k], call.w1[k] = piece.shape[1], address(piece), address(weight)
     call.b1, call.w2, call.b2 = address(b1), address(w2), address(b2)
