@@ -25,6 +25,8 @@ OURS = (
     "egno-md,egno-md-no-reversal,egno-md-no-velocities,egno-md-no-couplings,egno-md-squared,"
     "egno-md-direct,egno-md-all-positive,egno-md-no-modes"
 )
+ABLATION = "egno-our-recipe,egno-ii-our-recipe,egno-iii-our-recipe,egno-iv-our-recipe"
+LONG = "egno-our-recipe,egnn-our-recipe"
 MD17 = "egno-md,egno,egnn,egnn-s,linear"
 WALK = {"data.subject": "walk", "models.egno-md.network.projections": "soft"}
 """One validation window has a joint four times as fast as any in training: a glitch."""
@@ -58,12 +60,14 @@ class Table:
 TABLES = {
     "nbody": Table("nbody", "egno-md,egno,egnn,egnn-s,linear", 100),
     "nbody_paper_recipe": Table("nbody", "egno-paper", 100, seeds=1),
-    "nbody_ablation": Table("nbody", "egno,egno-ii,egno-iii,egno-iv", 100),
+    "nbody_ablation": Table("nbody", ABLATION, 300),
     "nbody_ours": Table("nbody", OURS, 50, seeds=1),
     "nbody_spatial": Table("nbody", SPATIAL, 10, seeds=1),
-    "nbody_1000": Table("nbody", "egno-md,egno,egnn", 100, settings={"data.train": 1000}),
+    "nbody_1000": Table("nbody", "egno-md", 100, settings={"data.train": 1000}),
     "nbody_10000": Table("nbody", "egno-md", 80, settings={"data.train": 10000}),
-    "nbody_long": Table("nbody", "egno-our-recipe", 300),
+    "nbody_long": Table("nbody", LONG, 300),
+    "nbody_long_1000": Table("nbody", LONG, 300, settings={"data.train": 1000}),
+    "nbody_long_10000": Table("nbody", LONG, 100, settings={"data.train": 10000}),
     "mocap": Table("mocap", "egno-md", 200, data="subject09_run.npz"),
     "mocap_60": Table("mocap", "egno-md,egno,egnn,linear", 60, seeds=1, data="subject09_run.npz"),
     "mocap_walk": Table("mocap", "egno-md", 60, data="subject35_walk20.npz", settings=WALK),

@@ -13,7 +13,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 ANGSTROM = 10.0
 """Per nm."""
 
-DATA_EFFICIENCY = ("nbody_1000", "nbody", "nbody_10000")
+DATA_EFFICIENCY = (
+    *("nbody_1000", "nbody", "nbody_10000"),
+    *("nbody_long_1000", "nbody_long", "nbody_long_10000"),
+)
 Row = dict[str, str]
 LABELS = {
     "sigma_energy_median": "median σ(E) of a segment / kJ/mol",
