@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from egno_md.core.errors import SpecError
+from egno_md.core.rigid import rigid_velocities
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
@@ -38,8 +40,19 @@ class Piece:
 
 
 def new_engine(built: BuiltSystem, protocol: GenerateProtocol, seed: int) -> OpenMMEngine:
-    """The engine a protocol asks for."""
+    """The engine a protocol asks for.
+
+    Raises:
+        SpecError: the platform is not available here, or the protocol and the system's box,
+            or want of one, do not go together.
+    """
     sampling = protocol.sampling
+    is_stilled = isinstance(sampling, NveSegments) and sampling.rotation == "remove"
+    if is_stilled and built.system.box is not None:
+        raise SpecError(
+            f"sampling.rotation: {built.system.name} has a periodic box, and does not turn as a "
+            "whole. Leave rotation at keep."
+        )
     return OpenMMEngine(
         built,
         timestep=protocol.timestep,
@@ -113,7 +126,7 @@ def _segments(
     for index in range(done, sampling.segments):
         engine.skip(between)
         parent = engine.checkpoint()
-        engine.load(_at_rest(engine, engine.read()))
+        engine.load(_at_rest(engine, engine.read(), rotation=sampling.rotation == "remove"))
         first = engine.read()
         trajectory = _with_first(first, engine.run(steps, every, ensemble=NVE))
         trajectory = _stored(trajectory, protocol)
@@ -155,10 +168,11 @@ def _stored(trajectory: Trajectory, protocol: GenerateProtocol) -> Trajectory:
     return trajectory if protocol.store_forces else replace(trajectory, forces=None)
 
 
-def _at_rest(engine: OpenMMEngine, frame: Frame) -> Frame:
-    """The frame without centre-of-mass motion, which NVE would carry for ever."""
+def _at_rest(engine: OpenMMEngine, frame: Frame, *, rotation: bool) -> Frame:
+    """The frame without the motion as a whole that NVE would carry for ever."""
     masses = engine.system.masses
-    return replace(frame, velocities=frame.velocities - masses @ frame.velocities / masses.sum())
+    whole = rigid_velocities(frame.positions, frame.velocities, masses, rotation=rotation)
+    return replace(frame, velocities=frame.velocities - whole)
 
 
 def _with_first(frame: Frame, trajectory: Trajectory) -> Trajectory:

@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from egno_md.core.rigid import angular_momentum, angular_velocity, cross, rigid_velocities
 from egno_md.core.state import Frame
 from egno_md.core.units import kinetic_energy
 
 Array = np.ndarray
-
-SMALLEST_INERTIA = 1e-6
-"""Relative moment of inertia below which an axis is left alone (linear molecules)."""
 
 
 def restore_momenta(
@@ -49,8 +47,8 @@ def restore_momenta(
     wanted = angular_momentum(start.positions - centre, start.velocities, masses)
     arms = positions - target[:, None]
     missing = wanted - angular_momentum(arms, velocities, masses)
-    spin = _angular_velocity(arms, missing, masses)
-    return positions, velocities + _cross(spin[:, None], arms)
+    spin = angular_velocity(arms, missing, masses)
+    return positions, velocities + cross(spin[:, None], arms)
 
 
 LARGEST_RESCALE = 1.5
@@ -73,12 +71,7 @@ def restore_energy(frame: Frame, energy: float, masses: Float[Array, " atoms"]) 
         much: never a velocity that is not a number.
     """
     assert frame.potential_energy is not None
-    share = masses / masses.sum()
-    arms = frame.positions - share @ frame.positions
-    rigid = np.broadcast_to(share @ frame.velocities, arms.shape)
-    if frame.box is None:
-        spin = _angular_velocity(arms, angular_momentum(arms, frame.velocities, masses), masses)
-        rigid = rigid + _cross(spin, arms)
+    rigid = rigid_velocities(frame.positions, frame.velocities, masses, rotation=frame.box is None)
     internal = frame.velocities - rigid
     has = float(kinetic_energy(internal, masses))
     wants = energy - frame.potential_energy - float(kinetic_energy(rigid, masses))
@@ -88,29 +81,3 @@ def restore_energy(frame: Frame, energy: float, masses: Float[Array, " atoms"]) 
     if not 1 / LARGEST_RESCALE <= factor <= LARGEST_RESCALE:
         return None
     return replace(frame, velocities=rigid + factor * internal)
-
-
-def angular_momentum(
-    arms: Float[Array, "... atoms 3"], velocities: Float[Array, "... atoms 3"], masses: Array
-) -> Float[Array, "... 3"]:
-    """Σ m r × v about the point the arms start from, Da nm²/ps."""
-    return masses @ _cross(arms, velocities)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    """Cross product over the last axis; numpy's own is slow on small arrays."""
-    turned = a[..., [1, 2, 0]] * b[..., [2, 0, 1]]
-    return turned - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
-
-
-def _angular_velocity(arms: Array, momentum: Array, masses: Array) -> Array:
-    """ω with I ω = L, over the axes that have inertia; ``(..., 3)``."""
-    weighted = masses[:, None] * arms
-    trace = np.einsum("...ax,...ax->...", weighted, arms)
-    inertia = np.eye(3) * trace[..., None, None] - np.swapaxes(weighted, -1, -2) @ arms
-    is_finite = np.isfinite(inertia).all(axis=(-1, -2), keepdims=True)
-    moments, axes = np.linalg.eigh(np.where(is_finite, inertia, 0.0))
-    usable = moments > SMALLEST_INERTIA * moments[..., -1:]
-    along = np.einsum("...xk,...x->...k", axes, momentum)
-    along = np.where(usable, along / np.where(usable, moments, 1.0), 0.0)
-    return np.einsum("...xk,...k->...x", axes, along)

@@ -27,6 +27,9 @@ class NveSegments(Spec):
             about 200 fs.
         frame_spacing: between stored frames, a whole number of timesteps.
         timestep: of the segments; the parent's by default.
+        rotation: `keep` what the parent turns by, or `remove` it at the start of every segment,
+            which then never turns as a whole. MD17's trajectories have no angular momentum,
+            so that a molecule there is where it was 1.5 ps later. Not in a periodic box.
     """
 
     kind: Literal["nve-segments"]
@@ -35,6 +38,7 @@ class NveSegments(Spec):
     decorrelation: Time
     frame_spacing: Time
     timestep: Time | None = None
+    rotation: Literal["keep", "remove"] = "keep"
 
 
 class Nvt(Spec):

@@ -10,7 +10,8 @@ import physical_validation as pv
 import pytest
 from openmm import app, unit
 
-from egno_md.core.errors import PotentialError
+from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.rigid import angular_momentum
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.md.build import build_system, load_system
@@ -52,6 +53,36 @@ def test_nve_conserves_energy_computed_from_stored_frames(tmp_path: Path) -> Non
         momentum = np.einsum("a,fax->fx", store.masses, segment.velocities)
         assert np.abs(momentum).max() < 1e-3
     assert np.sqrt(max(variances)) <= ENERGY_SIGMA
+
+
+@pytest.mark.parametrize("rotation", ["keep", "remove"])
+def test_segments_turn_as_a_whole_unless_told_not_to(rotation: str, tmp_path: Path) -> None:
+    path = shipped("protocols") / "generate" / "nve-500k-at-rest.yaml"
+    changes = {
+        "equilibration": "100 fs",
+        "sampling.segments": 2,
+        "sampling.segment_length": "200 fs",
+        "sampling.decorrelation": "50 fs",
+        "sampling.rotation": rotation,
+    }
+    protocol = read_spec(path, GenerateProtocol, changes)
+    store = run_generate("ethanol/mmff94", protocol, tmp_path / "run")
+    share = store.masses / store.masses.sum()
+    for segment in store:
+        arms = segment.positions - np.einsum("a,fax->fx", share, segment.positions)[:, None]
+        momentum = angular_momentum(arms, segment.velocities, store.masses)
+        scale = np.abs(store.masses[:, None] * np.cross(arms, segment.velocities)).sum(1).max()
+        if rotation == "remove":
+            assert np.abs(momentum).max() < 1e-4 * scale
+        else:
+            assert np.linalg.norm(momentum, axis=-1).min() > 0.01 * scale
+
+
+def test_rotation_is_not_taken_from_a_periodic_box(tmp_path: Path) -> None:
+    path = shipped("protocols") / "generate" / "nve-500k-at-rest.yaml"
+    with pytest.raises(SpecError, match=r"sampling.rotation: waterbox has a periodic box"):
+        run_generate("waterbox", read_spec(path, GenerateProtocol), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_stored_velocities_are_the_derivative_of_stored_positions() -> None:

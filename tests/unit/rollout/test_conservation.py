@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from egno_md.core.rigid import angular_momentum
 from egno_md.core.state import Frame
 from egno_md.core.units import kinetic_energy
 from egno_md.rollout.conservation import (
     LARGEST_RESCALE,
-    angular_momentum,
     restore_energy,
     restore_momenta,
 )

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from egno_md.core.rigid import angular_momentum
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.rollout.checks import Checker, temperature_by_element
-from egno_md.rollout.conservation import angular_momentum, restore_energy, restore_momenta
+from egno_md.rollout.conservation import restore_energy, restore_momenta
 from egno_md.rollout.integrity import Integrity
 from egno_md.rollout.thermostat import LangevinKicks, VelocityRescaling
 
