@@ -29,7 +29,8 @@ class NveSegments(Spec):
         timestep: of the segments; the parent's by default.
         rotation: `keep` what the parent turns by, or `remove` it at the start of every segment,
             which then never turns as a whole. MD17's trajectories have no angular momentum,
-            so that a molecule there is where it was 1.5 ps later. Not in a periodic box.
+            so that a molecule there is near where it was 1.5 ps before. Three of the 3N - 3
+            degrees of freedom that temperatures count are then empty. Not in a periodic box.
     """
 
     kind: Literal["nve-segments"]
