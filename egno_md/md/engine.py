@@ -21,6 +21,7 @@ from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
 from egno_md.md.given import GivenSystem
 from egno_md.md.integrators import langevin, velocity_verlet
+from egno_md.md.minimise import minimise
 from egno_md.md.projection import ConstraintProjector
 from egno_md.md.python_force import OWN_DYNAMICS
 
@@ -120,7 +121,7 @@ class OpenMMEngine:
         """
         if minimised is None:
             self.context.setPositions(self.system.positions)
-            openmm.LocalEnergyMinimizer.minimize(self.context, 10.0, iterations)
+            minimise(self.context, iterations, self.system.name)
             self.forgive()
         else:
             self.context.setPositions(minimised)

@@ -57,7 +57,9 @@ def build_forcefield(
             ) from None
         raise PotentialError(f"force field {files}: {detail}") from None
     if potential.implicit_solvent == "obc2":
-        system.addForce(_obc2(system, topology, potential.cutoff))
+        is_cut = method is app.CutoffNonPeriodic
+        cutoff = (potential.cutoff or DEFAULT_CUTOFF) if is_cut else None
+        system.addForce(_obc2(system, topology, cutoff))
     return system
 
 

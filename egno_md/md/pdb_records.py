@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import numpy as np
@@ -291,14 +293,21 @@ def _cif_atom(row: dict[str, str]) -> Atom:
 
 
 def pdb_text(residues: tuple[Residue, ...], sequences: dict[str, tuple[str, ...]]) -> str:
-    """Residues as a PDB file of one model, with the sequences of their chains."""
+    """Residues as a PDB file of one model, with the sequences of their chains.
+
+    Chains are in the order of `residues`. Where a name has more than one letter, as in mmCIF
+    files, which have room for it, all of them are called A, B, … instead.
+    """
     lines = []
     chains = list(dict.fromkeys(r.chain for r in residues))
+    letters = {c: c or " " for c in chains}
+    if any(len(c) > 1 for c in chains):
+        letters = dict(zip(chains, cycle(ascii_uppercase + ascii_lowercase + digits), strict=False))
     for chain in chains:
         names = sequences.get(chain, ())
         for row in range(0, len(names), 13):
             part = " ".join(f"{n:>3s}" for n in names[row : row + 13])
-            lines.append(f"SEQRES {row // 13 + 1:3d} {chain or ' '} {len(names):4d}  {part}")
+            lines.append(f"SEQRES {row // 13 + 1:3d} {letters[chain]} {len(names):4d}  {part}")
     serial = 0
     for chain in chains:
         for residue in (r for r in residues if r.chain == chain):
@@ -307,7 +316,7 @@ def pdb_text(residues: tuple[Residue, ...], sequences: dict[str, tuple[str, ...]
                 name = atom.name if len(atom.name) == 4 else f" {atom.name:<3s}"
                 place = "".join(f"{x:8.3f}" for x in atom.place)
                 lines.append(
-                    f"ATOM  {serial % 100000:5d} {name} {residue.name:>3s} {chain or ' '}"
+                    f"ATOM  {serial % 100000:5d} {name} {residue.name:>3s} {letters[chain]}"
                     f"{residue.number:4d}{residue.insertion or ' '}   {place}  1.00  0.00"
                     f"          {atom.element:>2s}"
                 )

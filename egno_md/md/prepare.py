@@ -16,6 +16,7 @@ from openmm import app, unit
 from egno_md.core.errors import PotentialError
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import choose_platform
+from egno_md.md.minimise import minimise
 from egno_md.md.pdb_checks import Protein
 from egno_md.md.pdb_records import STANDARD, Structure, pdb_text
 from egno_md.md.restraints import add_position_restraints, set_reference
@@ -80,6 +81,7 @@ def complete(
     """
     from pdbfixer import PDBFixer
 
+    chains = list(dict.fromkeys(r.chain for r in protein.residues))
     text = pdb_text(protein.residues, structure.sequences if protein.gaps else {})
     try:
         fixer = PDBFixer(pdbfile=io.StringIO(text), platform=_platform())
@@ -87,6 +89,8 @@ def complete(
         fixer.replaceNonstandardResidues()
         fixer.findMissingResidues()
         ends = _keep_inner(fixer)
+        for chain, name in zip(fixer.topology.chains(), chains, strict=True):
+            chain.id = name
         missing = tuple(protein.gaps)
         if caps:
             for chain in fixer.topology.chains():
@@ -181,7 +185,7 @@ def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
     context.setPositions(start)
     force = np.inf
     for _ in range(BLOCKS):
-        openmm.LocalEnergyMinimizer.minimize(context, 10.0, BLOCK)
+        minimise(context, BLOCK, built.spec.name)
         force = float(_strengths(context).max())
         if force < target:
             break

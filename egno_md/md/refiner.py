@@ -18,6 +18,7 @@ from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
 from egno_md.md.given import GivenSystem
 from egno_md.md.integrators import kicked_verlet
+from egno_md.md.minimise import minimise
 from egno_md.md.restraints import Guards, add_position_restraints, set_reference
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
@@ -141,7 +142,7 @@ class OpenMMRefiner:
         blocks = 0
         while True:
             blocks += 1
-            openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
+            minimise(context, self.spec.block_iterations, self.engine.system.name)
             self.engine.forgive()
             now = self.engine.read()
             assert now.forces is not None

@@ -14,6 +14,7 @@ from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
+from egno_md.md.minimise import minimise
 from egno_md.md.restraints import add_position_restraints, set_reference
 from egno_md.spec.propagate import Refinement as RefinementSpec
 
@@ -173,7 +174,7 @@ class SamplerRefiner:
         force, blocks = np.inf, 0
         while blocks < self.spec.max_blocks:
             blocks += 1
-            openmm.LocalEnergyMinimizer.minimize(context, 10.0, self.spec.block_iterations)
+            minimise(context, self.spec.block_iterations, engine.system.name)
             now = engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())

@@ -101,7 +101,7 @@ class Controller:
             return f"{check.turned[0]} turned around ({len(check.turned)} in all)"
         if check.inverted_centres:
             return f"{check.inverted_centres} centres inverted"
-        if check.closest_contact * factor < limits.contact:
+        if check.closest_contact < limits.contact:
             return f"contact of {check.closest_contact * 10:.2f} Å"
         if check.max_force > factor * limits.force:
             return f"force {check.max_force:.3g} kJ/mol/nm"
@@ -129,7 +129,8 @@ class Controller:
         """
         problem = self.problem(check)
         if problem is None and self.kelvin is not None:
-            worst = running.worst(self.kelvin, self.tolerances.temperature)
+            tolerance = STRICTNESS.get(self.policy, 1.0) * self.tolerances.temperature
+            worst = running.worst(self.kelvin, tolerance)
             if worst is not None:
                 problem = f"temperature of {worst[0]} {worst[1]:.0f} K"
                 if self.policy in ("fallback", "strict"):

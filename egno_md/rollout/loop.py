@@ -321,6 +321,14 @@ class WindowLoop:
 
         return self.controller.judge(check, tentative, len(proposal), earlier)
 
+    def _refuse_other_molecule(self, start: Frame, refined: Frame) -> None:
+        """Minimisation mends no hand: what it starts from inverted, it ends inverted."""
+        check = self.checker.measure(replace(start, potential_energy=None), refined)
+        if check.turned or check.inverted_centres:
+            raise PotentialError(
+                f"after refinement: {self.controller.problem(check)}. Use policy fallback."
+            )
+
     def _carry_out(
         self,
         verdict: Verdict,
@@ -340,6 +348,7 @@ class WindowLoop:
             case Refine(reason):
                 repair = Repair(self.refiner, self.constraints, self.kelvin, self.tally)
                 refined, _ = repair(end, start, replica.random)
+                self._refuse_other_molecule(start, refined)
                 return with_end(proposal, replace(refined, time=end.time)), "refine", reason
             case Fallback(reason):
                 with self.tally.clock("fallback"):

@@ -22,7 +22,7 @@ from egno_md.spec.generate import PlatformName
 Policy = Literal["off", "monitor", "refine", "fallback", "strict"]
 """off: no checks; monitor: check and stop when broken; refine: repair the end
 of a bad window; fallback: replace a bad window by OpenMM; strict: fallback at
-half the tolerances."""
+half the tolerances, but for contacts."""
 
 
 Solver = Literal["euler", "heun"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 import pytest
+from openmm import unit
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
@@ -132,6 +133,34 @@ def test_amber_works_by_its_file_names(file: str, solvent: str, tmp_path: Path) 
     frame = engine.start()
     assert -400 < frame.potential_energy < 200
     assert np.linalg.norm(frame.forces, axis=1).max() < 500
+
+
+@pytest.mark.parametrize(
+    ("asked", "distance"),
+    [
+        ("nonbonded: cutoff", 0.9),
+        ("cutoff: 1.1 nm", 1.1),
+        ("nonbonded: no-cutoff, cutoff: 0.9 nm", None),
+        ("nonbonded: auto", None),
+    ],
+)
+def test_implicit_solvent_ends_where_coulomb_ends(
+    asked: str, distance: float | None, tmp_path: Path
+) -> None:
+    lines = (find_system("ala2").parent / "ala2.pdb").read_text().splitlines(keepends=True)
+    (tmp_path / "structure.pdb").write_text("".join(x for x in lines if "CRYST1" not in x))
+    (tmp_path / "system.yaml").write_text(
+        "name: mine\nstructure: structure.pdb\n"
+        "potential: {kind: forcefield, files: [amber14/protein.ff14SB.xml], "
+        f"implicit_solvent: obc2, {asked}}}\n"
+    )
+    forces = load_system(str(tmp_path)).openmm_system.getForces()
+    long_ranged = [f for f in forces if hasattr(f, "getCutoffDistance")]
+    assert len(long_ranged) == 2
+    for force in long_ranged:
+        assert force.getNonbondedMethod() == (0 if distance is None else 1)
+        if distance is not None:
+            assert force.getCutoffDistance().value_in_unit(unit.nanometer) == distance
 
 
 @pytest.mark.slow

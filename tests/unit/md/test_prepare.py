@@ -257,6 +257,23 @@ def test_a_cif_file_is_read_like_its_pdb(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_chains_of_a_cif_file_may_have_names_of_two_letters(tmp_path: Path) -> None:
+    from openmm import app
+
+    structure = app.PDBFile(str(SOURCE))
+    for chain in structure.topology.chains():
+        chain.id = "AA"
+    path = tmp_path / "long.cif"
+    with path.open("w") as file:
+        app.PDBxFile.writeFile(structure.topology, structure.positions, file, keepIds=True)
+    options = {"minimise": False}
+    ours = run_prepare(path, tmp_path / "ours", options)
+    theirs = run_prepare(SOURCE, tmp_path / "theirs", options)
+    np.testing.assert_allclose(
+        ours.built.system.positions, theirs.built.system.positions, atol=1e-4
+    )
+
+
 def test_a_raw_structure_is_no_system_and_the_message_says_prepare(tmp_path: Path) -> None:
     (tmp_path / "system.yaml").write_text(
         "name: raw\nstructure: raw.pdb\n"

@@ -121,7 +121,9 @@ def test_each_measure_is_held_against_its_tolerance(name: str) -> None:
 
 
 def test_contacts_may_not_be_closer_than_their_tolerance() -> None:
-    for policy, nearest in (("fallback", LIMITS.contact), ("strict", 2 * LIMITS.contact)):
+    """Strict or not: twice the distance would make contacts of hydrogen bonds."""
+    nearest = LIMITS.contact
+    for policy in ("fallback", "strict"):
         judge = controller(policy)  # type: ignore[arg-type]
         assert judge.problem(replace(GOOD, closest_contact=nearest)) is None
         assert judge.problem(replace(GOOD, closest_contact=0.999 * nearest)) is not None
@@ -192,6 +194,12 @@ def test_policies_meet_a_wrong_temperature_each_in_its_way() -> None:
     assert controller("monitor").judge(GOOD, wrong, POINTS, earlier()) == Accept(POINTS - 1)
     nve = replace(controller("fallback"), kelvin=None)
     assert nve.judge(GOOD, wrong, POINTS, earlier()) == Accept(POINTS - 1)
+
+
+def test_strict_halves_the_tolerance_of_temperatures_too() -> None:
+    between = hot(all=300.0 * (1 + 0.75 * LIMITS.temperature))
+    assert controller("fallback").judge(GOOD, between, POINTS, earlier()) == Accept(POINTS - 1)
+    assert isinstance(controller("strict").judge(GOOD, between, POINTS, earlier()), Fallback)
 
 
 def test_the_worst_temperature_is_the_one_furthest_off() -> None:

@@ -149,6 +149,16 @@ def test_every_window_is_refined_when_asked_whatever_its_checks_say(ethanol: Sys
     assert loop.tally.mean("refinement_blocks") == 1
 
 
+def test_a_repair_that_leaves_another_molecule_ends_the_rollout(ethanol: System) -> None:
+    mirrored = ethanol.positions * np.array([1.0, 1.0, -1.0])
+    loop = replace(make_loop(ethanol, "refine", energy=1e-12), refiner=lambda: Healer(mirrored))
+    replicas = make_replicas(ethanol, 1)
+    ((_, event, trajectory),) = loop.advance(replicas, 0)
+    assert event.kind == "stop"
+    assert event.reason == "after refinement: 2 centres inverted. Use policy fallback."
+    assert len(trajectory) == 0
+
+
 @dataclass
 class Quack:
     """A refiner that cannot help."""
