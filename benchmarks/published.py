@@ -73,7 +73,9 @@ TABLES = {
     "mocap_walk": Table("mocap", "egno-md", 60, data="subject35_walk20.npz", settings=WALK),
     "md17_ethanol": Table("md17", MD17, 100, molecule="ethanol"),
     "md17_aspirin": Table("md17", MD17, 100, molecule="aspirin"),
-    "md17_ethanol_dft": Table("md17", MD17, 100, data="md17_ethanol_first2000.npz", settings=DFT),
+    "md17_ethanol_dft": Table(
+        "md17", "egno-md-ballistic," + MD17, 100, data="md17_ethanol_first2000.npz", settings=DFT
+    ),
     "adk": Table(
         "adk", "egnn,egno,eghn,eghno", 1, seeds=1, data="adk", settings={"max_time": "2 min"}
     ),
