@@ -33,6 +33,12 @@ WALK = {"data.subject": "walk", "models.egno-md.network.projections": "soft"}
 
 DFT = {"data.length": "40 fs", "data.train": 500, "data.validation": 200, "data.test": 200}
 
+ADK = "egno-md,egnn,egno,eghn,eghno"
+SMOKE = {"max_time": "10 min", "evaluate_every": 1} | {
+    f"models.{name}.steps.batch_size": 1 for name in ADK.split(",")
+}
+"""Of 49 windows: as many steps as a smoke test has time for."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -76,9 +82,7 @@ TABLES = {
     "md17_ethanol_dft": Table(
         "md17", "egno-md-ballistic," + MD17, 100, data="md17_ethanol_first2000.npz", settings=DFT
     ),
-    "adk": Table(
-        "adk", "egnn,egno,eghn,eghno", 1, seeds=1, data="adk", settings={"max_time": "2 min"}
-    ),
+    "adk": Table("adk", ADK, 4, seeds=1, data="adk", settings=SMOKE),
 }
 SEGMENTS = {"ethanol": 4, "aspirin": 3}
 """Of 7.5 ps, of each of two replicas."""
