@@ -117,12 +117,19 @@ def _alpha(atoms: dict[str, int]) -> int | None:
 
 
 def native_pairs(system: System, start: Float[Array, "atoms 3"], separation: int) -> Array:
-    """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart."""
-    heavy = np.flatnonzero(system.atomic_numbers > 1)
-    residue = np.array([a.residue.index for a in system.topology.atoms])[heavy]
-    pairs = KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")
-    apart = np.abs(residue[pairs[:, 0]] - residue[pairs[:, 1]]) >= separation
-    return heavy[pairs[apart]]
+    """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart.
+
+    Of amino acids only: waters, ions and caps make no native contact.
+    """
+    peptide = find_peptide(system)
+    if peptide is None:
+        return np.zeros((0, 2), dtype=np.int64)
+    residue = np.array([a.residue.index for a in system.topology.atoms])
+    chain = np.array([a.residue.chain.index for a in system.topology.atoms])
+    heavy = np.flatnonzero((system.atomic_numbers > 1) & np.isin(residue, peptide.numbers))
+    i, j = heavy[KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")].T
+    chosen = (chain[i] == chain[j]) & (np.abs(residue[i] - residue[j]) >= separation)
+    return np.stack([i, j], axis=1)[chosen]
 
 
 def native_fraction(
@@ -221,5 +228,5 @@ def findings(_: Context, bench: Bench) -> Findings:
 
 def _reason(name: str) -> str:
     if name == "Native contacts":
-        return "the first frame has no heavy atoms within 0.45 nm four residues apart."
+        return "the first frame has no heavy atoms of one chain within 0.45 nm four residues apart."
     return "the peptide has fewer than five residues."
