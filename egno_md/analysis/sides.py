@@ -16,6 +16,8 @@ from egno_md.core.system import System
 Array = np.ndarray
 
 FIELDS = ("velocities", "potential_energy", "forces")
+SAME_MASS = 1e-3
+"""Relative difference within which tables of atomic weights agree."""
 SAMPLE_FRAMES = 1000
 SAMPLE_BYTES = 2**25
 """The mean structure comes from so many evenly chosen frames, or so much memory."""
@@ -33,6 +35,9 @@ class Side:
         mode: sampler, where following frames are no dynamics.
         kelvin: of the thermostat, where it is known.
         seconds: wall time of the run, where it is known.
+        has_masses: whether masses and degrees of freedom are those of the dynamics, not just
+            the elements' and those of free atoms.
+        has_freedom: whether it is known how many degrees of freedom constraints leave.
     """
 
     system: System
@@ -41,6 +46,8 @@ class Side:
     mode: Mode = "dynamics"
     kelvin: float | None = None
     seconds: float | None = None
+    has_masses: bool = True
+    has_freedom: bool = True
 
     def parts(self) -> Iterator[Iterator[Trajectory]]:
         """Every chain, as consecutive parts."""
@@ -180,6 +187,33 @@ class Pair:
             return None
         spelled = field_name.replace("_", " ").replace("energy", "energies")
         return f"no {spelled} in the {' and the '.join(without)}."
+
+    def no_masses(self) -> str | None:
+        """Why velocities cannot be weighed alike; None where they can."""
+        masses = [s.side.system.masses for s in (self.reference, self.rollout)]
+        return None if np.allclose(*masses, rtol=SAME_MASS) else self._assumed("masses", "'s are not the elements'")
+
+    def no_temperature(self) -> str | None:
+        """Why velocities cannot be told as temperatures; None where they can."""
+        for name in ("reference", "rollout"):
+            if not getattr(self, name).side.has_freedom:
+                return (
+                    "how many degrees of freedom the constraints leave to the chosen atoms of the "
+                    f"{name} is not known. Compare all atoms."
+                )
+        freedom = [s.side.system.degrees_of_freedom for s in (self.reference, self.rollout)]
+        constraints = None if freedom[0] == freedom[1] else self._assumed("constraints", " has some")
+        return self.no_masses() or constraints
+
+    def _assumed(self, what: str, other: str) -> str | None:
+        """Why two sides differ in something that only one of them says; None where both do."""
+        known = [s.side.has_masses for s in (self.reference, self.rollout)]
+        if known[0] == known[1]:
+            return None
+        return (
+            f"the file of the {'rollout' if known[0] else 'reference'} does not say its {what}, "
+            f"and the other side{other}. Compare folders of ours."
+        )
 
     def no_kinetics(self) -> str | None:
         """Why kinetics cannot be compared; None where they can."""
