@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from egno_md.analysis.observable import Mode, Sampling
 from egno_md.core.errors import DataError
@@ -38,6 +38,8 @@ class Side:
         has_masses: whether masses and degrees of freedom are those of the dynamics, not just
             the elements' and those of free atoms.
         has_freedom: whether it is known how many degrees of freedom constraints leave.
+        molecules: number of the molecule per atom; by the system's bonds if None. Chosen
+            atoms may be one molecule without bonds between them.
     """
 
     system: System
@@ -48,6 +50,17 @@ class Side:
     seconds: float | None = None
     has_masses: bool = True
     has_freedom: bool = True
+    molecules: Int[Array, " atoms"] | None = None
+
+    @property
+    def molecule(self) -> Int[Array, " atoms"]:
+        """Number of the molecule per atom."""
+        return self.system.molecules if self.molecules is None else self.molecules
+
+    @property
+    def has_several_molecules(self) -> bool:
+        """Whether not all atoms are one molecule."""
+        return len(np.unique(self.molecule)) > 1
 
     def parts(self) -> Iterator[Iterator[Trajectory]]:
         """Every chain, as consecutive parts."""
@@ -187,6 +200,26 @@ class Pair:
             return None
         spelled = field_name.replace("_", " ").replace("energy", "energies")
         return f"no {spelled} in the {' and the '.join(without)}."
+
+    def no_images(self) -> str | None:
+        """Why distances between molecules cannot be compared; None where they can."""
+        return self.missing("box") if self._is_crowded else None
+
+    def no_extent(self) -> str | None:
+        """Why all atoms together have no shape; None where they have one."""
+        if not self._is_crowded:
+            return None
+        return (
+            "the molecules in a periodic box have many images, and which of them are stored means "
+            "nothing. Choose one molecule with '--select'; how they lie to one another is compared "
+            "by g(r)."
+        )
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether a box holds several molecules."""
+        has_box = self.reference.has_box or self.rollout.has_box
+        return has_box and self.reference.side.has_several_molecules
 
     def no_masses(self) -> str | None:
         """Why velocities cannot be weighed alike; None where they can."""

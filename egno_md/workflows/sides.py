@@ -15,8 +15,9 @@ from egno_md.analysis.observable import Mode
 from egno_md.analysis.sides import Side
 from egno_md.analysis.thermal import has_constraints
 from egno_md.core.errors import DataError, EgnoMDError
+from egno_md.core.periodic import molecule_numbers
 from egno_md.core.state import Trajectory
-from egno_md.core.system import System
+from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity
 from egno_md.data.foreign import frames_at_once, open_foreign, select_atoms
 from egno_md.data.formats import read_pieces
@@ -117,7 +118,9 @@ def read_side(path: Path, choice: Choice | None = None, mode: ModeChoice = "auto
     system = single_system(opened.topology, path.stem, first.positions[0])
     system = replace(system, box=None if first.box is None else first.box[0])
     is_timed = has_times or choice.spacing is not None
-    return Side(system, [chain], is_timed, known, has_masses=False)
+    whole = opened.file_topology
+    molecules = molecule_numbers(bond_indices(whole), whole.n_atoms)[opened.atoms]
+    return Side(system, [chain], is_timed, known, has_masses=False, molecules=molecules)
 
 
 def _read_hdf5(path: Path, choice: Choice, mode: Mode) -> Side:
@@ -136,6 +139,7 @@ def _read_hdf5(path: Path, choice: Choice, mode: Mode) -> Side:
         mode=mode,
         has_masses=store is not None,
         has_freedom=_has_freedom(system, atoms),
+        molecules=system.molecules if atoms is None else system.molecules[atoms],
     )
 
 
@@ -164,6 +168,7 @@ def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
         kelvin=_kelvin(store, summary),
         seconds=_seconds(run, summary),
         has_freedom=_has_freedom(system, atoms),
+        molecules=system.molecules if atoms is None else system.molecules[atoms],
     )
 
 
