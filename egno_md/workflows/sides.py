@@ -19,6 +19,7 @@ from egno_md.core.periodic import molecule_numbers
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity
+from egno_md.data.download import file_identity
 from egno_md.data.foreign import frames_at_once, open_foreign, select_atoms
 from egno_md.data.formats import read_pieces
 from egno_md.data.hdf5 import read_hdf5
@@ -170,6 +171,11 @@ def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
         has_freedom=_has_freedom(system, atoms),
         molecules=system.molecules if atoms is None else system.molecules[atoms],
     )
+
+
+def side_identity(path: Path) -> dict[str, Any]:
+    """What tells the frames at a path from any others that may come to lie there."""
+    return Store(_store_folder(path)).identity if path.is_dir() else file_identity(path)
 
 
 def _kelvin(store: Store, summary: dict[str, Any]) -> float | None:
