@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.analysis.observable import Mode, Sampling
+from egno_md.analysis.thermal import degrees_of_freedom
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System
@@ -224,7 +225,9 @@ class Pair:
     def no_masses(self) -> str | None:
         """Why velocities cannot be weighed alike; None where they can."""
         masses = [s.side.system.masses for s in (self.reference, self.rollout)]
-        return None if np.allclose(*masses, rtol=SAME_MASS) else self._assumed("masses", "'s are not the elements'")
+        if np.allclose(*masses, rtol=SAME_MASS):
+            return None
+        return self._assumed("masses", "'s are not the elements'")
 
     def no_temperature(self) -> str | None:
         """Why velocities cannot be told as temperatures; None where they can."""
@@ -234,9 +237,10 @@ class Pair:
                     "how many degrees of freedom the constraints leave to the chosen atoms of the "
                     f"{name} is not known. Compare all atoms."
                 )
-        freedom = [s.side.system.degrees_of_freedom for s in (self.reference, self.rollout)]
-        constraints = None if freedom[0] == freedom[1] else self._assumed("constraints", " has some")
-        return self.no_masses() or constraints
+        freedom = [degrees_of_freedom(s.side.system) for s in (self.reference, self.rollout)]
+        if freedom[0] == freedom[1]:
+            return self.no_masses()
+        return self.no_masses() or self._assumed("constraints", " has some")
 
     def _assumed(self, what: str, other: str) -> str | None:
         """Why two sides differ in something that only one of them says; None where both do."""

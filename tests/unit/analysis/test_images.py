@@ -225,8 +225,8 @@ def test_peptides_in_a_box_touch_by_their_nearest_images():
     box = 4.0 * np.eye(3)
     found = peptide.find_peptide(helix)
     alpha = helix.positions[found.alpha]
-    both = np.concatenate([alpha, alpha + [0.5, 0.0, 0.0]])
-    away = np.concatenate([alpha, alpha + [0.5, 4.0, -8.0]])
+    both = np.concatenate([alpha, np.add(alpha, [0.5, 0.0, 0.0])])
+    away = np.concatenate([alpha, np.add(alpha, [0.5, 4.0, -8.0])])
     numbers = np.concatenate([found.numbers, found.numbers + 20])
     counts = [peptide.contact_number(x[None], numbers, [box])[0] for x in (both, away)]
     assert counts[0] == counts[1] == peptide.contact_number(both[None], numbers)[0]
@@ -236,7 +236,7 @@ def test_peptides_in_a_box_touch_by_their_nearest_images():
 def test_ends_are_those_of_the_longest_chain():
     long, short = build([(-120.0, 130.0, 180.0)] * 7), build([(-120.0, 130.0, 180.0)] * 4)
     topology = long.topology.join(short.topology)
-    x = np.concatenate([long.positions, short.positions + [0.0, 3.0, 0.0]])
+    x = np.concatenate([long.positions, np.add(short.positions, [0.0, 3.0, 0.0])])
     system = System("two", topology, element_masses(topology), x, 3 * len(x) - 3)
     frames = Trajectory(np.tile(x, (6, 1, 1)), np.arange(6.0))
     found = compare(Side(system, [frames]), Side(system, [frames]))

@@ -89,8 +89,8 @@ def test_native_contacts_are_within_one_chain_of_amino_acids(helix):
     for k in range(20):
         oxygen = mdtraj.element.oxygen
         topology.add_atom("O", oxygen, topology.add_residue("HOH", waters, resSeq=k))
-    beside = helix.positions + [0.35, 0.0, 0.0]
-    x = np.concatenate([helix.positions, beside, helix.positions[:20] + [0.0, 0.3, 0.0]])
+    beside = np.add(helix.positions, [0.35, 0.0, 0.0])
+    x = np.concatenate([helix.positions, beside, np.add(helix.positions[:20], [0.0, 0.3, 0.0])])
     crowded = System("crowded", topology, element_masses(topology), x, 3 * len(x) - 3)
     found = peptide.native_pairs(crowded, x, peptide.NATIVE_SEPARATION)
     both = {tuple(sorted(p)) for p in np.concatenate([expected, expected + helix.n_atoms]).tolist()}

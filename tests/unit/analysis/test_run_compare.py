@@ -68,7 +68,9 @@ def test_a_comparison_is_not_resumed_with_other_trajectories(store, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "named"), [("rollout.dcd", "trajectories"), ("top.pdb", "topology")]
 )
-def test_a_comparison_is_not_resumed_with_other_files(changed, named, store, system, sample, tmp_path):
+def test_a_comparison_is_not_resumed_with_other_files(
+    changed, named, store, system, sample, tmp_path
+):
     x = sample(3, frames=40).positions.astype(np.float32)
     frames = mdtraj.Trajectory(x, system.topology)
     frames.save_dcd(str(tmp_path / "rollout.dcd"))
