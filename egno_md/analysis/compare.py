@@ -61,7 +61,8 @@ class Reference:
         self.record = self._measure(self.context.survey, watch)
 
     def _measure(self, found: Survey, watch: Watch | None) -> Record:
-        return record(found, self.probes, spectrum.spectrum_collectors(found), watch)
+        probes = [*self.probes, *energetics.kinetic_probes(found)]
+        return record(found, probes, spectrum.spectrum_collectors(found), watch)
 
     @cached_property
     def components(self) -> slow.Components | None:

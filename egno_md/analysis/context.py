@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from egno_md.analysis import internal, structure
 from egno_md.analysis.peptide import Peptide, find_peptide
 from egno_md.analysis.sides import Survey
+from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 
 Array = np.ndarray
@@ -33,6 +35,22 @@ class Context:
     def system(self) -> System:
         """Of the reference."""
         return self.survey.side.system
+
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether distances are those of nearest images: of several molecules in a box."""
+        return self.survey.has_box and self.survey.side.has_several_molecules
+
+    @property
+    def needs_box(self) -> str | None:
+        """What a probe of such distances needs."""
+        return "box" if self.has_images else None
+
+    def boxes(self, part: Trajectory) -> Sequence[Array | None]:
+        """Of every frame, where distances are those of nearest images."""
+        if not self.has_images or part.box is None:
+            return [None] * len(part)
+        return list(np.asarray(part.box, np.float64))
 
     @cached_property
     def target(self) -> Float[Array, "atoms 3"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
@@ -10,6 +12,7 @@ from scipy.spatial.distance import pdist
 from egno_md.analysis.context import Context
 from egno_md.analysis.findings import Bench, Findings, not_available
 from egno_md.analysis.histograms import Measure, compare_histograms
+from egno_md.analysis.near import near_pairs
 from egno_md.analysis.record import Probe
 
 Array = np.ndarray
@@ -37,13 +40,24 @@ HR_MAE = Measure("MAE × 10 Å", integrated_difference)
 
 def distance_counts(
     positions: Float[Array, "frames atoms 3"],
+    boxes: Sequence[Array | None] | None = None,
 ) -> Float[Array, "frames bins"]:
-    """Histogram of all pair distances below 10 Å, per frame, from nm."""
-    return np.stack([_counts(x) for x in np.asarray(positions, np.float64)])
+    """Histogram of all pair distances below 10 Å, per frame, from nm.
+
+    Args:
+        positions: nm.
+        boxes: of every frame, where distances are those of nearest images.
+    """
+    x = np.asarray(positions, np.float64)
+    each = [None] * len(x) if boxes is None else boxes
+    return np.stack([_counts(*frame) for frame in zip(x, each, strict=True)])
 
 
-def _counts(positions: Float[Array, "atoms 3"]) -> Float[Array, " bins"]:
-    if len(positions) > LARGE:
+def _counts(positions: Float[Array, "atoms 3"], box: Array | None) -> Float[Array, " bins"]:
+    if box is not None:
+        pairs, vectors = near_pairs(positions, positions, RANGE / 10, box)
+        nanometres = np.linalg.norm(vectors[pairs[:, 0] < pairs[:, 1]], axis=1)
+    elif len(positions) > LARGE:
         i, j = KDTree(positions).query_pairs(RANGE / 10, output_type="ndarray").T
         nanometres = np.linalg.norm(positions[i] - positions[j], axis=1)
     else:
@@ -58,7 +72,8 @@ def probes(context: Context) -> list[Probe]:
     most = max(int(MOST_DISTANCES / max(pairs, 1)), FEWEST_FRAMES)
     measure = Probe(
         {"distances": "blocks"},
-        lambda p: {"distances": distance_counts(p.positions)},
+        lambda p: {"distances": distance_counts(p.positions, context.boxes(p))},
+        context.needs_box,
         most=most,
         width=BINS,
     )
@@ -67,6 +82,8 @@ def probes(context: Context) -> list[Probe]:
 
 def findings(_: Context, bench: Bench) -> Findings:
     """h(r)."""
+    if reason := bench.pair.no_images():
+        return not_available(reason, "h(r)")
     blocks = bench.sums("distances")
     if not all(b.mean.sum() for b in blocks):
         return not_available("no two atoms lie within 10 Å.", "h(r)")

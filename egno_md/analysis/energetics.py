@@ -18,6 +18,7 @@ from egno_md.analysis.findings import (
     with_square,
 )
 from egno_md.analysis.record import Probe, Record
+from egno_md.analysis.sides import Survey
 from egno_md.analysis.statistics import (
     BLOCK_INEFFICIENCIES,
     MEAN,
@@ -40,9 +41,27 @@ FEWEST_FRAMES = 4
 
 
 def probes(context: Context) -> list[Probe]:
-    """Temperatures, energies, forces."""
-    system = context.system
-    elements = list(dict.fromkeys(system.elements))
+    """Potential energies and forces."""
+    width = 24 * context.system.n_atoms
+    return [
+        Probe(
+            {"potential": "series"},
+            lambda p: {"potential": np.asarray(p.potential_energy, np.float64)},
+            "potential_energy",
+        ),
+        Probe(
+            {"squared force": "series"},
+            lambda p: {"squared force": (np.asarray(p.forces, np.float64) ** 2).sum(-1).mean(-1)},
+            "forces",
+            width=width,
+        ),
+    ]
+
+
+def kinetic_probes(survey: Survey) -> list[Probe]:
+    """Temperatures and total energies of one side, by its own masses and degrees of freedom."""
+    system = survey.side.system
+    elements = dict.fromkeys(system.elements)
 
     def kelvin(part: Trajectory) -> Mapping[str, Array]:
         found = {"temperature": thermal.temperatures(system, part)}
@@ -59,18 +78,7 @@ def probes(context: Context) -> list[Probe]:
     width = 24 * system.n_atoms
     return [
         Probe(dict.fromkeys(names, "series"), kelvin, "velocities", width=width),
-        Probe(
-            {"potential": "series"},
-            lambda p: {"potential": np.asarray(p.potential_energy, np.float64)},
-            "potential_energy",
-        ),
         Probe({"total": "series"}, total, "velocities", width=width),
-        Probe(
-            {"squared force": "series"},
-            lambda p: {"squared force": (np.asarray(p.forces, np.float64) ** 2).sum(-1).mean(-1)},
-            "forces",
-            width=width,
-        ),
     ]
 
 
@@ -80,17 +88,24 @@ def findings(context: Context, bench: Bench) -> Findings:
 
 
 def _temperatures(context: Context, bench: Bench) -> Findings:
-    if reason := bench.pair.missing("velocities"):
+    if reason := bench.pair.missing("velocities") or bench.pair.no_temperature():
         return not_available(reason, "Temperature", "Temperature of *", "Exact temperature *")
     found = Findings(
-        observables=(
-            bench.scalar("Temperature", "temperature", MEAN),
-            bench.scalar("Temperature, width", "temperature", WIDTH, with_square),
-        ),
+        observables=(bench.scalar("Temperature", "temperature", MEAN),),
         series=(bench.trace("Temperature", "K", "temperature"),),
     )
-    sides = (bench.pair.reference.side.system, bench.pair.rollout.side.system)
-    if any(thermal.has_constraints(s) for s in sides):
+    systems = [r.survey.side.system for r in bench.records]
+    freedoms = [thermal.degrees_of_freedom(s) for s in systems]
+    if freedoms[0] == freedoms[1]:
+        width = bench.scalar("Temperature, width", "temperature", WIDTH, with_square)
+        found += Findings((width,))
+    else:
+        reason = (
+            f"{freedoms[0]} degrees of freedom fluctuate otherwise than {freedoms[1]}; each side "
+            "is held against its own exact width where the thermostat is known."
+        )
+        found += not_available(reason, "Temperature, width")
+    if any(thermal.has_constraints(s) for s in systems):
         reason = "constraints take degrees of freedom from pairs of atoms, not from elements."
         found += not_available(reason, "Temperature of *")
         elements: list[str] = []
@@ -108,7 +123,7 @@ def _energies(bench: Bench) -> Findings:
     if reason := bench.pair.missing("potential_energy"):
         return not_available(reason, "Potential energy", "Total energy")
     found = _energy("Potential energy", "potential", bench)
-    if reason := bench.pair.missing("velocities"):
+    if reason := bench.pair.missing("velocities") or bench.pair.no_masses():
         return found + not_available(reason, "Total energy")
     return found + _energy("Total energy", "total", bench) + _drift(bench)
 

@@ -32,8 +32,11 @@ from egno_md.analysis.statistics import (
     student_reach,
 )
 from egno_md.analysis.verdicts import critical_p_value
+from egno_md.core.system import System
 
 Array = np.ndarray
+_Row = tuple[str, tuple[float, float], list[Estimate]]
+"""Name, exact value of each side, estimate of each side."""
 
 
 def exact_findings(bench: Bench, elements: list[str]) -> Findings:
@@ -47,19 +50,23 @@ def exact_findings(bench: Bench, elements: list[str]) -> Findings:
         reason = f"the thermostats differ ({kelvins[0]:g} K and {kelvins[1]:g} K)."
         return not_available(reason, name)
     kelvin = float(kelvins[0])  # type: ignore[arg-type]
-    system = bench.pair.system
-    widths = {"": float(np.sqrt(2 / thermal.degrees_of_freedom(system)))}
-    if elements:
-        freedom = thermal.element_degrees_of_freedom(system)
-        relative = thermal.element_widths(system)
-        widths |= {f" of {e}": relative[e] for e in elements if freedom[e] > 0}
-    rows: list[tuple[str, float, list[Estimate]]] = []
-    for label, width in widths.items():
-        for kind, statistic, exact in (("mean", MEAN, kelvin), ("width", WIDTH, kelvin * width)):
+    widths = [_exact_widths(r.survey.side.system, elements) for r in bench.records]
+    rows: list[_Row] = []
+    for label in widths[0]:
+        width = (kelvin * widths[0][label], kelvin * widths[1][label])
+        for kind, statistic, exact in (("mean", MEAN, (kelvin, kelvin)), ("width", WIDTH, width)):
             sides = [_estimate(r, f"temperature{label}", statistic, bench) for r in bench.records]
-            rows.append((f"Exact temperature{label}, {kind}", float(exact), sides))
-    verdicts = [_verdicts([(exact, sides[k]) for _, exact, sides in rows]) for k in (0, 1)]
+            rows.append((f"Exact temperature{label}, {kind}", exact, sides))
+    verdicts = [_verdicts([(exact[k], sides[k]) for _, exact, sides in rows]) for k in (0, 1)]
     return Findings(exact=tuple(_row(r, a, b) for r, a, b in zip(rows, *verdicts, strict=True)))
+
+
+def _exact_widths(system: System, elements: list[str]) -> dict[str, float]:
+    """Width of the kinetic temperature over its mean, overall and of each element that moves."""
+    freedom = thermal.element_degrees_of_freedom(system)
+    relative = thermal.element_widths(system)
+    overall = {"": float(np.sqrt(2 / thermal.degrees_of_freedom(system)))}
+    return overall | {f" of {e}": relative[e] for e in elements if freedom[e] > 0}
 
 
 def _estimate(record: Record, quantity: str, statistic: Statistic, bench: Bench) -> Estimate:
@@ -83,13 +90,14 @@ def _verdicts(side: list[tuple[float, Estimate]]) -> list[Verdict]:
     ]
 
 
-def _row(row: tuple[str, float, list[Estimate]], first: Verdict, second: Verdict) -> Exact:
+def _row(row: _Row, first: Verdict, second: Verdict) -> Exact:
     name, exact, (a, b) = row
     known = entry("Exact temperature *")
     return Exact(
         name=name.replace("Exact temperature", "Temperature"),
         unit=known.unit,
-        exact=exact,
+        exact=exact[0],
+        rollout_exact=None if exact[0] == exact[1] else exact[1],
         reference=float(a.value[0]),
         reference_interval=_interval(a),
         reference_verdict=first,

@@ -193,6 +193,7 @@ def _temperature(comparisons: Comparisons) -> Figure | None:
     if any(_named(c.series, "Temperature") is None for c in comparisons):
         return None
     elements = [o.name for o in comparisons[0].observables if o.name.startswith("Temperature of ")]
+    elements = [n for n in elements if all(_named(c.observables, n) for c in comparisons)]
     figure = new_figure(8.2, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _series(left, comparisons, "Temperature")
@@ -250,9 +251,9 @@ def _series(axes: Axes, comparisons: Comparisons, name: str) -> None:
 
 def _rmsf(comparisons: Comparisons) -> Figure | None:
     found = [_named(c.profiles, "RMSF") for c in comparisons]
-    first: Profile | None = found[0]
-    if first is None:
+    if any(p is None for p in found):
         return None
+    first: Profile = found[0]
     figure = new_figure(7.6, 3.3)
     axes = figure.subplots()
     places = np.arange(len(first.labels))

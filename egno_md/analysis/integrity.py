@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
-from scipy.spatial import KDTree
 
 from egno_md.analysis.catalogue import entry
 from egno_md.analysis.findings import Bench, Findings, not_available
 from egno_md.analysis.internal import neighbours, torsion_values
+from egno_md.analysis.near import near_pairs
 from egno_md.analysis.observable import INDISTINGUISHABLE, Observable, Stability
 from egno_md.analysis.ramachandran import outlier_shares
 from egno_md.analysis.record import Probe, Record
@@ -68,16 +68,26 @@ def handedness(
 
 
 def clash_count(
-    positions: Float[Array, "atoms 3"], system: System, near: dict[int, dict[int, int]]
+    positions: Float[Array, "atoms 3"],
+    system: System,
+    near: dict[int, dict[int, int]],
+    box: Array | None = None,
 ) -> int:
-    """Pairs of heavy atoms that overlap by 0.04 nm or more, four or more bonds apart."""
+    """Pairs of heavy atoms that overlap by 0.04 nm or more, four or more bonds apart.
+
+    Args:
+        positions: nm.
+        system: whose atoms they are.
+        near: of each atom those up to three bonds apart.
+        box: vectors as rows, where an atom meets the nearest image of another.
+    """
     heavy = np.flatnonzero(system.atomic_numbers > 1)
     numbers = system.atomic_numbers[heavy]
     radii = np.array([RADII.get(int(z), OTHER_RADIUS) for z in numbers])
     x = np.asarray(positions, np.float64)[heavy]
-    pairs = KDTree(x).query_pairs(2 * radii.max() - CLASH_OVERLAP, output_type="ndarray")
-    i, j = pairs.T
-    distance = np.linalg.norm(x[i] - x[j], axis=-1)
+    pairs, vectors = near_pairs(x, x, 2 * radii.max() - CLASH_OVERLAP, box)
+    once = pairs[:, 0] < pairs[:, 1]
+    (i, j), distance = pairs[once].T, np.linalg.norm(vectors[once], axis=-1)
     polar = np.isin(numbers, (7, 8))
     close = (distance <= radii[i] + radii[j] - CLASH_OVERLAP) & ~(polar[i] & polar[j])
     return sum(
@@ -118,10 +128,11 @@ def probes(context: Context) -> list[Probe]:
         per = 1000.0 / system.n_atoms
 
         def clashes(part: Trajectory) -> Mapping[str, Array]:
-            each = [clash_count(x, system, context.bonds_apart) for x in part.positions]
+            frames = zip(part.positions, context.boxes(part), strict=True)
+            each = [clash_count(x, system, context.bonds_apart, box) for x, box in frames]
             return {"clashes": per * np.array(each, dtype=float)}
 
-        found.append(Probe({"clashes": "series"}, clashes, most=CLASH_FRAMES))
+        found.append(Probe({"clashes": "series"}, clashes, context.needs_box, CLASH_FRAMES))
     return found
 
 
@@ -141,10 +152,11 @@ def findings(_: Context, bench: Bench) -> Findings:
     }
     found = Findings()
     for name, (quantity, reason) in reasons.items():
-        if quantity in bench.reference.series:
-            found += Findings((bench.scalar(name, quantity, MEAN),))
+        lacking = bench.pair.no_images() if name == "Clashes" else None
+        if lacking or quantity not in bench.reference.series:
+            found += not_available(lacking or reason, name)
         else:
-            found += not_available(reason, name)
+            found += Findings((bench.scalar(name, quantity, MEAN),))
     if "bond deviation" not in bench.reference.series:
         return found + not_available("the topology has no bonds.", "Stability time")
     if reason := bench.pair.no_kinetics():

@@ -166,15 +166,17 @@ class Exact:
     Attributes:
         name: what it is.
         unit: of every value here.
-        exact: what theory says.
+        exact: what theory says of the reference.
         reference: value of the reference.
         reference_interval: its 95% interval, or None.
         reference_verdict: of reference against exact.
         rollout: value of the rollout.
         rollout_interval: its 95% interval, or None.
-        rollout_verdict: of rollout against exact.
+        rollout_verdict: of rollout against its own exact value.
         definition: how it is computed.
         source: where the law comes from.
+        rollout_exact: what theory says of the rollout, whose degrees of freedom and masses may
+            be others; None where it is what it says of the reference.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Exact:
     rollout_verdict: Verdict
     definition: str
     source: str
+    rollout_exact: float | None = None
 
 
 @dataclass(frozen=True)

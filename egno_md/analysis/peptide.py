@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 
 from egno_md.analysis.findings import Bench, Findings, not_available, with_square
 from egno_md.analysis.internal import as_mdtraj
+from egno_md.analysis.near import near_pairs
 from egno_md.analysis.record import Probe
 from egno_md.analysis.statistics import MEAN, WIDTH
 from egno_md.core.state import Trajectory
@@ -47,12 +48,14 @@ class Peptide:
         peptide_bonds: ``(bonds, 4)`` atoms CA, C, N, CA of each ω; caps count.
         ramachandran: ``(residues, 5)`` atoms C, N, CA, C, N around each residue with φ and ψ.
         ramachandran_residues: topology index of each of those.
+        chains: topology index of the chain of each amino acid.
     """
 
     residues: tuple[tuple[int, str, dict[str, int]], ...]
     peptide_bonds: Array
     ramachandran: Array
     ramachandran_residues: tuple[int, ...]
+    chains: tuple[int, ...]
 
     @cached_property
     def alpha(self) -> Array:
@@ -63,6 +66,16 @@ class Peptide:
     def numbers(self) -> Array:
         """Topology index of each residue."""
         return np.array([number for number, _, _ in self.residues], dtype=np.int64)
+
+    @property
+    def longest(self) -> Array:
+        """Atoms CA of the chain with the most amino acids."""
+        return self.alpha[np.array(self.chains) == np.bincount(self.chains).argmax()]
+
+    @property
+    def has_several_chains(self) -> bool:
+        """Whether the amino acids are not all of one chain."""
+        return len(set(self.chains)) > 1
 
     @property
     def backbone_bonds(self) -> list[tuple[int, int]]:
@@ -108,6 +121,7 @@ def find_peptide(system: System) -> Peptide | None:
         np.array(omegas, dtype=np.int64).reshape(-1, 4),
         np.array(fives, dtype=np.int64).reshape(-1, 5),
         tuple(whole),
+        tuple(topology.residue(i).chain.index for i, _, _ in residues),
     )
 
 
@@ -117,12 +131,19 @@ def _alpha(atoms: dict[str, int]) -> int | None:
 
 
 def native_pairs(system: System, start: Float[Array, "atoms 3"], separation: int) -> Array:
-    """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart."""
-    heavy = np.flatnonzero(system.atomic_numbers > 1)
-    residue = np.array([a.residue.index for a in system.topology.atoms])[heavy]
-    pairs = KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")
-    apart = np.abs(residue[pairs[:, 0]] - residue[pairs[:, 1]]) >= separation
-    return heavy[pairs[apart]]
+    """Heavy atoms within 0.45 nm, in residues of one chain at least `separation` apart.
+
+    Of amino acids only: waters, ions and caps make no native contact.
+    """
+    peptide = find_peptide(system)
+    if peptide is None:
+        return np.zeros((0, 2), dtype=np.int64)
+    residue = np.array([a.residue.index for a in system.topology.atoms])
+    chain = np.array([a.residue.chain.index for a in system.topology.atoms])
+    heavy = np.flatnonzero((system.atomic_numbers > 1) & np.isin(residue, peptide.numbers))
+    i, j = heavy[KDTree(start[heavy]).query_pairs(NATIVE, output_type="ndarray")].T
+    chosen = (chain[i] == chain[j]) & (np.abs(residue[i] - residue[j]) >= separation)
+    return np.stack([i, j], axis=1)[chosen]
 
 
 def native_fraction(
@@ -136,14 +157,23 @@ def native_fraction(
 
 
 def contact_number(
-    alpha: Float[Array, "frames residues 3"], numbers: Array
+    alpha: Float[Array, "frames residues 3"],
+    numbers: Array,
+    boxes: Sequence[Array | None] | None = None,
 ) -> Float[Array, " frames"]:
-    """Pairs of alpha carbons within 0.8 nm, at least three residues apart."""
-    i, j = np.triu_indices(alpha.shape[1], 1)
-    apart = np.abs(numbers[i] - numbers[j]) >= CONTACT_SEPARATION
-    i, j = i[apart], j[apart]
-    x = np.asarray(alpha, np.float64)
-    return np.array([(np.linalg.norm(f[i] - f[j], axis=-1) < CONTACT).sum() for f in x], float)
+    """Pairs of alpha carbons within 0.8 nm, at least three residues apart.
+
+    Args:
+        alpha: nm.
+        numbers: topology index of each residue, ascending.
+        boxes: of every frame, where chains meet by their nearest images.
+    """
+    each = [None] * len(alpha) if boxes is None else boxes
+    found = []
+    for x, box in zip(np.asarray(alpha, np.float64), each, strict=True):
+        i, j = near_pairs(x, x, CONTACT, box)[0].T
+        found.append((numbers[j] - numbers[i] >= CONTACT_SEPARATION).sum())
+    return np.array(found, dtype=float)
 
 
 def secondary_shares(trajectory: mdtraj.Trajectory) -> Float[Array, "frames 2"]:
@@ -160,12 +190,14 @@ def probes(context: Context) -> list[Probe]:
         return []
     pairs = native_pairs(system, context.start, NATIVE_SEPARATION)
     lengths = np.linalg.norm(context.start[pairs[:, 0]] - context.start[pairs[:, 1]], axis=-1)
+    first, last = peptide.longest[[0, -1]]
 
     def measure(part: Trajectory) -> Mapping[str, Array]:
-        alpha = np.asarray(part.positions[:, peptide.alpha], np.float64)
+        x = np.asarray(part.positions, np.float64)
+        boxes = context.boxes(part) if peptide.has_several_chains else None
         found = {
-            "ends": np.linalg.norm(alpha[:, -1] - alpha[:, 0], axis=-1),
-            "contacts": contact_number(alpha, peptide.numbers),
+            "ends": np.linalg.norm(x[:, last] - x[:, first], axis=-1),
+            "contacts": contact_number(x[:, peptide.alpha], peptide.numbers, boxes),
         }
         if len(pairs):
             found["native"] = native_fraction(part.positions, pairs, lengths)
@@ -194,7 +226,7 @@ class _Dssp:
         return {"helix": shares[:, 0], "strand": shares[:, 1]}
 
 
-def findings(_: Context, bench: Bench) -> Findings:
+def findings(context: Context, bench: Bench) -> Findings:
     """Extent, contacts and secondary structure."""
     names = {
         "End-to-end distance": ("ends", False),
@@ -204,13 +236,16 @@ def findings(_: Context, bench: Bench) -> Findings:
         "Helix": ("helix", False),
         "Strand": ("strand", False),
     }
-    measured = bench.reference.series
-    if "ends" not in measured:
+    measured, peptide = bench.reference.series, context.peptide
+    if peptide is None or "ends" not in measured:
         reason = f"no peptide chain of {FEWEST_RESIDUES} residues or more."
         return not_available(reason, *names)
     found = Findings()
+    apart = bench.pair.no_images() if peptide.has_several_chains else None
     for name, (quantity, is_width) in names.items():
-        if quantity not in measured:
+        if apart and quantity == "contacts":
+            found += not_available(apart, name)
+        elif quantity not in measured:
             found += not_available(_reason(name), name)
         elif is_width:
             found += Findings((bench.scalar(name, quantity, WIDTH, with_square),))
@@ -221,5 +256,5 @@ def findings(_: Context, bench: Bench) -> Findings:
 
 def _reason(name: str) -> str:
     if name == "Native contacts":
-        return "the first frame has no heavy atoms within 0.45 nm four residues apart."
+        return "the first frame has no heavy atoms of one chain within 0.45 nm four residues apart."
     return "the peptide has fewer than five residues."

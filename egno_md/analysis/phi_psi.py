@@ -35,7 +35,8 @@ class Share:
     Attributes:
         value: share of the frames.
         low: of its 95% interval, by block bootstrap.
-        high: likewise; 3/n where it never is the case in n independent frames.
+        high: likewise; 3/n where it never is the case in n independent frames (of the slowest
+            of the cosines and sines of φ and ψ).
         visits: how many stretches of frames it is the case in.
     """
 
@@ -91,15 +92,19 @@ def positive_phi(chains: Sequence[Float[Array, "frames 2"]], seed: int = 0) -> S
     visits = int(sum((np.diff(s, prepend=0.0) > 0).sum() for s in series))
     found = series_estimate([s[:, None, None] for s in series], MEAN, np.random.default_rng(seed))
     value = float(found.value[0])
-    frames = sum(map(len, series))
+    if visits == 0:
+        return Share(value, 0.0, min(RULE_OF_THREE / _slowest_samples(chains, seed), 1.0), visits)
     reach = float(student_reach(found.error, found.blocks - 1)[0])
-    if visits == 0 or not np.isfinite(reach):
-        # nothing seen: independent frames are at least as many as decorrelated φ, ψ allow
-        slow = [np.concatenate([np.cos(c), np.sin(c)], axis=1)[:, None] for c in chains]
-        samples = float(series_estimate([s[..., :1] for s in slow], MEAN,
-                                        np.random.default_rng(seed)).samples.min())  # fmt: skip
-        return Share(value, 0.0, min(RULE_OF_THREE / max(min(samples, frames), 1.0), 1.0), visits)
+    if not np.isfinite(reach):  # one block has no error
+        return Share(value, 0.0, 1.0, visits)
     return Share(value, max(value - reach, 0.0), min(value + reach, 1.0), visits)
+
+
+def _slowest_samples(chains: Sequence[Array], seed: int) -> float:
+    """Independent frames, of whichever of the cosines and sines of φ and ψ is slowest."""
+    each = [np.concatenate([np.cos(c), np.sin(c)], axis=1)[..., None] for c in chains]
+    found = series_estimate(each, MEAN, np.random.default_rng(seed))
+    return max(float(found.samples.min()), 1.0)
 
 
 def slowest_process(chains: Sequence[Float[Array, "frames 2"]], lag: int, spacing: float) -> float:

@@ -58,11 +58,15 @@ class RadialPairs:
         return np.array(found)
 
 
-def radial_pairs(system: System, box: Array) -> list[RadialPairs]:
-    """All kinds of pairs of the commonest heavy elements; empty within one molecule."""
-    molecule = np.empty(system.n_atoms, dtype=np.int64)
-    for number, members in enumerate(system.topology.find_molecules()):
-        molecule[[a.index for a in members]] = number
+def radial_pairs(system: System, box: Array, molecule: Array | None = None) -> list[RadialPairs]:
+    """All kinds of pairs of the commonest heavy elements; empty within one molecule.
+
+    Args:
+        system: whose atoms they are.
+        box: vectors as rows, nm.
+        molecule: its number per atom; by the system's bonds if None.
+    """
+    molecule = system.molecules if molecule is None else molecule
     elements = np.array(system.elements)
     common = [e for e, _ in Counter(elements[system.atomic_numbers > 1]).most_common(MOST_ELEMENTS)]
     heights = np.abs(np.linalg.det(box)) / np.array(
@@ -84,7 +88,8 @@ def _kinds(context: Context) -> list[RadialPairs]:
     box = context.system.box
     if box is None or not context.survey.has_box:
         return []
-    return radial_pairs(context.system, np.asarray(box, np.float64))
+    molecule = context.survey.side.molecule
+    return radial_pairs(context.system, np.asarray(box, np.float64), molecule)
 
 
 def probes(context: Context) -> list[Probe]:

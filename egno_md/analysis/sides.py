@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from egno_md.analysis.observable import Mode, Sampling
+from egno_md.analysis.thermal import degrees_of_freedom
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System
@@ -16,6 +17,8 @@ from egno_md.core.system import System
 Array = np.ndarray
 
 FIELDS = ("velocities", "potential_energy", "forces")
+SAME_MASS = 1e-3
+"""Relative difference within which tables of atomic weights agree."""
 SAMPLE_FRAMES = 1000
 SAMPLE_BYTES = 2**25
 """The mean structure comes from so many evenly chosen frames, or so much memory."""
@@ -33,6 +36,11 @@ class Side:
         mode: sampler, where following frames are no dynamics.
         kelvin: of the thermostat, where it is known.
         seconds: wall time of the run, where it is known.
+        has_masses: whether masses and degrees of freedom are those of the dynamics, not just
+            the elements' and those of free atoms.
+        has_freedom: whether it is known how many degrees of freedom constraints leave.
+        molecules: number of the molecule per atom; by the system's bonds if None. Chosen
+            atoms may be one molecule without bonds between them.
     """
 
     system: System
@@ -41,6 +49,19 @@ class Side:
     mode: Mode = "dynamics"
     kelvin: float | None = None
     seconds: float | None = None
+    has_masses: bool = True
+    has_freedom: bool = True
+    molecules: Int[Array, " atoms"] | None = None
+
+    @property
+    def molecule(self) -> Int[Array, " atoms"]:
+        """Number of the molecule per atom."""
+        return self.system.molecules if self.molecules is None else self.molecules
+
+    @property
+    def has_several_molecules(self) -> bool:
+        """Whether not all atoms are one molecule."""
+        return len(np.unique(self.molecule)) > 1
 
     def parts(self) -> Iterator[Iterator[Trajectory]]:
         """Every chain, as consecutive parts."""
@@ -180,6 +201,56 @@ class Pair:
             return None
         spelled = field_name.replace("_", " ").replace("energy", "energies")
         return f"no {spelled} in the {' and the '.join(without)}."
+
+    def no_images(self) -> str | None:
+        """Why distances between molecules cannot be compared; None where they can."""
+        return self.missing("box") if self._is_crowded else None
+
+    def no_extent(self) -> str | None:
+        """Why all atoms together have no shape; None where they have one."""
+        if not self._is_crowded:
+            return None
+        return (
+            "the molecules in a periodic box have many images, and which of them are stored means "
+            "nothing. Choose one molecule with '--select'; how they lie to one another is compared "
+            "by g(r)."
+        )
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether a box holds several molecules."""
+        has_box = self.reference.has_box or self.rollout.has_box
+        return has_box and self.reference.side.has_several_molecules
+
+    def no_masses(self) -> str | None:
+        """Why velocities cannot be weighed alike; None where they can."""
+        masses = [s.side.system.masses for s in (self.reference, self.rollout)]
+        if np.allclose(*masses, rtol=SAME_MASS):
+            return None
+        return self._assumed("masses", "'s are not the elements'")
+
+    def no_temperature(self) -> str | None:
+        """Why velocities cannot be told as temperatures; None where they can."""
+        for name in ("reference", "rollout"):
+            if not getattr(self, name).side.has_freedom:
+                return (
+                    "how many degrees of freedom the constraints leave to the chosen atoms of the "
+                    f"{name} is not known. Compare all atoms."
+                )
+        freedom = [degrees_of_freedom(s.side.system) for s in (self.reference, self.rollout)]
+        if freedom[0] == freedom[1]:
+            return self.no_masses()
+        return self.no_masses() or self._assumed("constraints", " has some")
+
+    def _assumed(self, what: str, other: str) -> str | None:
+        """Why two sides differ in something that only one of them says; None where both do."""
+        known = [s.side.has_masses for s in (self.reference, self.rollout)]
+        if known[0] == known[1]:
+            return None
+        return (
+            f"the file of the {'rollout' if known[0] else 'reference'} does not say its {what}, "
+            f"and the other side{other}. Compare folders of ours."
+        )
 
     def no_kinetics(self) -> str | None:
         """Why kinetics cannot be compared; None where they can."""

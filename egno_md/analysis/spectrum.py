@@ -119,6 +119,7 @@ def findings(bench: Bench) -> Findings:
     pair = bench.pair
     reason = (
         pair.missing("velocities")
+        or pair.no_masses()
         or pair.no_kinetics()
         or no_spectrum(pair.reference, "reference")
         or no_spectrum(pair.rollout, "rollout")

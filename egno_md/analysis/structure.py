@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.analysis import internal
-from egno_md.analysis.findings import Bench, Findings, floor, observable, with_square
+from egno_md.analysis.findings import Bench, Findings, floor, not_available, observable, with_square
 from egno_md.analysis.record import Probe
 from egno_md.analysis.statistics import MEAN, WIDTH, Statistic, estimate
 from egno_md.analysis.verdicts import difference
@@ -89,6 +89,8 @@ def fluctuation_features(
 
 def probes(context: Context) -> list[Probe]:
     """RMSD, fluctuations and radius of gyration."""
+    if context.has_images:
+        return []
     system, target = context.system, context.target
     heavy = heavy_atoms(system)
 
@@ -106,6 +108,15 @@ def probes(context: Context) -> list[Probe]:
 
 def findings(context: Context, bench: Bench) -> Findings:
     """RMSD, RMSF and radius of gyration."""
+    if reason := bench.pair.no_extent():
+        return not_available(
+            reason,
+            "RMSD to mean structure",
+            "RMSF of heavy atoms",
+            "RMSF",
+            "Radius of gyration",
+            "Radius of gyration, width",
+        )
     system = context.system
     displacements = bench.sums("displacements")
     labels = internal.labels(system, np.arange(system.n_atoms)[:, None])

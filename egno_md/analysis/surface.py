@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mdtraj
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import KDTree
 
 from egno_md.analysis.findings import Bench, Findings, not_available
 from egno_md.analysis.internal import as_mdtraj, bonds_apart, neighbours
+from egno_md.analysis.near import near_pairs
 from egno_md.analysis.record import Probe
 from egno_md.analysis.statistics import MEAN
+from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 
 if TYPE_CHECKING:
@@ -51,20 +53,14 @@ class HydrogenBonds:
         """Whether any donor has an acceptor."""
         return any((d, a) not in self.forbidden for d in self.donors[:, 0] for a in self.acceptors)
 
-    def count(self, positions: Float[Array, "atoms 3"]) -> int:
-        """Hydrogen bonds of one frame, nm."""
+    def count(self, positions: Float[Array, "atoms 3"], box: Array | None = None) -> int:
+        """Hydrogen bonds of one frame, nm; in a box to the nearest images of acceptors."""
         x = np.asarray(positions, np.float64)
-        near = KDTree(x[self.acceptors]).query_ball_point(x[self.donors[:, 1]], LONGEST)
-        triples = [
-            (d, h, self.acceptors[k])
-            for (d, h), found in zip(self.donors.tolist(), near, strict=True)
-            for k in found
-            if (d, int(self.acceptors[k])) not in self.forbidden
-        ]
-        if not triples:
-            return 0
-        d, h, a = np.array(triples).T
-        left, right = x[d] - x[h], x[a] - x[h]
+        pairs, right = near_pairs(x[self.donors[:, 1]], x[self.acceptors], LONGEST, box)
+        (d, h), a = self.donors[pairs[:, 0]].T, self.acceptors[pairs[:, 1]]
+        ends = zip(d.tolist(), a.tolist(), strict=True)
+        allowed = np.array([e not in self.forbidden for e in ends], dtype=bool)
+        left, right = (x[d] - x[h])[allowed], right[allowed]
         lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
         cosine = (left * right).sum(axis=1) / lengths
         return int((cosine < np.cos(LEAST_ANGLE)).sum())
@@ -91,28 +87,36 @@ def surface_area(system: System, positions: Float[Array, "frames atoms 3"]) -> A
 def probes(context: Context) -> list[Probe]:
     """Surface and hydrogen bonds."""
     system = context.system
-    found = [
-        Probe({"surface": "series"}, lambda p: {"surface": surface_area(system, p.positions)},
-              most=int(np.clip(SURFACE_ATOMS // system.n_atoms, 60, SURFACE_FRAMES)),
-              width=8 * system.n_atoms)
-    ]  # fmt: skip
-    bonds = find_hydrogen_bonds(system)
-    if bonds.possible:
+    found = []
+    if not context.has_images:
         found.append(
             Probe(
-                {"hydrogen bonds": "series"},
-                lambda p: {
-                    "hydrogen bonds": np.array([bonds.count(x) for x in p.positions], float)
-                },
-                most=BOND_FRAMES,
+                {"surface": "series"},
+                lambda p: {"surface": surface_area(system, p.positions)},
+                most=int(np.clip(SURFACE_ATOMS // system.n_atoms, 60, SURFACE_FRAMES)),
+                width=8 * system.n_atoms,
             )
         )
+    bonds = find_hydrogen_bonds(system)
+    if bonds.possible:
+
+        def count(part: Trajectory) -> Mapping[str, Array]:
+            frames = zip(part.positions, context.boxes(part), strict=True)
+            return {"hydrogen bonds": np.array([bonds.count(*f) for f in frames], float)}
+
+        keep = {"hydrogen bonds": "series"}
+        found.append(Probe(keep, count, context.needs_box, BOND_FRAMES))  # type: ignore[arg-type]
     return found
 
 
 def findings(_: Context, bench: Bench) -> Findings:
     """Surface and hydrogen bonds."""
-    found = Findings((bench.scalar("Surface area", "surface", MEAN),))
+    if reason := bench.pair.no_extent():
+        found = not_available(reason, "Surface area")
+    else:
+        found = Findings((bench.scalar("Surface area", "surface", MEAN),))
+    if reason := bench.pair.no_images():
+        return found + not_available(reason, "Hydrogen bonds")
     if "hydrogen bonds" not in bench.reference.series:
         reason = "no nitrogen or oxygen with a hydrogen has an acceptor three bonds or more away."
         return found + not_available(reason, "Hydrogen bonds")

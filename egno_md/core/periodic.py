@@ -28,6 +28,36 @@ def lattice_vectors(
     return np.round(displacements @ np.linalg.inv(box)) @ box
 
 
+def images_around(
+    positions: Float[Array, "atoms 3"], reach: float, box: Float[Array, "3 3"]
+) -> tuple[Float[Array, "images 3"], Int[Array, " images"]]:
+    """Positions wrapped into the box, and then every image of them within reach of it.
+
+    Args:
+        positions: nm, wrapped or not.
+        reach: nm.
+        box: vectors as rows, of any shape.
+
+    Returns:
+        Places, nm, of which the first `atoms` lie in the box, and of which atom each is
+        an image. Some images are a little farther than `reach`.
+    """
+    inverse = np.linalg.inv(box)
+    fractions = positions @ inverse
+    fractions -= np.floor(fractions)
+    margin = reach * np.linalg.norm(inverse, axis=0)
+    images, origin = fractions, np.arange(len(positions))
+    for axis in range(3):
+        copies = [(images, origin)]
+        for number in range(1, int(np.ceil(margin[axis])) + 1):
+            step = number * np.eye(3)[axis]
+            low = images[:, axis] < margin[axis] - number + 1
+            high = images[:, axis] >= number - margin[axis]
+            copies += [(images[low] + step, origin[low]), (images[high] - step, origin[high])]
+        images, origin = (np.concatenate(c) for c in zip(*copies, strict=True))
+    return images @ box, origin
+
+
 def molecule_numbers(bonds: Int[Array, "bonds 2"], atoms: int) -> Int[Array, " atoms"]:
     """Number of the molecule (by bonds) that each atom belongs to, from 0."""
     return connected_components(_adjacency(bonds, atoms), directed=False)[1]

@@ -149,6 +149,11 @@ def file_sum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_identity(path: Path) -> dict[str, str]:
+    """A file by its name and content, wherever it lies."""
+    return {"file": path.name, "sha256": file_sum(path)}
+
+
 def _expected_sum(name: str, folder: Path, given: str | None) -> str | None:
     """The one sum that the caller, the registry and the folder agree on."""
     sums = {

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from egno_md.core.errors import SpecError
-from egno_md.core.periodic import lattice_vectors, smallest_height
+from egno_md.core.periodic import images_around, lattice_vectors, smallest_height
 
 Array = np.ndarray
 
@@ -54,17 +54,7 @@ def find_pairs(
             f"Set network.cutoff to at most {np.floor(50 * height) / 100:g} nm, or use a larger "
             "box."
         )
-    inverse = np.linalg.inv(box)
-    fractions = positions @ inverse
-    fractions -= np.floor(fractions)
-    margin = cutoff * np.linalg.norm(inverse, axis=0)
-    images, origin = fractions, np.arange(len(positions))
-    for axis in range(3):
-        step = np.eye(3)[axis]
-        low, high = images[:, axis] < margin[axis], images[:, axis] >= 1 - margin[axis]
-        origin = np.concatenate([origin, origin[low], origin[high]])
-        images = np.concatenate([images, images[low] + step, images[high] - step])
-    everywhere = images @ box
+    everywhere, origin = images_around(positions, cutoff, box)
     home = KDTree(everywhere[: len(positions)])
     matrix = home.sparse_distance_matrix(KDTree(everywhere), cutoff, output_type="ndarray")
     pairs = np.stack([matrix["i"], origin[matrix["j"]]], axis=1)

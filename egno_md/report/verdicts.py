@@ -252,7 +252,10 @@ def _members(p: Json, label: str) -> Block:
 def _exact(rollout: Json) -> Block:
     rows = []
     for e in rollout["exact"]:
-        row: list[str | Cell] = [f"{e['name']} ({e['unit']})", number(e["exact"], 4)]
+        exact = number(e["exact"], 4)
+        if e.get("rollout_exact") is not None:
+            exact += f"; of the rollout {number(e['rollout_exact'], 4)}"
+        row: list[str | Cell] = [f"{e['name']} ({e['unit']})", exact]
         for side in ("reference", "rollout"):
             verdict = e[f"{side}_verdict"]
             value = f"{number(e[side], 4)} {interval(e[f'{side}_interval'], 4)}"

@@ -22,10 +22,11 @@ from egno_md.core.errors import DataError, OutputError
 from egno_md.core.executors import open_executor
 from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
+from egno_md.data.download import file_identity
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import write_json
 from egno_md.workflows.outcomes import settle
-from egno_md.workflows.sides import Choice, ModeChoice, folder_labels, read_side
+from egno_md.workflows.sides import Choice, ModeChoice, folder_labels, read_side, side_identity
 
 COMPARISON = "comparison.json"
 NUMBERS = "numbers.csv"
@@ -79,7 +80,8 @@ def run_compare(
         rollouts: likewise, of the same atoms.
         out: the output folder.
         seed: of the bootstrap.
-        mode: see `open_output`; nothing is kept of an interrupted comparison.
+        mode: see `open_output`; nothing is kept of an interrupted comparison, and none is
+            resumed with other frames at the same paths.
         progress: who listens.
         unchecked: a rollout without checks, shown after the others.
         topology: for files that hold none, such as DCD and XTC.
@@ -112,8 +114,9 @@ def run_compare(
     request = {
         "reference": str(reference),
         "rollouts": [str(p) for p in paths],
+        "trajectories": [side_identity(p) for p in (reference, *paths)],
         "unchecked": None if unchecked is None else labels[-1],
-        "topology": None if topology is None else str(topology),
+        "topology": None if topology is None else file_identity(topology),
         "selection": selection,
         "stride": stride,
         "spacing": spacing,

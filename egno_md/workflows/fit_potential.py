@@ -17,7 +17,7 @@ from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, atomic_numbers
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
-from egno_md.data.download import file_sum
+from egno_md.data.download import file_identity
 from egno_md.data.md17 import read_md17
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, single_system, write_json
@@ -167,7 +167,7 @@ def _read(path: Path) -> tuple[Trajectory, mdtraj.Topology, dict[str, Any]]:
     """Frames with energies and forces; where they lie in time does not matter."""
     if path.suffix.lower() == ".npz" or not path.exists():
         trajectory, topology = read_md17(path)
-        return trajectory, topology, {"file": path.name, "sha256": file_sum(path)}
+        return trajectory, topology, file_identity(path)
     store = Store(path)
     stretches = list(store)
     for name in ("forces", "potential_energy"):

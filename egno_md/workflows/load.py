@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import mdtraj
 import numpy as np
@@ -16,7 +16,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System, atomic_numbers
-from egno_md.data.download import fetch_md17, file_sum
+from egno_md.data.download import fetch_md17, file_identity
 from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
 from egno_md.data.md17 import MD17_SPACING, read_md17
 from egno_md.data.output import OutputMode, open_output
@@ -123,8 +123,8 @@ def run_load(
         first = replace(first, box=None)
         parts = (replace(part, box=None) for part in parts)
     request = {
-        "source": _identity(path),
-        "topology": None if topology is None else _identity(topology),
+        "source": file_identity(path),
+        "topology": None if topology is None else file_identity(topology),
         "spacing": spacing,
         "velocities": velocities,
         "selection": selection,
@@ -242,11 +242,6 @@ def _system(
             "with box vectors, or with a CRYST1 record."
         )
     return replace(known, name=name or known.name, potential="")
-
-
-def _identity(path: Path) -> dict[str, Any]:
-    """A file by its name and content, wherever it lies."""
-    return {"file": path.name, "sha256": file_sum(path)}
 
 
 def _clear(out: Path) -> None:

@@ -13,10 +13,13 @@ import numpy as np
 
 from egno_md.analysis.observable import Mode
 from egno_md.analysis.sides import Side
+from egno_md.analysis.thermal import has_constraints
 from egno_md.core.errors import DataError, EgnoMDError
+from egno_md.core.periodic import molecule_numbers
 from egno_md.core.state import Trajectory
-from egno_md.core.system import System
+from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity
+from egno_md.data.download import file_identity
 from egno_md.data.foreign import frames_at_once, open_foreign, select_atoms
 from egno_md.data.formats import read_pieces
 from egno_md.data.hdf5 import read_hdf5
@@ -107,11 +110,7 @@ def read_side(path: Path, choice: Choice | None = None, mode: ModeChoice = "auto
         raise DataError(f"{path}: no such file or folder. Give a store or a trajectory file.")
     known: Mode = "sampler" if mode == "sampler" else "dynamics"
     if path.suffix == ".h5":
-        trajectory, topology = read_hdf5(path)
-        atoms = None if choice.selection is None else select_atoms(topology, choice.selection)
-        system = single_system(topology, path.stem, trajectory.positions[0])
-        chain = _Hdf5(path, atoms, choice.stride)
-        return Side(_subset(system, atoms), [chain], mode=known)
+        return _read_hdf5(path, choice, known)
     has_times = _has_times(path, choice)
     spacing = None if has_times else choice.spacing or 1.0
     opened = open_foreign(path, choice.topology, spacing, choice.selection)
@@ -119,7 +118,40 @@ def read_side(path: Path, choice: Choice | None = None, mode: ModeChoice = "auto
     first = next(iter(chain))
     system = single_system(opened.topology, path.stem, first.positions[0])
     system = replace(system, box=None if first.box is None else first.box[0])
-    return Side(system, [chain], has_times or choice.spacing is not None, known)
+    is_timed = has_times or choice.spacing is not None
+    whole = opened.file_topology
+    molecules = molecule_numbers(bond_indices(whole), whole.n_atoms)[opened.atoms]
+    return Side(system, [chain], is_timed, known, has_masses=False, molecules=molecules)
+
+
+def _read_hdf5(path: Path, choice: Choice, mode: Mode) -> Side:
+    """A file of ours or MDTraj's; only the manifest of its store says its masses."""
+    trajectory, topology = read_hdf5(path, frames=1)
+    store = _store_of(path)
+    if store is None:
+        system = single_system(topology, path.stem, trajectory.positions[0])
+        system = replace(system, box=None if trajectory.box is None else trajectory.box[0])
+    else:
+        system = replace(store.system(), name=path.stem)
+    atoms = None if choice.selection is None else select_atoms(topology, choice.selection)
+    return Side(
+        _subset(system, atoms),
+        [_Hdf5(path, atoms, choice.stride)],
+        mode=mode,
+        has_masses=store is not None,
+        has_freedom=_has_freedom(system, atoms),
+        molecules=system.molecules if atoms is None else system.molecules[atoms],
+    )
+
+
+def _store_of(path: Path) -> Store | None:
+    """The store that a file is a shard of."""
+    root = path.resolve().parent.parent
+    if not (root / MANIFEST).is_file():
+        return None
+    store = Store(root)
+    shards = {(root / s.file).resolve() for s in store.manifest.shards}
+    return store if path.resolve() in shards else None
 
 
 def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
@@ -136,7 +168,14 @@ def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
         mode=known if mode == "auto" else mode,
         kelvin=_kelvin(store, summary),
         seconds=_seconds(run, summary),
+        has_freedom=_has_freedom(system, atoms),
+        molecules=system.molecules if atoms is None else system.molecules[atoms],
     )
+
+
+def side_identity(path: Path) -> dict[str, Any]:
+    """What tells the frames at a path from any others that may come to lie there."""
+    return Store(_store_folder(path)).identity if path.is_dir() else file_identity(path)
 
 
 def _kelvin(store: Store, summary: dict[str, Any]) -> float | None:
@@ -164,12 +203,18 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _has_freedom(system: System, atoms: Array | None) -> bool:
+    """Whether the degrees of freedom of some atoms are known: of all, or without constraints."""
+    if atoms is None or len(atoms) == system.n_atoms:
+        return True
+    return not has_constraints(system)
+
+
 def _subset(system: System, atoms: Array | None) -> System:
-    """Some atoms only, which are then free of the centre-of-mass and other constraints' count."""
+    """Some atoms only; where constraints are, their degrees of freedom are not known."""
     if atoms is None or len(atoms) == system.n_atoms:
         return system
-    lost = 3 * system.n_atoms - 3 - system.degrees_of_freedom
-    freedom = 3 * len(atoms) - 3 if lost <= 0 else 0
+    freedom = 0 if has_constraints(system) else 3 * len(atoms) - 3
     return replace(
         system,
         topology=system.topology.subset(atoms.tolist()),

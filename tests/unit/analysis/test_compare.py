@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from egno_md.analysis.compare import compare
+from egno_md.analysis.compare import Reference, compare
 from egno_md.analysis.figures import draw_figures
 from egno_md.analysis.observable import DIFFERENT, INDISTINGUISHABLE, comparison_from_json
 from egno_md.analysis.sides import Side
@@ -109,6 +109,14 @@ def test_positions_that_are_not_finite_are_refused(system, sample):
     bad.positions[3] = np.nan
     with pytest.raises(DataError, match=r"0\.03 ps are not finite"):
         compare(Side(system, [sample(0)]), Side(system, [bad]))
+
+
+def test_temperatures_are_drawn_beside_a_rollout_with_constraints(system, sample, tmp_path):
+    reference = Reference(Side(system, [sample(0)]))
+    rigid = replace(system, degrees_of_freedom=8)
+    rollouts = (Side(system, [sample(1)]), Side(rigid, [sample(2)]))
+    drawn = draw_figures([reference.compare(r) for r in rollouts], tmp_path)
+    assert "temperature" in {f.name for f in drawn}
 
 
 def test_figures_are_drawn_for_two_rollouts(compared, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from egno_md.analysis import integrity, internal, peptide, ramachandran, surface
-from egno_md.core.system import System
+from egno_md.core.system import System, element_masses
 
 from .builders import peptide as build
 
@@ -79,6 +79,23 @@ def test_native_contacts_follow_best_hummer_and_eaton(helix):
     q = peptide.native_fraction(frames(helix, stretched), pairs, lengths)
     assert q[0] == pytest.approx(1.0, abs=1e-3)
     assert q[1] == pytest.approx(0.5)
+
+
+def test_native_contacts_are_within_one_chain_of_amino_acids(helix):
+    """Waters beside the peptide, and the same chain once more, make no native contact."""
+    expected = peptide.native_pairs(helix, helix.positions, peptide.NATIVE_SEPARATION)
+    topology = helix.topology.join(helix.topology)
+    waters = topology.add_chain()
+    for k in range(20):
+        oxygen = mdtraj.element.oxygen
+        topology.add_atom("O", oxygen, topology.add_residue("HOH", waters, resSeq=k))
+    beside = np.add(helix.positions, [0.35, 0.0, 0.0])
+    x = np.concatenate([helix.positions, beside, np.add(helix.positions[:20], [0.0, 0.3, 0.0])])
+    crowded = System("crowded", topology, element_masses(topology), x, 3 * len(x) - 3)
+    found = peptide.native_pairs(crowded, x, peptide.NATIVE_SEPARATION)
+    both = {tuple(sorted(p)) for p in np.concatenate([expected, expected + helix.n_atoms]).tolist()}
+    assert {tuple(sorted(p)) for p in found.tolist()} == both
+    assert len(found) == len(both)
 
 
 def test_hydrogen_bonds_are_baker_and_hubbards(helix):

@@ -62,6 +62,25 @@ def test_what_is_never_seen_may_still_be_there() -> None:
     assert RULE_OF_THREE / FRAMES <= share.high < 1.0
 
 
+def test_a_basin_never_seen_is_bounded_by_the_slowest_of_the_torsions() -> None:
+    """ψ that jumps eight times in 4,000 frames: some ten are independent, not thousands."""
+    random = np.random.default_rng(3)
+    jumps = np.isin(np.arange(4000), random.choice(4000, 8, replace=False))
+    psi = np.where(np.cumsum(jumps) % 2, -0.5, 2.5)
+    torsions = np.stack([np.full(4000, -1.5), psi], axis=1)
+    share = positive_phi([torsions + 0.05 * random.standard_normal((4000, 2))])
+    assert (share.value, share.low, share.visits) == (0.0, 0.0, 0)
+    assert share.high == pytest.approx(RULE_OF_THREE / 10.5, rel=0.1)
+
+
+def test_one_block_says_nothing_of_a_basin_that_was_seen() -> None:
+    """A single long visit: its error cannot be told, and three in n is no bound of it."""
+    phi = np.random.default_rng(0).uniform(0.1, 3.0, 32)  # whose cosine forgets at once
+    phi[:24] *= -1
+    share = positive_phi([np.stack([phi, np.full(32, 2.0)], axis=1)])
+    assert (share.value, share.low, share.high, share.visits) == (0.25, 0.0, 1.0, 1)
+
+
 def test_the_slowest_process_is_that_of_the_jumps() -> None:
     leave, back = 0.01, 0.03
     right = -2.0 / np.log(1 - leave - back)

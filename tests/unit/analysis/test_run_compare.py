@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import mdtraj
@@ -46,6 +47,40 @@ def test_rollouts_stand_side_by_side_in_the_order_given(store, tmp_path):
     assert json.loads((out / "run.json").read_text())["status"] == "complete"
     again = run_compare(reference, [checked], out, unchecked=unchecked, mode="resume")
     assert again.to_json() == result.to_json()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_comparison_is_not_resumed_with_other_trajectories(store, tmp_path):
+    """The paths are the same, what lies there is not."""
+    reference, rollout = store("md", 0), store("on", 1)
+    run_compare(reference, [rollout], tmp_path / "out")
+    run_compare(reference, [rollout], tmp_path / "out", mode="resume")
+    shutil.rmtree(rollout)
+    store("on", 1, frames=50)
+    with pytest.raises(OutputError, match="with different trajectories"):
+        run_compare(reference, [rollout], tmp_path / "out", mode="resume")
+    shutil.rmtree(rollout)
+    store("on", 1)
+    run_compare(reference, [rollout], tmp_path / "out", mode="resume")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("changed", "named"), [("rollout.dcd", "trajectories"), ("top.pdb", "topology")]
+)
+def test_a_comparison_is_not_resumed_with_other_files(
+    changed, named, store, system, sample, tmp_path
+):
+    x = sample(3, frames=40).positions.astype(np.float32)
+    frames = mdtraj.Trajectory(x, system.topology)
+    frames.save_dcd(str(tmp_path / "rollout.dcd"))
+    frames[0].save_pdb(str(tmp_path / "top.pdb"))
+    given = (store("md", 0), [tmp_path / "rollout.dcd"], tmp_path / "out")
+    run_compare(*given, topology=tmp_path / "top.pdb")
+    run_compare(*given, topology=tmp_path / "top.pdb", mode="resume")
+    frames[1:].save(str(tmp_path / changed))
+    with pytest.raises(OutputError, match=f"with different {named}"):
+        run_compare(*given, topology=tmp_path / "top.pdb", mode="resume")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -14,6 +14,7 @@ from egno_md.analysis.compare import Reference
 from egno_md.analysis.sides import Side, survey
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory
+from egno_md.data.store import StoreWriter, new_manifest
 from egno_md.workflows.compare import run_compare
 from egno_md.workflows.sides import Choice, read_side
 
@@ -177,3 +178,25 @@ def test_trajectories_in_memory_are_sides_too(toy):
     x = np.tile(BUTANE, (10, 1, 1)) + 0.001 * np.arange(10)[:, None, None]
     side = Side(toy, [Trajectory(x, np.arange(10.0))])
     assert Reference(side).record.survey.frames == 10
+
+
+def test_a_shard_of_a_store_has_the_masses_of_its_manifest(tmp_path, ala2):
+    writer = StoreWriter(tmp_path, new_manifest(ala2, "generate", 0.1), ala2.topology)
+    x = np.tile(ala2.positions, (5, 1, 1))
+    box = np.tile(3.0 * np.eye(3), (5, 1, 1))
+    writer.append(Trajectory(x, 0.1 * np.arange(5), np.zeros_like(x), box=box), "chain")
+    path = tmp_path / "shards" / "chain-00000.h5"
+    side = read_side(path)
+    np.testing.assert_array_equal(side.system.masses, ala2.masses)
+    np.testing.assert_allclose(side.system.box, 3.0 * np.eye(3))
+    assert (side.system.degrees_of_freedom, side.has_masses) == (51, True)
+    alone = read_side(path.rename(tmp_path / "alone.h5"))
+    assert (alone.system.degrees_of_freedom, alone.has_masses) == (63, False)
+    np.testing.assert_allclose(alone.system.box, 3.0 * np.eye(3))
+
+
+def test_a_selection_of_a_rigid_molecule_knows_no_degrees_of_freedom(tmp_path, ala2):
+    writer = StoreWriter(tmp_path, new_manifest(ala2, "generate", 0.1), ala2.topology)
+    writer.append(Trajectory(ala2.positions[None], np.zeros(1)), "chain")
+    assert read_side(tmp_path).has_freedom
+    assert not read_side(tmp_path, Choice(selection="not element H")).has_freedom

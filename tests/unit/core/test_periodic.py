@@ -5,6 +5,7 @@ import pytest
 
 from egno_md.core.periodic import (
     follow,
+    images_around,
     lattice_vectors,
     make_whole,
     molecule_centres,
@@ -40,6 +41,25 @@ def test_lattice_vectors_find_every_displacement_below_half_the_height() -> None
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     short = direction * random.uniform(0, 0.499 * smallest_height(TRICLINIC), (300, 1))
     np.testing.assert_allclose(lattice_vectors(whole + short, TRICLINIC), whole, atol=ROUNDING)
+
+
+def test_images_around_a_box_begin_with_what_is_inside_and_hold_all_within_reach() -> None:
+    x = np.random.default_rng(3).uniform(-5, 5, (20, 3))
+    for reach in (0.0, 0.5, 2.4):
+        places, origin = images_around(x, reach, TRICLINIC)
+        inside = places[:20] @ np.linalg.inv(TRICLINIC)
+        assert ((inside >= 0) & (inside < 1)).all()
+        assert origin[:20].tolist() == list(range(20))
+        lattice = (places - x[origin]) @ np.linalg.inv(TRICLINIC)
+        np.testing.assert_allclose(lattice, np.round(lattice), atol=ROUNDING)
+        assert len(np.unique(np.round(places, 9), axis=0)) == len(places)
+        steps = np.array(np.meshgrid(*[range(-4, 5)] * 3)).reshape(3, -1).T @ TRICLINIC
+        everywhere = places[:20, None] + steps
+        for k in range(20):
+            near = (np.linalg.norm(everywhere[k] - places[:20, None], axis=-1) < reach).any(axis=0)
+            held = places[origin == k]
+            for place in everywhere[k][near]:
+                assert np.linalg.norm(held - place, axis=1).min() < ROUNDING
 
 
 def test_molecules_broken_across_faces_become_whole() -> None:

@@ -115,7 +115,7 @@ def test_what_a_later_comparison_adds_is_shown(folders):
             "name": "Width", "unit": "K", "exact": 1.0, "reference": 1.0,
             "reference_interval": None, "reference_verdict": "not enough data", "rollout": 1.0,
             "rollout_interval": [0.5, 1.5], "rollout_verdict": "indistinguishable",
-            "definition": "x", "source": "y",
+            "definition": "x", "source": "y", "rollout_exact": 1.25,
         }
     ]  # fmt: skip
     rollout["stability"] = {
@@ -131,8 +131,8 @@ def test_what_a_later_comparison_adds_is_shown(folders):
     html = html_of([folders["comparison"]])
     for words in (
         "different by +100 K, negligible", "About 10.0 ps of reference", "Merz 2018",
-        "thermodynamics", "against exact laws", "[0.5000, 1.500]", "Stability of checked",
-        "Sampling efficiency of checked", "200.0\u202f%",
+        "thermodynamics", "against exact laws", "[0.5000, 1.500]", "of the rollout 1.250",
+        "Stability of checked", "Sampling efficiency of checked", "200.0\u202f%",
     ):  # fmt: skip
         assert words in html
 
