@@ -157,6 +157,6 @@ def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:
     for number, values in enumerate(chains):
         starts = np.arange(0, len(values), length)
         counts.append(np.diff(np.append(starts, len(values))))
-        sums.append(np.add.reduceat(np.asarray(values, np.float64), starts, axis=0))
+        sums.append(np.add.reduceat(values, starts, axis=0, dtype=np.float64))
         chain.append(np.full(len(starts), number))
     return Blocks(np.concatenate(counts), np.concatenate(sums), np.concatenate(chain))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -131,8 +131,11 @@ def _torsions(context: Context, bench: Bench) -> Findings:
 
 def _followed_samples(record: Record) -> Array:
     """Effective frames of each followed torsion, from its sine and cosine."""
-    chains = [
-        np.stack([np.cos(c), np.sin(c)], axis=-1).astype(np.float64)
-        for c in record.series["followed"]
-    ]
-    return effective_samples(chains, inefficiency(chains)).min(axis=-1)
+    followed = record.series["followed"]
+    found = [_samples([c[:, t] for c in followed]) for t in range(followed[0].shape[1])]
+    return np.array(found)
+
+
+def _samples(angles: Sequence[Array]) -> float:
+    chains = [np.stack([np.cos(a), np.sin(a)], axis=-1, dtype=np.float64) for a in angles]
+    return float(effective_samples(chains, inefficiency(chains)).min())

@@ -180,7 +180,7 @@ def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple[Distribu
 def _one_hot(values: Array, edges: Array) -> Array:
     """Histogram of each frame; what lies outside counts in the outermost bin."""
     bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, BINS - 1)
-    return np.eye(BINS, dtype=np.float32)[bins]
+    return np.eye(BINS, dtype=np.uint8)[bins]
 
 
 def _timescales(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from egno_md.analysis.blocks import Blocks, from_series
 from egno_md.analysis.findings import Bench, Findings, floor, not_available, profile
@@ -48,10 +49,8 @@ class States:
 
     def assign(self, chains: Sequence[Array]) -> list[Array]:
         """The nearest cluster of every frame."""
-        return [
-            ((c[:, None] - self.centres) ** 2).sum(axis=-1).argmin(axis=1).astype(np.int32)
-            for c in chains
-        ]
+        tree = KDTree(self.centres)
+        return [tree.query(c)[1].astype(np.int32) for c in chains]
 
 
 def find_states(projected: Sequence[Array], lag: int) -> States | str:

@@ -32,6 +32,8 @@ MOST_BLOCKS = 40
 """Longer series are cut into longer, not more, blocks: slow modes that carry little
 of an observable's variance, but all of its error, then show between the blocks."""
 BIAS_ROUNDS = 5
+NUMBERS_AT_ONCE = 500_000
+"""Of series whose correlations are looked at together: transforms take several times as much."""
 ENOUGH_SAMPLES = 15.0
 """Independent samples on each side below which no verdict is given."""
 RESOLUTION = 1e-6
@@ -136,6 +138,17 @@ def inefficiency(chains: Chains) -> Array:
     Returns:
         A scalar or ``(members,)``, at least one.
     """
+    shape, longest = chains[0].shape[1:], max(len(c) for c in chains)
+    at_once = max(NUMBERS_AT_ONCE // longest, 1)
+    if np.prod(shape, dtype=int) <= at_once:
+        return _inefficiency(chains)
+    flat = [c.reshape(len(c), -1) for c in chains]
+    parts = range(0, flat[0].shape[1], at_once)
+    found = [_inefficiency([c[:, i : i + at_once] for c in flat]) for i in parts]
+    return np.concatenate(found).reshape(shape)
+
+
+def _inefficiency(chains: Chains) -> Array:
     rho = autocorrelation(chains)
     frames = sum(len(c) for c in chains)
     g = _windowed_sum(rho)
