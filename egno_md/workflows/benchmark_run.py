@@ -60,6 +60,47 @@ class Job:
         }
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How many optimiser steps epochs are, and the other way round.
+
+    Each validation ends an epoch of Lightning's own, whose last step is taken with the
+    batches that are left, however few are accumulated.
+
+    Attributes:
+        batches: an epoch.
+        every: epochs between two validations.
+        accumulate: batches a step.
+    """
+
+    batches: int
+    every: int
+    accumulate: int
+
+    @classmethod
+    def of(cls, job: Job, protocol: TaskBudget, data: TaskData) -> Pace:
+        """That of a run."""
+        steps = job.model.steps
+        every = min(protocol.evaluate_every, protocol.epochs)
+        return cls(-(-len(data.train) // steps.batch_size), every, steps.accumulate)
+
+    @property
+    def _between(self) -> int:
+        """Steps between two validations."""
+        return -(-self.every * self.batches // self.accumulate)
+
+    def steps(self, epochs: int) -> int:
+        """That are no more than so many epochs."""
+        validations, left = divmod(epochs, self.every)
+        return validations * self._between + left * self.batches // self.accumulate
+
+    def epochs(self, steps: int) -> float:
+        """That so many steps are."""
+        validations, left = divmod(steps, self._between)
+        batches = validations * self.every * self.batches + left * self.accumulate
+        return round(batches / self.batches, 1)
+
+
 def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
     """The result of an earlier, equal run, or None."""
     found = _read(job.folder / RESULT)
@@ -105,9 +146,10 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
         "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
     }
     try:
-        fitted = _fit(job, protocol, data, operator, progress)
-        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, job, data)
-        result["validation"] = _learning_curve(job, data)
+        pace = Pace.of(job, protocol, data)
+        fitted = _fit(job, protocol, data, operator, pace, progress)
+        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, pace)
+        result["validation"] = _learning_curve(job.folder / METRICS, pace)
     except TrainingError as error:
         result |= {"failed": str(error), "f_mse": None, "a_mse": None}
         result |= dict.fromkeys(("epochs", "best_epoch", "seconds"), 0.0)
@@ -118,25 +160,18 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     return result
 
 
-def _spent(fitted: FitResult, job: Job, data: TaskData) -> dict[str, Any]:
-    per_epoch = _steps_per_epoch(job, data)
+def _spent(fitted: FitResult, pace: Pace) -> dict[str, Any]:
     return {
-        "epochs": round(fitted.steps / per_epoch, 1),
-        "best_epoch": round(fitted.best_step / per_epoch, 1),
+        "epochs": pace.epochs(fitted.steps),
+        "best_epoch": pace.epochs(fitted.best_step),
         "seconds": fitted.seconds,
         "stopped": fitted.stopped,
     }
 
 
-def _learning_curve(job: Job, data: TaskData) -> list[tuple[float, float]]:
+def _learning_curve(metrics: Path, pace: Pace) -> list[tuple[float, float]]:
     """Epochs and the F-MSE in validation after them."""
-    per_epoch = _steps_per_epoch(job, data)
-    rows = read_metrics(job.folder / METRICS)
-    return [(round(int(r["step"]) / per_epoch, 1), float(r["val_f_mse"])) for r in rows]
-
-
-def _steps_per_epoch(job: Job, data: TaskData) -> int:
-    return -(-len(data.train) // job.model.steps.batch_size)
+    return [(pace.epochs(int(r["step"])), float(r["val_f_mse"])) for r in read_metrics(metrics)]
 
 
 def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
@@ -151,12 +186,11 @@ def _fit(
     protocol: TaskBudget,
     data: TaskData,
     operator: TaskOperator,
+    pace: Pace,
     progress: Progress,
 ) -> FitResult:
-    steps = job.model.steps
-    per_epoch = _steps_per_epoch(job, data)
     optimisation = Optimisation(
-        **steps.model_dump(), max_steps=protocol.epochs * per_epoch, max_time=None
+        **job.model.steps.model_dump(), max_steps=pace.steps(protocol.epochs), max_time=None
     ).model_copy(update={"max_time": protocol.max_time})
     return fit_task(
         operator,
@@ -166,7 +200,7 @@ def _fit(
         velocity_weight=job.model.supervise_velocities,
         time_reversal=job.model.time_reversal,
         start_noise=job.model.start_noise,
-        evaluate_every=min(protocol.evaluate_every, protocol.epochs),
+        evaluate_every=pace.every,
         seed=job.seed,
         device=job.device,
         progress=progress,

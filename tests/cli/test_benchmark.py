@@ -104,6 +104,21 @@ def test_another_budget_is_another_benchmark(protocol: Path, tmp_path: Path) -> 
     assert "epochs" in refused.output
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_epochs_are_those_of_accumulated_batches_too(
+    protocol: Path, tmp_path: Path, every: int
+) -> None:
+    out = tmp_path / "table"
+    settings = ("--set", "models.ours.steps.accumulate=2", "--set", f"evaluate_every={every}")
+    assert run(protocol, out, "--models", "ours", *settings, "--epochs", "4").exit_code == 0
+    (row,) = results(out)["rows"]
+    # three batches an epoch: an odd one is a step of its own before a validation, or is left out
+    (curve,) = row["validation_f_mse_by_epoch"]
+    assert [epoch for epoch, _ in curve] == {1: [1, 2, 3, 4], 2: [2, 4], 3: [3, 3.7]}[every]
+    assert row["epochs"] == [curve[-1][0]]
+    assert row["best_epoch"][0] in [epoch for epoch, _ in curve]
+
+
 def test_workers_change_nothing_but_time(protocol: Path, tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert run(protocol, alone).exit_code == 0
