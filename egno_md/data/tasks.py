@@ -100,6 +100,8 @@ class TaskData:
         source: what the data are, in words, for the results.
         settings: numbers that decided them (seed, sizes, ΔT).
         stands_in: for the data of the published table, whose figures are not its own.
+        fingerprint: of the files they were read from, wherever those lie; None for
+            generated data, which the settings decide.
     """
 
     task: Task
@@ -110,3 +112,4 @@ class TaskData:
     source: str
     settings: Mapping[str, object]
     stands_in: bool = False
+    fingerprint: str | None = None

@@ -19,7 +19,7 @@ from egno_md.report.benchmark import draw_benchmark
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
 from egno_md.spec.files import suggest
 from egno_md.workflows.benchmark_data import load_task, reads_past
-from egno_md.workflows.benchmark_run import Job, PartOf, run_job, summarise
+from egno_md.workflows.benchmark_run import Job, PartOf, data_identity, run_job, summarise
 from egno_md.workflows.support import resolve_device
 
 
@@ -60,9 +60,10 @@ def run_benchmark(
     progress, out = progress or Silent(), Path(out)
     names = _chosen(protocol, models)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
-    rules = protocol.model_dump(mode="json", exclude={"models"})
     first = protocol.models[names[0]]
     task = load_task(protocol.data, first, data)  # before anything is written
+    rules = protocol.model_dump(mode="json", exclude={"models"})
+    rules["data"] |= data_identity(task)
     inputs = [Path(data)] if data is not None else []
     output = open_output(out, "benchmark", rules, mode, inputs=inputs)
     jobs = [

@@ -52,12 +52,17 @@ class Job:
             "model": self.model.model_dump(
                 mode="json", exclude={"title", "published", "published_for"}
             ),
-            "data": dict(data.settings),
+            "data": dict(data.settings) | data_identity(data),
             "epochs": protocol.epochs,
             "max_time": protocol.model_dump(mode="json")["max_time"],
             "evaluate_every": protocol.evaluate_every,
             "seed": self.seed,
         }
+
+
+def data_identity(data: TaskData) -> dict[str, str]:
+    """What is asked for beside settings where data are files."""
+    return {} if data.fingerprint is None else {"fingerprint": data.fingerprint}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from egno_md.cli import main
 from tests.cli.tables import results, run_table, write_protocol
+from tests.unit.data.test_md17_task import moving, save
 
 PROTOCOL = {
     "data": {"kind": "nbody", "train": 60, "validation": 20, "test": 20},
@@ -155,6 +156,21 @@ def test_a_bad_request_is_one_line(
     assert done.exit_code == 2
     assert says in done.output
     assert len(done.output.strip().splitlines()) == 1
+
+
+def test_resuming_with_other_files_is_refused(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{n}.npz", moving(300) + n) for n in range(2)]
+    data = {"kind": "md17", "length": "4 fs", "train": 40, "validation": 10, "test": 10}
+    models = {"ours": PROTOCOL["models"]["ours"] | {"points": 2}}  # type: ignore[index]
+    protocol = write_protocol(tmp_path, PROTOCOL | {"data": data, "models": models})
+    out = tmp_path / "table"
+    first, again, other = (
+        run_table("md17", protocol, out, "--data", str(file), *resume)
+        for file, resume in ((files[0], []), (files[0], ["--resume"]), (files[1], ["--resume"]))
+    )
+    assert (first.exit_code, again.exit_code) == (0, 0), first.output
+    assert other.exit_code == 2
+    assert "with different data" in other.output
 
 
 def test_nothing_is_written_where_the_data_are_missing(tmp_path: Path) -> None:

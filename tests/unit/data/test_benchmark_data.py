@@ -8,6 +8,7 @@ import pytest
 
 from egno_md.core.errors import DataError
 from egno_md.data.nbody import nbody_task
+from egno_md.data.store import Store
 from egno_md.data.tasks import TaskData
 from egno_md.spec.benchmark import (
     AdkData,
@@ -22,7 +23,7 @@ from egno_md.spec.benchmark import (
 from egno_md.spec.network import PublishedEgno
 from egno_md.workflows import benchmark_data
 from egno_md.workflows.benchmark_data import load_task
-from egno_md.workflows.benchmark_run import summarise
+from egno_md.workflows.benchmark_run import Job, summarise
 from tests.unit.data import test_adk, test_md17_task, test_mocap
 
 
@@ -109,6 +110,40 @@ def test_adenylate_kinase_is_fetched_where_no_files_are_named(files, monkeypatch
     fetched = (files / "a.psf", files / "a.dcd")
     monkeypatch.setattr(benchmark_data, "fetch_adk", lambda: fetched)
     assert settings(AdkData(kind="adk"), 4)["windows"] == [60, 20, 20]
+
+
+def test_data_are_known_by_what_the_files_hold(files, tmp_path):
+    def known(spec: TaskDataSpec, points: int, path: Path) -> str | None:
+        return load_task(spec, row(points), path).fingerprint
+
+    assert known(NbodyData(kind="nbody", train=4, validation=2, test=2), 5, files) is None
+    before = known(MD17, 4, files / "md17.npz")
+    (files / "md17.npz").rename(files / "other.npz")
+    assert known(MD17, 4, files / "other.npz") == before
+    test_md17_task.save(files / "md17.npz", test_md17_task.moving(300) + 1)
+    assert known(MD17, 4, files / "md17.npz") != before
+    store = test_md17_task.store(tmp_path / "store", 2, test_md17_task.moving(200))
+    assert known(MD17, 4, store) == Store(store).identity["fingerprint"]
+    adk = AdkData(kind="adk")
+    before = known(adk, 4, files)
+    test_adk.psf(files / "a.psf", charge=0.9)
+    assert known(adk, 4, files) != before
+    walk, trial = MocapData(kind="mocap", subject="walk"), "35_13.amc"
+    folder = test_mocap.folder(tmp_path / "35", range(1, 17), frames=240)
+    before = known(walk, 5, folder)
+    (folder / "notes.txt").write_text("mine")
+    assert known(walk, 5, folder) == before
+    (folder / trial).write_text((folder / "35_12.amc").read_text())
+    assert known(walk, 5, folder) != before
+
+
+def test_a_run_on_other_files_is_another_request(files):
+    data = load_task(MD17, row(4), files / "md17.npz")
+    job = Job("a row", row(4), 0, files, "cpu")
+    protocol = BenchmarkProtocol(data=MD17, models={"a row": row(4)})
+    asked = [job.request(protocol, replace(data, fingerprint=f))["data"] for f in ("a", "b", None)]
+    assert asked[0] != asked[1]
+    assert asked[2] == data.settings, "of generated data, settings say all"
 
 
 def test_the_papers_figures_stand_beside_its_own_data_alone():
