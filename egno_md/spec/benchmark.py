@@ -77,6 +77,8 @@ class AdkData(Spec):
         cutoff: Å, of the radius graph: 8 in the published configuration, 10 in the text.
         velocity: `forward` differences look one frame into the future, as published;
             `backward` ones are causal.
+        split: `published`, whose last training windows reach into the validation
+            frames, or by `time` with a window between the parts.
     """
 
     kind: Literal["adk"]
@@ -85,6 +87,7 @@ class AdkData(Spec):
     offsets: tuple[Positive, ...] = (3, 7, 11, 15)
     cutoff: Annotated[float, Field(gt=0)] = 8.0
     velocity: Literal["forward", "backward"] = "forward"
+    split: Literal["published", "time"] = "published"
 
 
 class Published(Spec):

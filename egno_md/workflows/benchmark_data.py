@@ -77,6 +77,7 @@ def load_task(
                 offsets=adk_offsets(spec.offsets, model.points, model.window),
                 cutoff=spec.cutoff,
                 velocity=spec.velocity,
+                split=spec.split,
                 past=past,
             )
     return replace(task, fingerprint=_fingerprint(sources)) if sources else task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from egno_md.cli import main
+from egno_md.data import nbody
 from tests.cli.tables import results, run_table, write_protocol
 from tests.unit.data.test_md17_task import moving, save
 
@@ -43,6 +45,16 @@ def protocol(tmp_path: Path) -> Path:
 run = partial(run_table, "nbody")
 
 
+@pytest.fixture
+def as_published(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The protocol's sizes are those of the paper."""
+    monkeypatch.setattr(nbody, "SIZES", (60, 20, 20))
+    nbody.nbody_task.cache_clear()
+    yield
+    nbody.nbody_task.cache_clear()
+
+
+@pytest.mark.usefixtures("as_published")
 def test_rows_stand_beside_the_published_ones(protocol: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
     done = run(protocol, out)
@@ -60,6 +72,14 @@ def test_rows_stand_beside_the_published_ones(protocol: Path, tmp_path: Path) ->
         assert row["seconds"][0] > 0
     assert (out / "benchmark.png").stat().st_size > 10_000
     assert results(out)["provenance"]["versions"]["torch"]
+
+
+def test_other_sizes_are_not_compared_with_the_paper(protocol: Path, tmp_path: Path) -> None:
+    done = run(protocol, tmp_path / "table", "--models", "paper")
+    assert done.exit_code == 0, done.output
+    assert "0.0054" not in done.output
+    (row,) = results(tmp_path / "table")["rows"]
+    assert (row["published"], row["f_mse_deviation"]) == (None, None)
 
 
 def test_resuming_adds_seeds_and_keeps_what_is_finished(protocol: Path, tmp_path: Path) -> None:

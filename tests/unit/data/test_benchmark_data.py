@@ -89,8 +89,9 @@ def test_what_the_protocol_says_decides_the_windows(files):
     md17 = md17.model_copy(update={"length": 0.008})
     found = settings(md17, 4)
     assert (found["split"], found["seed"], found["windows"]) == ("time", 7, [30, 10, 10])
-    adk = AdkData(kind="adk", velocity="backward", cutoff=10, offsets=(2, 4))
+    adk = AdkData(kind="adk", velocity="backward", cutoff=10, offsets=(2, 4), split="time")
     found = settings(adk, 2, files)
+    assert found["split"] == "time"
     assert (found["velocity"], found["cutoff_angstrom"]) == ("backward", 10)
     named = AdkData(kind="adk", topology=files / "a.psf", trajectory=files / "a.dcd")
     assert settings(named, 4)["offsets_frames"] == [3, 7, 11, 15]
