@@ -176,6 +176,7 @@ def charged_particles(time_points: Float[Array, " points"]) -> Task:
         node_features=0,
         pairs=complete_pairs(PARTICLES),
         charge_products=True,
+        is_reversible=True,
     )
 
 

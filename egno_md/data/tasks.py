@@ -69,8 +69,9 @@ class TaskWindows(Dataset[WindowBatch]):
         """These windows and then the same ones run backwards in time.
 
         Hamiltonian dynamics run backwards is as true: from the last frame, with
-        velocities turned round, through the same frames to the first. The time
-        points must be evenly spaced from the start. Past frames are left out.
+        velocities turned round, through the same frames to the first. For a
+        reversible task whose time points are evenly spaced from the start. Past
+        frames are left out.
         """
         x = np.concatenate([self.positions[:, None], self.future_positions], axis=1)[:, ::-1]
         v = -np.concatenate([self.velocities[:, None], self.future_velocities], axis=1)[:, ::-1]

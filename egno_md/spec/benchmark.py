@@ -129,7 +129,8 @@ class BenchmarkModel(Spec):
         points: P.
         steps: of the optimiser.
         supervise_velocities: weight of the velocity error beside the position error.
-        time_reversal: learn half of the windows run backwards in time.
+        time_reversal: learn half of the windows run backwards in time; charged particles
+            alone, since the others' velocities are differences of frames.
         start_noise: on the start frames of training; null for none.
         published: what the paper gives; null for none.
         published_for: what it gives for each molecule, where it has several.

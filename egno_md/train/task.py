@@ -168,6 +168,11 @@ def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
 
 
 def _check_reversible(task: Task) -> None:
+    if not task.is_reversible:
+        raise SpecError(
+            f"time_reversal: windows of {task.name} run backwards are no windows of it: only those "
+            "of Hamiltonian dynamics with velocities of their own are. Use time_reversal: false."
+        )
     steps = np.diff([0.0, *task.time_points])
     if not np.allclose(steps, steps[0]):
         raise SpecError(

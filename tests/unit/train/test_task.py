@@ -5,20 +5,29 @@ Every piece of a step has its own: batches that are accumulated, and shares of p
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from egno_md.core.errors import SpecError
+from egno_md.core.progress import Silent
+from egno_md.data.mocap import mocap_task
 from egno_md.data.nbody import nbody_task
+from egno_md.data.spheres import spheres_task
 from egno_md.data.tasks import TaskData
 from egno_md.data.windows import WindowBatch
 from egno_md.nn.task import TaskOperator
 from egno_md.spec.benchmark import StartNoise
 from egno_md.spec.network import Egno
+from egno_md.spec.stress import SpheresQuestion, StressSizes
 from egno_md.spec.train import Optimisation
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import drawing
-from egno_md.train.task import TaskModule, task_scales
+from egno_md.train.task import TaskModule, fit_task, task_scales
+from tests.unit.data.test_mocap import trials
 
 SPEC = Egno(kind="egno", layers=1, hidden=8, vectors=3, force_channel=False)
 
@@ -99,3 +108,30 @@ def together_with_another(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_a_stream_of_a_whole_step_is_what_it_was() -> None:
     """Trainings of earlier versions are continued."""
     assert float(torch.rand((), generator=drawing(7, 0, 11))) == 0.7728075385093689
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"is_reversible": False}, "windows of nbody run backwards are no windows of it"),
+        ({"time_points": (0.2, 0.3)}, "not evenly spaced"),
+    ],
+)
+def test_what_does_not_run_backwards_is_not_learned_backwards(
+    data: TaskData, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    other = replace(data, task=replace(data.task, **changes))
+    operator = TaskOperator(SPEC, data.task, task_scales(SPEC, data.task, data.train))
+    with pytest.raises(SpecError, match=says):
+        fit_task(
+            operator, other, Optimisation(max_steps=1), tmp_path, velocity_weight=0.0,
+            time_reversal=True, evaluate_every=1, seed=0, device="cpu", progress=Silent(),
+        )  # fmt: skip
+
+
+def test_hamiltonian_tasks_run_backwards_and_differences_of_frames_do_not(tmp_path: Path) -> None:
+    assert nbody_task(4, 2, 2).task.is_reversible
+    sizes = StressSizes(train=2, validation=1, test=1)
+    assert spheres_task(sizes, SpheresQuestion(), "hard", 0.1)[0].task.is_reversible
+    np.savez(tmp_path / "run.npz", **trials(11, 125))  # type: ignore[arg-type]
+    assert not mocap_task(tmp_path / "run.npz").task.is_reversible
