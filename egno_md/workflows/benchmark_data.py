@@ -83,6 +83,26 @@ def load_task(
     return replace(task, fingerprint=_fingerprint(sources)) if sources else task
 
 
+class TaskLoader:
+    """Loads what rows read, the same windows once.
+
+    Args:
+        spec: which data.
+        data: files; see `load_task`.
+    """
+
+    def __init__(self, spec: TaskDataSpec, data: Path | str | None) -> None:
+        self.spec, self.data = spec, data
+        self._loaded: dict[tuple[int, str, bool], TaskData] = {}
+
+    def __call__(self, model: BenchmarkModel) -> TaskData:
+        """The data of a row."""
+        key = (model.points, model.window, reads_past(model))
+        if key not in self._loaded:
+            self._loaded[key] = load_task(self.spec, model, self.data)
+        return self._loaded[key]
+
+
 def reads_past(model: BenchmarkModel) -> bool:
     """Whether windows must come with the frames before their start."""
     return isinstance(model.network, PublishedEgno) and model.network.reads == "sequence"

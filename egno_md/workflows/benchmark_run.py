@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,7 @@ def summarise(
     """
     rows = []
     for name, model in protocol.models.items():
-        runs = [r for r in results if r["model"] == name]
+        runs = sorted((r for r in results if r["model"] == name), key=itemgetter("seed"))
         if not runs:
             continue
         molecule = str(runs[0]["request"]["data"].get("molecule"))

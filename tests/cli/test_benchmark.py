@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,25 @@ def test_resuming_adds_seeds_and_keeps_what_is_finished(protocol: Path, tmp_path
     (row,) = results(out)["rows"]
     assert row["seeds"] == [0, 1]
     assert row["f_mse_by_seed"][0] != row["f_mse_by_seed"][1]
+
+
+def test_resuming_keeps_the_rows_and_seeds_that_are_finished(
+    protocol: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "table"
+
+    def table(*options: str) -> list[tuple[str, list[int]]]:
+        done = run(protocol, out, *options)
+        assert done.exit_code == 0, done.output
+        return [(row["model"], row["seeds"]) for row in results(out)["rows"]]
+
+    assert table("--models", "paper", "--seed", "1") == [("paper", [1])]
+    assert table("--models", "ours", "--resume") == [("ours", [0]), ("paper", [1])]
+    assert table("--models", "paper", "--resume") == [("ours", [0]), ("paper", [0, 1])]
+    record = json.loads((out / "run.json").read_text())
+    assert (record["models"], record["seeds"]) == (["ours", "paper"], [0, 1])
+    changed = ("--set", "models.ours.steps.learning_rate=0.01")
+    assert table("--models", "paper", *changed, "--resume") == [("paper", [0, 1])], "not that row"
 
 
 def test_a_changed_row_is_trained_anew_on_resuming(protocol: Path, tmp_path: Path) -> None:
