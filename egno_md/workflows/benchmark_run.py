@@ -252,7 +252,7 @@ def summarise(
 ) -> list[dict[str, Any]]:
     """One row a model: every seed, the median, and the deviation from the paper.
 
-    Data that only stand in for the paper's get no figures of it.
+    A seed that failed has no error, and the median is that of the others. Data that only stand in for the paper's get no figures of it.
     """
     rows = []
     for name, model in protocol.models.items():
@@ -264,9 +264,9 @@ def summarise(
         published = None if paper_row is None or data.stands_in else paper_row.model_dump()
         row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
         for key in ("f_mse", "a_mse"):
-            values = [r[key] for r in runs if r[key] is not None]
+            row[f"{key}_by_seed"] = [r[key] for r in runs]
+            values = [value for value in row[f"{key}_by_seed"] if value is not None]
             row[key] = float(np.median(values)) if values else None
-            row[f"{key}_by_seed"] = values
             paper = (published or {}).get(key)
             row[f"{key}_deviation"] = row[key] / paper - 1 if values and paper else None
         row |= {

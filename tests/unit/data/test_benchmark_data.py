@@ -10,6 +10,7 @@ from egno_md.core.errors import DataError
 from egno_md.data.nbody import nbody_task
 from egno_md.data.store import Store
 from egno_md.data.tasks import TaskData
+from egno_md.report.benchmark import draw_benchmark
 from egno_md.spec.benchmark import (
     AdkData,
     BenchmarkModel,
@@ -24,6 +25,7 @@ from egno_md.spec.network import PublishedEgno
 from egno_md.workflows import benchmark_data
 from egno_md.workflows.benchmark_data import load_task
 from egno_md.workflows.benchmark_run import Job, summarise
+from egno_md.workflows.tables import benchmark_rows
 from tests.unit.data import test_adk, test_md17_task, test_mocap
 
 
@@ -145,6 +147,30 @@ def test_a_run_on_other_files_is_another_request(files):
     asked = [job.request(protocol, replace(data, fingerprint=f))["data"] for f in ("a", "b", None)]
     assert asked[0] != asked[1]
     assert asked[2] == data.settings, "of generated data, settings say all"
+
+
+def test_a_seed_that_failed_is_counted_and_shown(tmp_path):
+    model = row(5).model_copy(update={"published": Published(f_mse=0.01)})
+    protocol = BenchmarkProtocol(data=NbodyData(kind="nbody"), models={"egno": model})
+    known = {"model": "egno", "epochs": 1.0, "best_epoch": 1.0, "seconds": 1.0, "parameters": 1}
+    known |= {"device": "cpu", "request": {"data": {}}, "a_mse": None}
+    results = [known | {"seed": seed, "f_mse": f} for seed, f in enumerate((0.01, None, 0.03))]
+    results[1]["failed"] = "NaN"
+    data = replace(nbody_task(4, 2, 2), stands_in=False)
+    (found,) = summarise(protocol, results, data)
+    assert found["f_mse_by_seed"] == [0.01, None, 0.03]
+    assert found["f_mse"] == pytest.approx(0.02)
+    assert found["f_mse_deviation"] == pytest.approx(1.0)
+    content = {"unit": "", "rows": [found], "data": {}}
+    columns, (shown,) = benchmark_rows(content)
+    assert shown[columns.index("seeds")] == "2 of 3"
+    assert shown[columns.index("F-MSE")] == "0.02 [0.01, 0.03]"
+    draw_benchmark(content, {"egno": [tmp_path] * 3}, tmp_path)
+    (none,) = summarise(protocol, results[1:2], data)
+    assert (none["f_mse"], none["f_mse_by_seed"]) == (None, [None])
+    columns, (shown,) = benchmark_rows({"rows": [none]})
+    assert shown[columns.index("seeds")] == "0 of 1"
+    draw_benchmark({"unit": "", "rows": [none]}, {"egno": [tmp_path]}, tmp_path)
 
 
 def test_the_papers_figures_stand_beside_its_own_data_alone():
