@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +15,7 @@ from egno_md.data.output import OutputMode, open_output, provenance
 from egno_md.data.store import write_json
 from egno_md.nn.native import described
 from egno_md.report.benchmark import draw_benchmark
-from egno_md.spec.benchmark import BenchmarkProtocol
+from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
 from egno_md.spec.files import suggest
 from egno_md.workflows.benchmark_data import TaskLoader, load_task
 from egno_md.workflows.benchmark_run import (
@@ -25,6 +25,7 @@ from egno_md.workflows.benchmark_run import (
     data_identity,
     finished,
     run_job,
+    standing_still,
     summarise,
 )
 from egno_md.workflows.support import resolve_device
@@ -81,18 +82,19 @@ def run_benchmark(
     ]
     results = _earlier(jobs, protocol, out, load)
     results += _run_all(jobs, protocol, load, workers, progress)
+    task = load(_widest(protocol, {r["model"] for r in results}))
+    rows = summarise(protocol, results, task)
     content = {
         "task": protocol.data.kind,
         "unit": protocol.unit,
         "data": {"source": task.source, **task.settings},
         "epochs": protocol.epochs,
-        "rows": summarise(protocol, results, task),
+        "rows": rows,
+        "still": standing_still(task.test),
         "provenance": provenance() | {"loops": described()},
     }
     write_json(out / "results.json", content)
-    runs = {
-        r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in content["rows"]
-    }
+    runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
     draw_benchmark(content, runs, out)
     output.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
     return content
@@ -104,6 +106,12 @@ def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
             known = list(protocol.models)
             raise SpecError(f"no model '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
     return list(dict.fromkeys(models)) or list(protocol.models)
+
+
+def _widest(protocol: BenchmarkProtocol, names: Container[str]) -> BenchmarkModel:
+    """The first of some rows that decodes as many time points as any."""
+    models = (model for name, model in protocol.models.items() if name in names)
+    return max(models, key=lambda model: model.points)
 
 
 def _earlier(

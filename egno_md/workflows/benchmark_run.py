@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress, Values
 from egno_md.data.store import write_json
-from egno_md.data.tasks import TaskData
+from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.nn.task import TaskOperator
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol, TaskBudget
 from egno_md.spec.train import Optimisation
@@ -222,6 +222,13 @@ def _measured(errors: SquaredErrors) -> dict[str, Any]:
         "a_mse": float(np.mean(errors.mse)) if many else None,
         "mse_by_point": errors.mse,
     }
+
+
+def standing_still(windows: TaskWindows) -> dict[str, float | None]:
+    """Errors of the start frame, taken for every later one: what is to be beaten at the least."""
+    moves = windows.future_positions - windows.positions[:, None]
+    mse = np.square(moves, dtype=np.float64).mean((0, 2, 3))
+    return {"f_mse": float(mse[-1]), "a_mse": float(mse.mean()) if len(mse) > 1 else None}
 
 
 class PartOf:

@@ -249,7 +249,10 @@ def _verdict(one: Observable) -> str:
 
 
 def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """A benchmark: published rows beside ours, with seeds, budget and deviation."""
+    """A benchmark: published rows beside ours, with seeds, budget and deviation.
+
+    The last row is the error of no motion at all.
+    """
     columns = ["model", "F-MSE", "published", "off", "A-MSE", "published", "seeds", "epochs", "s"]
     rows = []
     for row in content["rows"]:
@@ -267,6 +270,9 @@ def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]
                 f"{sum(row['seconds']):.0f}",
             ]
         )
+    if still := content.get("still"):
+        f_mse, a_mse = (_or_dash(still[key], "{:.4g}") for key in ("f_mse", "a_mse"))
+        rows.append(["no motion", f_mse, "-", "-", a_mse, "-", "-", "-", "-"])
     return columns, rows
 
 

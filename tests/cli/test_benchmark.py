@@ -83,6 +83,17 @@ def test_other_sizes_are_not_compared_with_the_paper(protocol: Path, tmp_path: P
     assert (row["published"], row["f_mse_deviation"]) == (None, None)
 
 
+def test_no_motion_stands_below_the_rows(protocol: Path, tmp_path: Path) -> None:
+    settings = ("--models", "ours,paper", "--set", "models.ours.points=1", "--epochs", "1")
+    out = tmp_path / "table"
+    words = ["benchmark", "nbody", "--protocol", str(protocol), "--out", str(out), *settings]
+    done = CliRunner().invoke(main, words)
+    still = results(out)["still"]
+    assert still["f_mse"] > still["a_mse"] > 0, "at the points of the row that has most"
+    assert "no motion" in done.output
+    assert results(out)["data"]["frames"] == [32, 34, 36, 38, 40]
+
+
 def test_resuming_adds_seeds_and_keeps_what_is_finished(protocol: Path, tmp_path: Path) -> None:
     out = tmp_path / "table"
     assert run(protocol, out, "--models", "ours").exit_code == 0

@@ -24,7 +24,7 @@ from egno_md.spec.benchmark import (
 from egno_md.spec.network import PublishedEgno
 from egno_md.workflows import benchmark_data
 from egno_md.workflows.benchmark_data import load_task
-from egno_md.workflows.benchmark_run import Job, summarise
+from egno_md.workflows.benchmark_run import Job, standing_still, summarise
 from egno_md.workflows.tables import benchmark_rows
 from tests.unit.data import test_adk, test_md17_task, test_mocap
 
@@ -171,6 +171,15 @@ def test_a_seed_that_failed_is_counted_and_shown(tmp_path):
     columns, (shown,) = benchmark_rows({"rows": [none]})
     assert shown[columns.index("seeds")] == "0 of 1"
     draw_benchmark({"unit": "", "rows": [none]}, {"egno": [tmp_path]}, tmp_path)
+
+
+def test_standing_still_is_off_by_every_move(files):
+    data = load_task(MD17, row(4), files / "md17.npz")
+    moves = data.test.future_positions - data.test.positions[:, None]
+    still = standing_still(data.test)
+    assert still["f_mse"] == pytest.approx(np.square(moves[:, -1]).mean())
+    assert still["a_mse"] == pytest.approx(np.square(moves).mean())
+    assert standing_still(load_task(MD17, row(1), files / "md17.npz").test)["a_mse"] is None
 
 
 def test_the_papers_figures_stand_beside_its_own_data_alone():
