@@ -50,7 +50,7 @@ class States:
     def assign(self, chains: Sequence[Array]) -> list[Array]:
         """The nearest cluster of every frame."""
         tree = KDTree(self.centres)
-        return [tree.query(c)[1].astype(np.int32) for c in chains]
+        return [np.asarray(tree.query(c)[1], dtype=np.int32) for c in chains]
 
 
 def find_states(projected: Sequence[Array], lag: int) -> States | str:

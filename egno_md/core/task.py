@@ -28,6 +28,9 @@ class Task:
         cutoff: edges of a frame are the pairs within it, instead of `pairs`.
         distances: whether an edge also knows the distance in the start frame.
         bonds: undirected pairs that hold the nodes together, for pooling.
+        is_reversible: whether windows run backwards, with velocities turned round, are
+            windows as well: not where motion is no Hamiltonian's, nor where velocities are
+            differences to the next frame, which would become ones to the last.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Task:
     cutoff: float | None = None
     distances: bool = False
     bonds: Int[np.ndarray, "bonds 2"] = field(default_factory=lambda: NO_PAIRS)
+    is_reversible: bool = False
 
     @property
     def width(self) -> int:

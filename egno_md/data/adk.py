@@ -7,6 +7,7 @@ kinase, CHARMM27, explicit solvent at 300 K and 1 bar, 4,187 frames of the prote
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,12 @@ SPACING = 240.0
 
 BACKBONE = ("N", "CA", "C", "O")
 """As CHARMM names them: the last residue's OT1 and OT2 are no O, which leaves 855 atoms."""
+
+OFFSETS = (3, 7, 11, 15)
+"""Target frames of the published windows."""
+
+CUTOFF = 8.0
+"""Å, in the published configuration."""
 
 SHARES = (0.6, 0.2)
 """Of the start frames, for training and validation; the rest tests."""
@@ -90,8 +97,8 @@ def adk_task(
     topology: Path,
     trajectory: Path,
     *,
-    offsets: tuple[int, ...] = (3, 7, 11, 15),
-    cutoff: float = 8.0,
+    offsets: tuple[int, ...] = OFFSETS,
+    cutoff: float = CUTOFF,
     velocity: Velocity = "forward",
     split: AdkSplit = "published",
     past: bool = False,
@@ -150,7 +157,7 @@ def adk_task(
         test=parts[2],
         unit="Å",
         source=_words(trajectory, len(positions), is_published, velocity),
-        stands_in=not is_published,
+        stands_in=not is_published or _is_changed(cut, cutoff, split),
         settings={
             "offsets_frames": list(cut.offsets),
             "frame_spacing_ps": SPACING if is_published else None,
@@ -187,6 +194,16 @@ def _parts(
         )
         for order, block in enumerate(blocks)
     ]
+
+
+def _is_changed(cut: Cut, cutoff: float, split: AdkSplit) -> bool:
+    """Whether the task is another than the published one, on whatever trajectory."""
+    last = tuple(range(OFFSETS[-1] + 1 - len(cut.offsets), OFFSETS[-1] + 1))
+    return (
+        cut.offsets not in (OFFSETS, last)
+        or (cut.velocity, split) != ("forward", "published")
+        or not math.isclose(cutoff, CUTOFF)
+    )
 
 
 def _task(file: ForeignFile, cut: Cut, cutoff: float) -> Task:

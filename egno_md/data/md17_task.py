@@ -136,7 +136,10 @@ def md17_task(
         test=test,
         unit="Å",
         source=words,
-        stands_in=source.is_dir() or not math.isclose(length, PUBLISHED_LENGTH),
+        stands_in=source.is_dir()
+        or split == "time"
+        or tuple(sizes) != SIZES
+        or not math.isclose(length, PUBLISHED_LENGTH),
         settings={
             "molecule": _molecule(words),
             "window_ps": length,

@@ -29,6 +29,9 @@ Parts = tuple[Starts, Starts, Starts]
 
 PUBLISHED_SEED = 100
 
+PUBLISHED_WINDOW = 30
+"""Frames."""
+
 HOPS = 2
 """Joints this many bones apart are joined by edges."""
 
@@ -42,7 +45,7 @@ def mocap_task(
     source: Path,
     subject: Literal["run", "walk"] = "run",
     *,
-    window: int = 30,
+    window: int = PUBLISHED_WINDOW,
     points: int = 5,
     targets: Targets = "uniform",
     split: MocapSplit | None = None,
@@ -101,7 +104,7 @@ def mocap_task(
         validation=validation,
         test=test,
         unit="",
-        stands_in=chosen != "published",
+        stands_in=(chosen, window, sizes) != ("published", PUBLISHED_WINDOW, known.sizes),
         source=f"CMU motion capture, subject {known.number} ({subject}), " + _words(chosen, trials),
         settings={
             "window_frames": window,

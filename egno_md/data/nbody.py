@@ -26,6 +26,9 @@ START_FRAME, END_FRAME = 30, 40
 SPEED = 0.5
 LARGEST_FORCE = 0.1 / TIMESTEP
 
+SIZES = (3000, 2000, 2000)
+"""Trajectories of training, validation and test (Satorras et al. 2021)."""
+
 Array = np.ndarray
 
 
@@ -159,6 +162,7 @@ def nbody_task(
         parts["test"],
         unit="",
         source="charged particles, generated (Kipf et al. 2018; Satorras et al. 2021)",
+        stands_in=(train, validation, test) != SIZES,
         settings={"seed": seed, "sizes": [train, validation, test], "frames": frames.tolist()},
     )
 
@@ -172,6 +176,7 @@ def charged_particles(time_points: Float[Array, " points"]) -> Task:
         node_features=0,
         pairs=complete_pairs(PARTICLES),
         charge_products=True,
+        is_reversible=True,
     )
 
 

@@ -62,7 +62,9 @@ def spheres_task(
             touched = np.asarray(hits.any(1))
     times = tuple(float(t) for t in spacing * np.arange(1, spheres.points + 1))
     data = TaskData(
-        Task(f"{repulsion} spheres", SPHERES, times, 0, complete_pairs(SPHERES)),
+        Task(
+            f"{repulsion} spheres", SPHERES, times, 0, complete_pairs(SPHERES), is_reversible=True
+        ),
         parts["train"],
         parts["validation"],
         parts["test"],

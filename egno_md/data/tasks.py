@@ -69,8 +69,9 @@ class TaskWindows(Dataset[WindowBatch]):
         """These windows and then the same ones run backwards in time.
 
         Hamiltonian dynamics run backwards is as true: from the last frame, with
-        velocities turned round, through the same frames to the first. The time
-        points must be evenly spaced from the start. Past frames are left out.
+        velocities turned round, through the same frames to the first. For a
+        reversible task whose time points are evenly spaced from the start. Past
+        frames are left out.
         """
         x = np.concatenate([self.positions[:, None], self.future_positions], axis=1)[:, ::-1]
         v = -np.concatenate([self.velocities[:, None], self.future_velocities], axis=1)[:, ::-1]
@@ -100,6 +101,8 @@ class TaskData:
         source: what the data are, in words, for the results.
         settings: numbers that decided them (seed, sizes, ΔT).
         stands_in: for the data of the published table, whose figures are not its own.
+        fingerprint: of the files they were read from, wherever those lie; None for
+            generated data, which the settings decide.
     """
 
     task: Task
@@ -110,3 +113,4 @@ class TaskData:
     source: str
     settings: Mapping[str, object]
     stands_in: bool = False
+    fingerprint: str | None = None

@@ -48,7 +48,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     """Every seed, the median, and the published value."""
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
-        values = row["f_mse_by_seed"]
+        values = _known(row)
         if not values:
             axis.text(0.02, place, "failed", transform=axis.get_yaxis_transform(), va="center")
             continue
@@ -70,13 +70,18 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     axis.legend(
         handles=handles, frameon=False, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1)
     )
-    shown = [v for row in rows for v in row["f_mse_by_seed"]] + papers
+    shown = [v for row in rows for v in _known(row)] + papers
     if shown and max(shown) > WIDE * min(shown):
         _set_log(axis.xaxis)
     else:
         axis.set_xlim(0, 1.06 * max(shown, default=1.0))
     axis.set(xlabel=_label("test F-MSE", unit), ylim=(-0.7, len(rows) - 0.3))
     axis.set_yticks(places, [r["title"] for r in rows])
+
+
+def _known(row: Mapping[str, Any]) -> list[float]:
+    """Errors of the seeds that did not fail."""
+    return [value for value in row["f_mse_by_seed"] if value is not None]
 
 
 def _draw_curves(

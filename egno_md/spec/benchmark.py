@@ -77,6 +77,8 @@ class AdkData(Spec):
         cutoff: Å, of the radius graph: 8 in the published configuration, 10 in the text.
         velocity: `forward` differences look one frame into the future, as published;
             `backward` ones are causal.
+        split: `published`, whose last training windows reach into the validation
+            frames, or by `time` with a window between the parts.
     """
 
     kind: Literal["adk"]
@@ -85,6 +87,7 @@ class AdkData(Spec):
     offsets: tuple[Positive, ...] = (3, 7, 11, 15)
     cutoff: Annotated[float, Field(gt=0)] = 8.0
     velocity: Literal["forward", "backward"] = "forward"
+    split: Literal["published", "time"] = "published"
 
 
 class Published(Spec):
@@ -126,7 +129,8 @@ class BenchmarkModel(Spec):
         points: P.
         steps: of the optimiser.
         supervise_velocities: weight of the velocity error beside the position error.
-        time_reversal: learn half of the windows run backwards in time.
+        time_reversal: learn half of the windows run backwards in time; charged particles
+            alone, since the others' velocities are differences of frames.
         start_noise: on the start frames of training; null for none.
         published: what the paper gives; null for none.
         published_for: what it gives for each molecule, where it has several.

@@ -50,7 +50,10 @@ class BudgetModule(L.LightningModule):
 
 
 class Budget(Callback):
-    """Ends training when its steps or its time are spent; counts over resumes."""
+    """Ends training when its steps or its time are spent; counts over resumes.
+
+    Clocks of processes that train together differ: the first one's holds for all.
+    """
 
     def __init__(self, optimisation: Optimisation) -> None:
         self.max_steps = optimisation.max_steps
@@ -66,14 +69,13 @@ class Budget(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock; a run killed after its last step takes no further one."""
         self._mark = time.perf_counter()
-        if self.fraction(trainer.global_step) >= 1:
-            trainer.should_stop = True
+        self._stop_when_spent(trainer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Tell the module how much is spent."""
-        pl_module.fraction = self.fraction(trainer.global_step)  # type: ignore[assignment]
+        pl_module.fraction = self._agreed(trainer)  # type: ignore[assignment]
 
     def on_train_batch_end(
         self,
@@ -84,14 +86,24 @@ class Budget(Callback):
         batch_idx: int,
     ) -> None:
         """Stop when all is spent."""
-        if self.fraction(trainer.global_step) >= 1:
-            trainer.should_stop = True
+        self._stop_when_spent(trainer)
 
     def fraction(self, step: int) -> float:
         """Share of the budget spent: the larger of steps and time."""
         by_steps = 0.0 if self.max_steps is None else step / self.max_steps
         by_time = 0.0 if self.max_seconds is None else self.seconds / self.max_seconds
         return max(by_steps, by_time)
+
+    def _agreed(self, trainer: L.Trainer) -> float:
+        """The share that all processes take for spent."""
+        fraction = self.fraction(trainer.global_step)
+        if self.max_seconds is None or trainer.world_size == 1:
+            return fraction
+        return trainer.strategy.broadcast(fraction)
+
+    def _stop_when_spent(self, trainer: L.Trainer) -> None:
+        if self._agreed(trainer) >= 1:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, float]:
         """Saved in checkpoints."""

@@ -14,7 +14,13 @@ from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, warped
 from egno_md.spec.train import Optimisation, TrainProtocol
 from egno_md.train.budget import BudgetModule
 from egno_md.train.loop import FitResult, Telling, run_fit
-from egno_md.train.sampling import FixedBatches, RandomBatches, drawing, loader
+from egno_md.train.sampling import (
+    FixedBatches,
+    RandomBatches,
+    drawing,
+    loader,
+    piece_of_step,
+)
 
 VALIDATION_WINDOWS = 384
 VALIDATION_BATCH = 128
@@ -25,8 +31,8 @@ COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_flow_loss")
 class SamplerModule(BudgetModule):
     """Trains a `SamplerOperator`.
 
-    Flow times and noise come from generators seeded by the step: a resumed run
-    draws what an uninterrupted one would have drawn.
+    Flow times and noise come from generators seeded by the step and the piece of it
+    that is computed: a resumed run draws what an uninterrupted one would have drawn.
 
     Args:
         operator: what is trained.
@@ -39,9 +45,11 @@ class SamplerModule(BudgetModule):
         self.operator = operator
         self.seed = seed
 
-    def training_step(self, batch: SamplerBatch, _: int) -> Tensor:
+    def training_step(self, batch: SamplerBatch, number: int) -> Tensor:
         """The loss of one batch."""
-        loss = flow_loss(self.operator, batch, drawing(self.seed, 0, self.global_step))
+        piece = piece_of_step(number, self.optimisation.accumulate)
+        random = drawing(self.seed, 0, self.global_step, piece)
+        loss = flow_loss(self.operator, batch, random)
         self.log("loss", loss, batch_size=len(batch.start))
         return loss
 
@@ -125,7 +133,8 @@ def fit_sampler(
     """
     optimisation = protocol.optimisation
     module = SamplerModule(operator, optimisation, seed)
-    batches = RandomBatches(len(train), optimisation.batch_size, optimisation.validate_every, seed)
+    between = optimisation.validate_every * optimisation.accumulate
+    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
     held_out = FixedBatches(validation.spread(VALIDATION_WINDOWS), VALIDATION_BATCH)
     loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(

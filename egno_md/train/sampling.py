@@ -112,16 +112,30 @@ class FixedBatches(Sampler[np.ndarray]):
         return iter(self.batches)
 
 
-def drawing(seed: int, part: int, number: int) -> torch.Generator:
+def drawing(seed: int, part: int, number: int, piece: int = 0) -> torch.Generator:
     """A random stream on CPU for one step, so that a resumed training draws the same.
 
     Args:
         seed: of the training.
         part: tells streams of one seed apart.
         number: of the step.
+        piece: of the step's windows; see `piece_of_step`.
     """
-    state = np.random.SeedSequence([seed, part, number]).generate_state(1, np.uint64)[0]
+    further = (piece,) if piece else ()
+    seeds = np.random.SeedSequence([seed, part, number], spawn_key=further)
+    state = seeds.generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) % 2**63)
+
+
+def piece_of_step(batch: int, accumulate: int) -> int:
+    """Which of the pieces whose gradients make one step this process computes; 0 where one does.
+
+    Args:
+        batch: its number, counted by Lightning from the start of its epoch.
+        accumulate: batches to a step.
+    """
+    processes, _ = world()
+    return batch % accumulate * processes + rank()
 
 
 class ReadAhead(Sampler[np.ndarray]):

@@ -25,7 +25,7 @@ from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import OperatorModule, start_of
-from egno_md.train.sampling import EpochBatches, FixedBatches, drawing
+from egno_md.train.sampling import EpochBatches, FixedBatches, drawing, piece_of_step
 
 COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse")
 SAMPLE = 200
@@ -59,7 +59,9 @@ class TaskModule(OperatorModule):
     def training_step(self, batch: WindowBatch, number: int) -> torch.Tensor:
         """The loss of one batch, with noise on its start frames."""
         if self.start_noise is not None:
-            scales, random = self.operator.scales, drawing(self.seed, 0, self.global_step)
+            scales = self.operator.scales
+            piece = piece_of_step(number, self.optimisation.accumulate)
+            random = drawing(self.seed, 0, self.global_step, piece)
             deviations = (
                 self.start_noise.positions * scales.length,
                 self.start_noise.velocities * scales.velocity,
@@ -166,6 +168,11 @@ def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
 
 
 def _check_reversible(task: Task) -> None:
+    if not task.is_reversible:
+        raise SpecError(
+            f"time_reversal: windows of {task.name} run backwards are no windows of it: only those "
+            "of Hamiltonian dynamics with velocities of their own are. Use time_reversal: false."
+        )
     steps = np.diff([0.0, *task.time_points])
     if not np.allclose(steps, steps[0]):
         raise SpecError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,13 +13,21 @@ from egno_md.core.processes import die_with_parent
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, open_output, provenance
 from egno_md.data.store import write_json
-from egno_md.data.tasks import TaskData
 from egno_md.nn.native import described
 from egno_md.report.benchmark import draw_benchmark
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
 from egno_md.spec.files import suggest
-from egno_md.workflows.benchmark_data import load_task, reads_past
-from egno_md.workflows.benchmark_run import Job, PartOf, run_job, summarise
+from egno_md.workflows.benchmark_data import TaskLoader, load_task
+from egno_md.workflows.benchmark_run import (
+    RESULT,
+    Job,
+    PartOf,
+    data_identity,
+    finished,
+    run_job,
+    standing_still,
+    summarise,
+)
 from egno_md.workflows.support import resolve_device
 
 
@@ -37,7 +45,8 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Train and test the models of a table, every seed by itself.
 
-    Resuming may add models and seeds; finished runs of the same settings are kept.
+    Resuming may add models and seeds; finished runs of the same settings are kept, and
+    stay in the table.
 
     Args:
         protocol: data, budget and models.
@@ -60,9 +69,10 @@ def run_benchmark(
     progress, out = progress or Silent(), Path(out)
     names = _chosen(protocol, models)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
+    load = TaskLoader(protocol.data, data)
+    task = load(protocol.models[names[0]])  # before anything is written
     rules = protocol.model_dump(mode="json", exclude={"models"})
-    first = protocol.models[names[0]]
-    task = load_task(protocol.data, first, data)  # before anything is written
+    rules["data"] |= data_identity(task)
     inputs = [Path(data)] if data is not None else []
     output = open_output(out, "benchmark", rules, mode, inputs=inputs)
     jobs = [
@@ -70,19 +80,23 @@ def run_benchmark(
         for name in names
         for seed in seeds
     ]
-    loaded = {_data_key(first): task}
-    results = list(_run_all(jobs, protocol, data, loaded, workers, progress))
+    results = _earlier(jobs, protocol, out, load)
+    results += _run_all(jobs, protocol, load, workers, progress)
+    task = load(_widest(protocol, {r["model"] for r in results}))
+    rows = summarise(protocol, results, task)
     content = {
         "task": protocol.data.kind,
         "unit": protocol.unit,
         "data": {"source": task.source, **task.settings},
         "epochs": protocol.epochs,
-        "rows": summarise(protocol, results, task),
+        "rows": rows,
+        "still": standing_still(task.test),
         "provenance": provenance() | {"loops": described()},
     }
     write_json(out / "results.json", content)
-    draw_benchmark(content, {n: [j.folder for j in jobs if j.name == n] for n in names}, out)
-    output.finish(models=names, seeds=list(seeds))
+    runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
+    draw_benchmark(content, runs, out)
+    output.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
     return content
 
 
@@ -94,39 +108,52 @@ def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(models)) or list(protocol.models)
 
 
+def _widest(protocol: BenchmarkProtocol, names: Container[str]) -> BenchmarkModel:
+    """The first of some rows that decodes as many time points as any."""
+    models = (model for name, model in protocol.models.items() if name in names)
+    return max(models, key=lambda model: model.points)
+
+
+def _earlier(
+    jobs: Sequence[Job], protocol: BenchmarkProtocol, out: Path, load: TaskLoader
+) -> list[dict[str, Any]]:
+    """Results of runs that are not asked for now but finished here, as the protocol has them."""
+    asked = {job.folder for job in jobs}
+    found = []
+    for name, model in protocol.models.items():
+        for folder in (path.parent for path in (out / name).glob(f"seed-*/{RESULT}")):
+            if folder in asked:
+                continue
+            seed = int(folder.name.removeprefix("seed-"))
+            job = Job(name, model, seed, folder, jobs[0].device)
+            found.append(finished(job, job.request(protocol, load(model))))
+    return [result for result in found if result is not None]
+
+
 def _run_all(
     jobs: Sequence[Job],
     protocol: BenchmarkProtocol,
-    data: Path | str | None,
-    loaded: dict[tuple[int, str, bool], TaskData],
+    load: TaskLoader,
     workers: int,
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
-    """Results in the order of the jobs; what is `loaded` is not read again in one process."""
+    """Results in the order of the jobs; what is loaded is not read again in one process."""
     if workers <= 1 or len(jobs) <= 1:
         for index, job in enumerate(jobs):
             part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
-            key = _data_key(job.model)
-            if key not in loaded:
-                loaded[key] = load_task(protocol.data, job.model, data)
-            result = run_job(job, protocol, loaded[key], part)
+            result = run_job(job, protocol, load(job.model), part)
             progress.note(_told(result))
             yield result
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, die_with_parent) as pool:
-        waiting = {pool.submit(_in_worker, j, protocol, data): i for i, j in enumerate(jobs)}
+        waiting = {pool.submit(_in_worker, j, protocol, load.data): i for i, j in enumerate(jobs)}
         found: dict[int, dict[str, Any]] = {}
         for answer in as_completed(waiting):
             found[waiting[answer]] = answer.result()
             progress.note(_told(answer.result()))
             progress.update(len(found), len(jobs))
     yield from (found[i] for i in range(len(jobs)))
-
-
-def _data_key(model: BenchmarkModel) -> tuple[int, str, bool]:
-    """What decides which windows a model reads."""
-    return model.points, model.window, reads_past(model)
 
 
 def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -> dict[str, Any]:

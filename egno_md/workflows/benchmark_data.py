@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from egno_md.core.errors import DataError
 from egno_md.data.adk import adk_offsets, adk_task, fetch_adk
+from egno_md.data.download import file_sum
 from egno_md.data.md17_task import md17_task
 from egno_md.data.mocap import mocap_task
 from egno_md.data.nbody import nbody_task
+from egno_md.data.store import MANIFEST, Store
 from egno_md.data.tasks import TaskData
 from egno_md.spec.benchmark import (
     AdkData,
@@ -37,9 +42,10 @@ def load_task(
         DataError: missing or unusable.
     """
     past = reads_past(model)
+    sources: tuple[Path, ...] = ()
     match spec:
         case NbodyData():
-            return nbody_task(
+            task = nbody_task(
                 spec.train,
                 spec.validation,
                 spec.test,
@@ -48,16 +54,14 @@ def load_task(
                 seed=spec.seed,
             )
         case MocapData():
-            return mocap_task(
-                _given(spec.kind, data, spec.path),
-                spec.subject,
-                points=model.points,
-                targets=model.window,
-                past=past,
+            sources = (_given(spec.kind, data, spec.path),)
+            task = mocap_task(
+                *sources, spec.subject, points=model.points, targets=model.window, past=past
             )
         case Md17Data():
-            return md17_task(
-                _given(spec.kind, data, spec.path),
+            sources = (_given(spec.kind, data, spec.path),)
+            task = md17_task(
+                *sources,
                 length=spec.length,
                 points=model.points,
                 targets=model.window,
@@ -67,15 +71,36 @@ def load_task(
                 past=past,
             )
         case AdkData():
-            topology, trajectory = _adk_files(spec, data)
-            return adk_task(
-                topology,
-                trajectory,
+            sources = _adk_files(spec, data)
+            task = adk_task(
+                *sources,
                 offsets=adk_offsets(spec.offsets, model.points, model.window),
                 cutoff=spec.cutoff,
                 velocity=spec.velocity,
+                split=spec.split,
                 past=past,
             )
+    return replace(task, fingerprint=_fingerprint(sources)) if sources else task
+
+
+class TaskLoader:
+    """Loads what rows read, the same windows once.
+
+    Args:
+        spec: which data.
+        data: files; see `load_task`.
+    """
+
+    def __init__(self, spec: TaskDataSpec, data: Path | str | None) -> None:
+        self.spec, self.data = spec, data
+        self._loaded: dict[tuple[int, str, bool], TaskData] = {}
+
+    def __call__(self, model: BenchmarkModel) -> TaskData:
+        """The data of a row."""
+        key = (model.points, model.window, reads_past(model))
+        if key not in self._loaded:
+            self._loaded[key] = load_task(self.spec, model, self.data)
+        return self._loaded[key]
 
 
 def reads_past(model: BenchmarkModel) -> bool:
@@ -91,6 +116,20 @@ def _given(kind: str, data: Path | str | None, path: Path | None) -> Path:
             "protocol."
         )
     return Path(source)
+
+
+def _fingerprint(sources: Sequence[Path]) -> str:
+    """What tells the frames in files or a store from any others, whatever their names."""
+    whole = hashlib.sha256()
+    for source in sources:
+        if not source.is_dir():
+            whole.update(file_sum(source).encode())
+        elif (source / MANIFEST).is_file():
+            return str(Store(source).identity["fingerprint"])
+        else:
+            for path in sorted(p for p in source.iterdir() if p.suffix in (".asf", ".amc")):
+                whole.update(f"{path.name} {file_sum(path)}".encode())
+    return whole.hexdigest()
 
 
 def _adk_files(spec: AdkData, data: Path | str | None) -> tuple[Path, Path]:

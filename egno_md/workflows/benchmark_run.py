@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress, Values
 from egno_md.data.store import write_json
-from egno_md.data.tasks import TaskData
+from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.nn.task import TaskOperator
 from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol, TaskBudget
 from egno_md.spec.train import Optimisation
@@ -52,12 +53,58 @@ class Job:
             "model": self.model.model_dump(
                 mode="json", exclude={"title", "published", "published_for"}
             ),
-            "data": dict(data.settings),
+            "data": dict(data.settings) | data_identity(data),
             "epochs": protocol.epochs,
             "max_time": protocol.model_dump(mode="json")["max_time"],
             "evaluate_every": protocol.evaluate_every,
             "seed": self.seed,
         }
+
+
+def data_identity(data: TaskData) -> dict[str, str]:
+    """What is asked for beside settings where data are files."""
+    return {} if data.fingerprint is None else {"fingerprint": data.fingerprint}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many optimiser steps epochs are, and the other way round.
+
+    Each validation ends an epoch of Lightning's own, whose last step is taken with the
+    batches that are left, however few are accumulated.
+
+    Attributes:
+        batches: an epoch.
+        every: epochs between two validations.
+        accumulate: batches a step.
+    """
+
+    batches: int
+    every: int
+    accumulate: int
+
+    @classmethod
+    def of(cls, job: Job, protocol: TaskBudget, data: TaskData) -> Pace:
+        """That of a run."""
+        steps = job.model.steps
+        every = min(protocol.evaluate_every, protocol.epochs)
+        return cls(-(-len(data.train) // steps.batch_size), every, steps.accumulate)
+
+    @property
+    def _between(self) -> int:
+        """Steps between two validations."""
+        return -(-self.every * self.batches // self.accumulate)
+
+    def steps(self, epochs: int) -> int:
+        """That are no more than so many epochs."""
+        validations, left = divmod(epochs, self.every)
+        return validations * self._between + left * self.batches // self.accumulate
+
+    def epochs(self, steps: int) -> float:
+        """That so many steps are."""
+        validations, left = divmod(steps, self._between)
+        batches = validations * self.every * self.batches + left * self.accumulate
+        return round(batches / self.batches, 1)
 
 
 def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
@@ -105,9 +152,10 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
         "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
     }
     try:
-        fitted = _fit(job, protocol, data, operator, progress)
-        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, job, data)
-        result["validation"] = _learning_curve(job, data)
+        pace = Pace.of(job, protocol, data)
+        fitted = _fit(job, protocol, data, operator, pace, progress)
+        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, pace)
+        result["validation"] = _learning_curve(job.folder / METRICS, pace)
     except TrainingError as error:
         result |= {"failed": str(error), "f_mse": None, "a_mse": None}
         result |= dict.fromkeys(("epochs", "best_epoch", "seconds"), 0.0)
@@ -118,25 +166,18 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     return result
 
 
-def _spent(fitted: FitResult, job: Job, data: TaskData) -> dict[str, Any]:
-    per_epoch = _steps_per_epoch(job, data)
+def _spent(fitted: FitResult, pace: Pace) -> dict[str, Any]:
     return {
-        "epochs": round(fitted.steps / per_epoch, 1),
-        "best_epoch": round(fitted.best_step / per_epoch, 1),
+        "epochs": pace.epochs(fitted.steps),
+        "best_epoch": pace.epochs(fitted.best_step),
         "seconds": fitted.seconds,
         "stopped": fitted.stopped,
     }
 
 
-def _learning_curve(job: Job, data: TaskData) -> list[tuple[float, float]]:
+def _learning_curve(metrics: Path, pace: Pace) -> list[tuple[float, float]]:
     """Epochs and the F-MSE in validation after them."""
-    per_epoch = _steps_per_epoch(job, data)
-    rows = read_metrics(job.folder / METRICS)
-    return [(round(int(r["step"]) / per_epoch, 1), float(r["val_f_mse"])) for r in rows]
-
-
-def _steps_per_epoch(job: Job, data: TaskData) -> int:
-    return -(-len(data.train) // job.model.steps.batch_size)
+    return [(pace.epochs(int(r["step"])), float(r["val_f_mse"])) for r in read_metrics(metrics)]
 
 
 def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
@@ -151,12 +192,11 @@ def _fit(
     protocol: TaskBudget,
     data: TaskData,
     operator: TaskOperator,
+    pace: Pace,
     progress: Progress,
 ) -> FitResult:
-    steps = job.model.steps
-    per_epoch = _steps_per_epoch(job, data)
     optimisation = Optimisation(
-        **steps.model_dump(), max_steps=protocol.epochs * per_epoch, max_time=None
+        **job.model.steps.model_dump(), max_steps=pace.steps(protocol.epochs), max_time=None
     ).model_copy(update={"max_time": protocol.max_time})
     return fit_task(
         operator,
@@ -166,7 +206,7 @@ def _fit(
         velocity_weight=job.model.supervise_velocities,
         time_reversal=job.model.time_reversal,
         start_noise=job.model.start_noise,
-        evaluate_every=min(protocol.evaluate_every, protocol.epochs),
+        evaluate_every=pace.every,
         seed=job.seed,
         device=job.device,
         progress=progress,
@@ -182,6 +222,13 @@ def _measured(errors: SquaredErrors) -> dict[str, Any]:
         "a_mse": float(np.mean(errors.mse)) if many else None,
         "mse_by_point": errors.mse,
     }
+
+
+def standing_still(windows: TaskWindows) -> dict[str, float | None]:
+    """Errors of the start frame, taken for every later one: what is to be beaten at the least."""
+    moves = windows.future_positions - windows.positions[:, None]
+    mse = np.square(moves, dtype=np.float64).mean((0, 2, 3))
+    return {"f_mse": float(mse[-1]), "a_mse": float(mse.mean()) if len(mse) > 1 else None}
 
 
 class PartOf:
@@ -212,11 +259,11 @@ def summarise(
 ) -> list[dict[str, Any]]:
     """One row a model: every seed, the median, and the deviation from the paper.
 
-    Data that only stand in for the paper's get no figures of it.
+    A seed that failed has no error, and the median is that of the others. Data that only stand in for the paper's get no figures of it.
     """
     rows = []
     for name, model in protocol.models.items():
-        runs = [r for r in results if r["model"] == name]
+        runs = sorted((r for r in results if r["model"] == name), key=itemgetter("seed"))
         if not runs:
             continue
         molecule = str(runs[0]["request"]["data"].get("molecule"))
@@ -224,9 +271,9 @@ def summarise(
         published = None if paper_row is None or data.stands_in else paper_row.model_dump()
         row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
         for key in ("f_mse", "a_mse"):
-            values = [r[key] for r in runs if r[key] is not None]
+            row[f"{key}_by_seed"] = [r[key] for r in runs]
+            values = [value for value in row[f"{key}_by_seed"] if value is not None]
             row[key] = float(np.median(values)) if values else None
-            row[f"{key}_by_seed"] = values
             paper = (published or {}).get(key)
             row[f"{key}_deviation"] = row[key] / paper - 1 if values and paper else None
         row |= {

@@ -249,7 +249,10 @@ def _verdict(one: Observable) -> str:
 
 
 def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """A benchmark: published rows beside ours, with seeds, budget and deviation."""
+    """A benchmark: published rows beside ours, with seeds, budget and deviation.
+
+    The last row is the error of no motion at all.
+    """
     columns = ["model", "F-MSE", "published", "off", "A-MSE", "published", "seeds", "epochs", "s"]
     rows = []
     for row in content["rows"]:
@@ -262,15 +265,24 @@ def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]
                 _or_dash(row["f_mse_deviation"], "{:+.0%}"),
                 _with_range(row["a_mse"], row["a_mse_by_seed"]),
                 _or_dash(published.get("a_mse"), "{:.4g}"),
-                str(len(row["seeds"])),
+                _seeds(row),
                 f"{max(row['epochs']):g}",
                 f"{sum(row['seconds']):.0f}",
             ]
         )
+    if still := content.get("still"):
+        f_mse, a_mse = (_or_dash(still[key], "{:.4g}") for key in ("f_mse", "a_mse"))
+        rows.append(["no motion", f_mse, "-", "-", a_mse, "-", "-", "-", "-"])
     return columns, rows
 
 
-def _with_range(median: float | None, values: list[float]) -> str:
+def _seeds(row: dict[str, Any]) -> str:
+    every, failed = len(row["seeds"]), len(row["failed"])
+    return f"{every - failed} of {every}" if failed else str(every)
+
+
+def _with_range(median: float | None, by_seed: list[float | None]) -> str:
+    values = [value for value in by_seed if value is not None]
     if median is None:
         return "-"
     if len(values) < 2:

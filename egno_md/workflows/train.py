@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from egno_md.core.processes import rank
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import AtomChoice, choose_atoms, reduce_system
 from egno_md.core.system import System
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output, read_run
+from egno_md.data.output import OutputMode
 from egno_md.data.store import Store
 from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
@@ -36,6 +35,7 @@ from egno_md.workflows.training import (
     finish_training,
     frame_spacing,
     memory_for,
+    open_training,
     temperature_of,
     training_request,
 )
@@ -75,10 +75,7 @@ def run_train(
     window, sets = window_datasets(store, protocol)
     request = training_request(store, protocol, seed)
     target = resolve_device(device)
-    output = None
-    if rank() == 0:  # of processes that train together one alone writes
-        output = open_output(out, "train", request, mode, inputs=[store.root])
-    record = output.record if output else (mode == "resume" and read_run(out)) or {}
+    output, record = open_training(out, request, mode, store)
     if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
         return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])

@@ -11,7 +11,7 @@ from egno_md.core.progress import Progress, Silent
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode
 from egno_md.data.sampler_windows import SamplerWindows
 from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
@@ -29,6 +29,7 @@ from egno_md.workflows.training import (
     finish_training,
     frame_spacing,
     memory_for,
+    open_training,
     temperature_of,
     training_request,
 )
@@ -70,10 +71,10 @@ def run_train_sampler(
         )
     request = training_request(store, protocol, seed)
     target = resolve_device(device)
-    output = open_output(out, "train", request, mode, inputs=[store.root])
-    if output.is_complete:
+    output, record = open_training(out, request, mode, store)
+    if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_any_bundle(out / "bundle"), output.record["summary"])
+        return Training(out / "bundle", load_any_bundle(out / "bundle"), record["summary"])
     torch.manual_seed(seed)
     card = _card(network, window, seen, store, sets["train"])
     operator = SamplerOperator(card)

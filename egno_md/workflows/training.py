@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.core.errors import DataError
+from egno_md.core.processes import rank
 from egno_md.core.units import parse_quantity
 from egno_md.data.frames import frame_bytes
-from egno_md.data.output import Output, provenance
+from egno_md.data.output import Output, OutputMode, open_output, provenance, read_run
 from egno_md.data.store import Store, write_json
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.native import described
@@ -47,6 +48,24 @@ def training_request(store: Store, protocol: TrainProtocol, seed: int) -> dict[s
         "protocol": protocol.model_dump(mode="json", exclude={"data_memory"}),
         "seed": seed,
     }
+
+
+def open_training(
+    out: Path, request: dict[str, Any], mode: OutputMode, store: Store
+) -> tuple[Output | None, dict[str, Any]]:
+    """Claim the folder of a training; of processes that train together one alone writes.
+
+    Returns:
+        What is to be finished, None in the others, and the record of the run, which may be
+        an earlier one that is complete.
+
+    Raises:
+        OutputError: see `open_output`.
+    """
+    if rank() > 0:
+        return None, (mode == "resume" and read_run(out)) or {}
+    output = open_output(out, "train", request, mode, inputs=[store.root])
+    return output, output.record
 
 
 def finish_training(

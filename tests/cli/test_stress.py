@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from egno_md.nn.decode import Prediction
+from egno_md.spec.stress import StressProtocol
+from egno_md.workflows.stress import collisions
+from egno_md.workflows.stress.lab import Lab
 from egno_md.workflows.stress.modes import share_above, smallest_as_good
 from tests.cli.tables import results, run_table, write_protocol
 
@@ -176,3 +181,22 @@ def test_the_spectrum_of_a_single_mode_lies_below_the_next() -> None:
     assert len(share) == 6
     assert np.allclose(share[:3], 1)
     assert np.allclose(share[3:], 0, atol=1e-12)
+
+
+def test_errors_of_collisions_are_medians_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each seed is bad at other windows: by window none is, by seed all are."""
+    lab = Lab(StressProtocol.model_validate(PROTOCOL), tmp_path, (0, 1, 2), "cpu")
+    turns = iter(range(10**6))
+
+    def errors(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(true)) % 3 == next(turns) % 3, 3.0, 0.0)[:, None]
+
+    monkeypatch.setattr(collisions, "squared_errors", errors)
+    monkeypatch.setattr(Lab, "operator", lambda *_: None)
+    monkeypatch.setattr(
+        collisions, "decode", lambda _, w: Prediction(*[torch.zeros(len(w), 1)] * 2)
+    )
+    rows = collisions.measure(lab)["rows"]
+    assert all(row["f_mse_all"] == pytest.approx(1, rel=0.3) for row in rows)

@@ -86,6 +86,22 @@ def test_result_tables_are_the_numbers_of_the_files() -> None:
     assert f"{operator['position_rmse']['operator']:.4f}" in page  # Å, as the file has it
 
 
+def test_a_benchmark_shows_failed_seeds_and_no_motion_where_it_is_known() -> None:
+    results = hook("results_tables")
+    row = {
+        "title": "Ours", "f_mse": 0.02, "f_mse_by_seed": [0.01, None, 0.03], "f_mse_deviation": None,
+        "a_mse": None, "published": None, "epochs": [1, 0, 1], "seconds": [60, 0, 60],
+        "parameters": 7, "device": "cpu",
+    }  # fmt: skip
+    content = {"unit": "", "rows": [row], "data": {"source": "made up"}}
+    before = results.benchmark(content)
+    assert "0.01, –, 0.03" in before[-1]
+    after = results.benchmark(content | {"still": {"f_mse": 0.5, "a_mse": None}})
+    assert after[:-1] == before
+    assert "no motion" in after[-1]
+    assert "0.5" in after[-1]
+
+
 def test_pages_without_generated_parts_hold_no_result_tables() -> None:
     text = (ROOT / "docs" / "results.md").read_text()
     assert not re.search(r"^\|", text, re.MULTILINE)

@@ -154,6 +154,24 @@ def test_the_published_trajectory_is_known_by_its_sum(files, monkeypatch):
     assert data.settings["frame_spacing_ps"] == 240
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_other"),
+    [
+        ({}, False),
+        ({"offsets": (15,)}, False),
+        ({"offsets": (12, 13, 14, 15)}, False),
+        ({"offsets": (3, 7, 11)}, True),
+        ({"offsets": (5, 15)}, True),
+        ({"cutoff": 10.0}, True),
+        ({"velocity": "backward"}, True),
+        ({"split": "time"}, True),
+    ],
+)
+def test_a_changed_task_is_not_the_published_one(files, monkeypatch, changes, is_other):
+    monkeypatch.setitem(adk.KNOWN_SUMS, adk.TRAJECTORY[1], adk.file_sum(files[1]))
+    assert adk_task(*files, **changes).stands_in == is_other
+
+
 def test_files_that_do_not_fit_are_named(files, tmp_path):
     with pytest.raises(DataError, match="has no section !NATOM"):
         adk_task(files[1], files[1])

@@ -7,6 +7,7 @@ import pytest
 
 from egno_md.core.errors import DataError, SpecError, WindowMismatch
 from egno_md.core.state import Trajectory
+from egno_md.data import md17_task as md17
 from egno_md.data.md17 import MD17_SPACING, molecule_topology
 from egno_md.data.md17_task import md17_task
 from egno_md.data.store import StoreWriter, new_manifest, single_system
@@ -119,6 +120,23 @@ def test_the_published_split_is_drawn_as_its_authors_draw_it(tmp_path):
         rest = [i for i in rest if i not in set(drawn)]
         expected = drawn[: len(part)] + 10_000
         np.testing.assert_array_equal(starts(part), expected[np.arange(len(part))])
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_other"),
+    [
+        ({}, False),
+        ({"targets": "last"}, False),
+        ({"split": "time"}, True),
+        ({"sizes": (50, 20, 10)}, True),
+        ({"length": 40 * FS}, True),
+    ],
+)
+def test_a_changed_task_is_not_the_published_one(file, monkeypatch, changes, is_other):
+    monkeypatch.setattr(md17, "PUBLISHED_LENGTH", 80 * FS)
+    monkeypatch.setattr(md17, "SIZES", (50, 20, 20))
+    asked = {"length": 80 * FS, "sizes": (50, 20, 20), "split": "random"} | changes
+    assert md17_task(file, **asked).stands_in == is_other
 
 
 def test_the_published_split_needs_the_published_data(file, tmp_path):

@@ -51,6 +51,20 @@ def test_the_published_run_split_is_drawn_again(run):
     assert "as published" in data.source
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_other"),
+    [
+        ({}, False),
+        ({"targets": "last"}, False),
+        ({"split": "by-trial"}, True),
+        ({"sizes": (200, 240, 120)}, True),
+        ({"window": 25}, True),
+    ],
+)
+def test_a_changed_task_is_not_the_published_one(run, changes, is_other):
+    assert mocap_task(run, **changes).stands_in == is_other
+
+
 def test_every_start_of_the_published_file_is_drawn_again():
     split = np.load(shared("mocap/subject09_run_split.npz"))
     path = shared("mocap/subject09_run.npz")

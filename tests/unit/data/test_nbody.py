@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import SpecError
+from egno_md.data import nbody
 from egno_md.data.nbody import FRAME, nbody_frames, nbody_task, simulate
 
 STATIC, BALLISTIC, LINEAR = 0.2715, 0.1079, 0.0819
@@ -67,6 +68,14 @@ def test_smaller_training_sets_are_parts_of_larger_ones() -> None:
     assert np.array_equal(small.train.positions, large.train.positions[:20])
     assert np.array_equal(small.test.positions, large.test.positions)
     assert not np.array_equal(small.train.positions[:10], small.test.positions)
+
+
+def test_other_sizes_than_the_published_stand_in_for_them(monkeypatch) -> None:
+    monkeypatch.setattr(nbody, "SIZES", (21, 9, 8))
+    assert not nbody_task(21, 9, 8).stands_in
+    assert not nbody_task(21, 9, 8, points=1).stands_in
+    for sizes in ((20, 9, 8), (21, 9, 7)):
+        assert nbody_task(*sizes).stands_in
 
 
 @pytest.mark.slow

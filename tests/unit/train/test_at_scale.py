@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from egno_md.core.processes import rank, world
-from egno_md.data.store import Store
+from egno_md.core.state import Trajectory
+from egno_md.core.system import System
+from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.train import TrainProtocol
 from egno_md.train import loop
@@ -25,7 +28,18 @@ from tests.conftest import Listener
 
 SAME = 1e-4
 """Relative: sums of another order in single precision, over thirty steps."""
+ENDS = "import faulthandler; faulthandler.dump_traceback_later(240, exit=True)\n"
+"""A process that hangs ends with the place: torchrun, if killed, would leave it behind."""
 
+MAIN = "from egno_md.cli import main; main()"
+FAST_CLOCK = """
+import os
+from egno_md.train.budget import Budget
+if os.environ["RANK"] == "1":
+    true = Budget.seconds.fget
+    Budget.seconds = property(lambda budget: 4 * true(budget))
+"""
+"""The second process finds the time spent long before the first."""
 
 LITTLE = f"{40_000 / 2**30:.12f} GiB"
 """A small part of the store, so that frames are read from files."""
@@ -129,21 +143,57 @@ def test_two_processes_train_as_one_does(
     memory: str, harmonic_store: Store, tmp_path: Path
 ) -> None:
     run_train(harmonic_store.root, protocol(), tmp_path / "one", device="cpu")
+    in_two_processes(
+        MAIN, tmp_path, "train", str(harmonic_store.root), *TINY_TRAIN,
+        "--set", "optimisation.batch_size=32", "--set", f"data_memory={memory}",
+        "--out", str(tmp_path / "two"),
+    )  # fmt: skip
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=SAME)
+
+
+@pytest.mark.slow
+def test_processes_whose_clocks_differ_stop_together(harmonic_store: Store, tmp_path: Path) -> None:
+    in_two_processes(
+        FAST_CLOCK + MAIN, tmp_path, "train", str(harmonic_store.root), *TINY_TRAIN,
+        "--set", "optimisation.max_steps=null", "--set", "optimisation.max_time=4 s",
+        "--out", str(tmp_path / "op"),
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "op" / "summary.json").read_text())
+    assert summary["stopped"] == "the budget is spent"
+    assert summary["seconds"] >= 4
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_sampler(ala2: System, tmp_path: Path) -> None:
+    manifest = new_manifest(ala2, "generate", 2.0, seed=0, protocol={"temperature": "300 K"})
+    writer = StoreWriter(tmp_path / "store", manifest, ala2.topology)
+    random = np.random.default_rng(0)
+    x = ala2.positions + 0.01 * random.standard_normal((60, ala2.n_atoms, 3))
+    writer.append(Trajectory(x, 2.0 * np.arange(60)), "chain")
+    writer.finish()
+    command = (
+        "train", str(tmp_path / "store"), "--protocol", "sampler-40ps",
+        "--set", "window.length=4 ps", "--set", "window.points=2", "--set", "network.layers=1",
+        "--set", "network.hidden=8", "--set", "network.vectors=3", *TINY_TRAIN[6:],
+        "--out", str(tmp_path / "op"),
+    )  # fmt: skip
+    in_two_processes(MAIN, tmp_path, *command)
+    summary = json.loads((tmp_path / "op" / "summary.json").read_text())
+    assert (summary["mode"], summary["steps"]) == ("sampler", 30)
+    in_two_processes(MAIN, tmp_path, *command, "--resume")
+
+
+def in_two_processes(code: str, folder: Path, *command: str) -> None:
+    """Run a script under torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "from egno_md.cli import main; main()"
-    command = [
-        "train", str(harmonic_store.root), *TINY_TRAIN, "--set", "optimisation.batch_size=32",
-        "--set", f"data_memory={memory}", "--out", str(tmp_path / "two"), "--device", "cpu", "--quiet",
-    ]  # fmt: skip
-    script = tmp_path / "train.py"
-    script.write_text(code)
+    script = folder / "train.py"
+    script.write_text(ENDS + code)
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-         f"--master-port={port}", str(script), *command],
-        capture_output=True, text=True, check=False, timeout=280,
+         f"--master-port={port}", str(script), *command, "--device", "cpu", "--quiet"],
+        capture_output=True, text=True, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=SAME)

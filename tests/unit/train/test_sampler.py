@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.sampler_windows import SamplerBatch, SamplerWindows
 from egno_md.data.store import Store
+from egno_md.nn.sampler import SamplerOperator
 from egno_md.spec.train import TrainProtocol
-from egno_md.train.sampler import fit_sampler, flow_loss, window_spread
+from egno_md.train.loop import read_metrics
+from egno_md.train.sampler import SamplerModule, fit_sampler, flow_loss, window_spread
 from egno_md.workflows.train_sampler import check_equilibrium
 from tests.conftest import make_sampler
 
@@ -39,13 +42,14 @@ def test_without_a_network_the_loss_is_one(ala2: System) -> None:
     assert float(loss) == pytest.approx(1.0, abs=PRECISION)
 
 
-def protocol(steps: int) -> TrainProtocol:
+def protocol(steps: int, accumulate: int = 1) -> TrainProtocol:
     return TrainProtocol.model_validate(
         {
             "window": {"kind": "uniform", "length": "4 ps", "points": 2},
             "network": {"kind": "sampler", "layers": 1, "hidden": 8, "vectors": 3},
             "optimisation": {
                 "batch_size": 4,
+                "accumulate": accumulate,
                 "max_steps": steps,
                 "validate_every": 2,
                 "schedule": "constant",  # the cosine would follow the budget
@@ -69,23 +73,50 @@ def test_spreads_are_those_of_the_windows(windows: SamplerWindows) -> None:
     assert second == pytest.approx(first, rel=0.2)
 
 
-def test_a_resumed_training_is_an_unbroken_one(
-    ala2: System, windows: SamplerWindows, tmp_path: Path
-) -> None:
-    def train(folder: Path, steps: int) -> dict[str, torch.Tensor]:
-        folder.mkdir(exist_ok=True)
-        operator = make_sampler(ala2, layers=1, hidden=8, vectors=3)
-        operator.card = operator.card.model_copy(
-            update={"displacements": (0.014, 0.014), "time_points": (2.0, 4.0)}
-        )
-        fit_sampler(operator, windows, windows, protocol(steps), folder, seed=3, device="cpu",
-                    progress=Silent())  # fmt: skip
-        return operator.state_dict()
+@pytest.fixture
+def operator(ala2: System) -> SamplerOperator:
+    fresh = make_sampler(ala2, layers=1, hidden=8, vectors=3)
+    fresh.card = fresh.card.model_copy(
+        update={"displacements": (0.014, 0.014), "time_points": (2.0, 4.0)}
+    )
+    return fresh
 
-    whole = train(tmp_path / "whole", 4)
-    train(tmp_path / "broken", 2)
-    mended = train(tmp_path / "broken", 4)
+
+def train(
+    fresh: SamplerOperator, windows: SamplerWindows, folder: Path, steps: int, accumulate: int = 1
+) -> dict[str, torch.Tensor]:
+    folder.mkdir(exist_ok=True)
+    operator = deepcopy(fresh)
+    fit_sampler(operator, windows, windows, protocol(steps, accumulate), folder, seed=3,
+                device="cpu", progress=Silent())  # fmt: skip
+    return operator.state_dict()
+
+
+def test_a_resumed_training_is_an_unbroken_one(
+    operator: SamplerOperator, windows: SamplerWindows, tmp_path: Path
+) -> None:
+    whole = train(operator, windows, tmp_path / "whole", 4)
+    train(operator, windows, tmp_path / "broken", 2)
+    mended = train(operator, windows, tmp_path / "broken", 4)
     assert all(torch.equal(whole[k], mended[k]) for k in whole)
+
+
+def test_validations_are_counted_in_steps_of_accumulated_batches(
+    operator: SamplerOperator, windows: SamplerWindows, tmp_path: Path
+) -> None:
+    train(operator, windows, tmp_path / "op", 4, accumulate=3)
+    assert [r["step"] for r in read_metrics(tmp_path / "op" / "metrics.csv")] == ["2", "4"]
+
+
+def test_batches_of_one_step_have_noise_of_their_own(
+    operator: SamplerOperator, windows: SamplerWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SamplerModule(operator, protocol(4, accumulate=2).optimisation, 3)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    batch = windows[np.arange(4)]
+    first, second, next_step = (module.training_step(batch, n).item() for n in range(3))
+    assert first != second
+    assert first == next_step, "the step, which stands still here, tells those apart"
 
 
 def test_constant_energy_segments_are_no_ensemble(

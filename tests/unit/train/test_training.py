@@ -188,8 +188,18 @@ def test_a_budget_counts_steps_and_time_over_resumes() -> None:
     assert budget.fraction(25) == 0.25
     timed = Budget(Optimisation.model_validate({"max_time": "10 s"}))
     timed.load_state_dict({"spent": 5.0})
-    timed.on_train_start(SimpleNamespace(global_step=0), None)  # type: ignore[arg-type]
+    timed.on_train_start(SimpleNamespace(global_step=0, world_size=1), None)  # type: ignore[arg-type]
     assert timed.fraction(0) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("first", [0.5, 1.0])
+def test_of_processes_together_the_first_says_whether_time_is_spent(first: float) -> None:
+    budget = Budget(Optimisation.model_validate({"max_time": "10 s"}))
+    budget.load_state_dict({"spent": 20.0 - 20.0 * first})
+    strategy = SimpleNamespace(broadcast=lambda _: first)
+    trainer = SimpleNamespace(global_step=0, world_size=2, strategy=strategy, should_stop=False)
+    budget.on_train_start(trainer, None)  # type: ignore[arg-type]
+    assert trainer.should_stop == (first == 1.0)
 
 
 def test_moving_average_follows_early_and_smooths_late() -> None:
