@@ -95,7 +95,10 @@ class Sample:
         return cls(blocks, [np.ones(len(b)) for b in blocks])
 
     def share(self, region: Region) -> dict[str, Any]:
-        """Of a region, with a 95% interval by jackknife over blocks, and its free energy."""
+        """Of a region, with a 95% interval by jackknife over blocks, and its free energy.
+
+        What was never visited has neither: blocks without it say nothing of how rare it is.
+        """
         inside = np.array(
             [
                 w[region(b)].sum() if len(b) else 0.0
@@ -110,8 +113,8 @@ class Sample:
         energy = -THERMAL * np.log(value / (1 - value)) if 0 < value < 1 else None
         return {
             "share": value,
-            "standard_error": error,
-            "interval": [max(value - reach, 0.0), min(value + reach, 1.0)],
+            "standard_error": error if visits else None,
+            "interval": [max(value - reach, 0.0), min(value + reach, 1.0)] if visits else None,
             "visits": visits,
             "free_energy_kj_mol": energy,
             "free_energy_error": None if energy is None else THERMAL * error / value / (1 - value),

@@ -114,7 +114,7 @@ def test_resuming_adds_questions_and_seeds_and_keeps_what_is_finished(
     assert done.exit_code == 0, done.output
     assert kept.stat().st_mtime_ns == stamp
     content = results(out)
-    assert list(content["questions"]) == ["resolution"]
+    assert list(content["questions"]) == ["equivariance", "resolution"]
     assert content["seeds"] == [0, 1]
     for row in content["questions"]["resolution"]["rows"]:
         first, second = row["a_mse_by_seed"]

@@ -45,7 +45,7 @@ def run_stress(
 ) -> dict[str, Any]:
     """Train what the questions need, measure, and say what was found.
 
-    Resuming may add questions and seeds; finished trainings are kept.
+    Resuming may add questions and seeds to those of earlier runs; finished trainings are kept.
 
     Args:
         protocol: sizes, budget, questions and operators.
@@ -67,6 +67,8 @@ def run_stress(
     names = _chosen(questions)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
     output = open_output(out, "benchmark stress", protocol.model_dump(mode="json"), mode)
+    names = _chosen([*names, *output.record.get("questions", [])])
+    seeds = sorted({*seeds, *output.record.get("seeds", [])})
     lab = Lab(protocol, out, seeds, target)
     trainings = _ordered([t for name in names for t in QUESTIONS[name].needs(lab)])
     results = _train_all(lab, trainings, workers, progress)
