@@ -4,7 +4,7 @@
 
 Every run writes its own folder under ROOT and is skipped when it is complete, so that an
 interrupted table goes on. The rows end in `benchmarks/results/NAME.json`, the figure in
-`docs/assets/NAME.png`. DIR has the files that are not generated: `subject09_run.npz`,
+`docs/assets/NAME.png`. DIR has, in folders or not, the files that are not generated: `subject09_run.npz`,
 `subject35_walk20.npz`, `md17_ethanol_first2000.npz`, and `adk` with one PSF and one DCD file.
 """
 
@@ -102,7 +102,7 @@ def main() -> None:
 
 def run(name: str, table: Table, root: Path, folder: Path, workers: int) -> None:
     """One table, its JSON and its figure."""
-    data = folder / table.data if table.data else None
+    data = next(folder.rglob(table.data), folder / table.data) if table.data else None
     if table.molecule:
         data = make_dynamics(table.molecule, root / table.molecule)
     changes = {"epochs": table.epochs, **table.settings}
