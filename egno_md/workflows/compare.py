@@ -62,7 +62,7 @@ def run_compare(
     mode: OutputMode = "new",
     progress: Progress | None = None,
     unchecked: Path | None = None,
-    topology: Path | None = None,
+    topology: Path | str | None = None,
     selection: str | None = None,
     stride: int = 1,
     spacing: float | None = None,
@@ -102,6 +102,7 @@ def run_compare(
         EnsembleError: some of the shared rollouts could not be compared.
     """
     progress, out, reference = progress or Silent(), Path(out), Path(reference)
+    topology = None if topology is None else Path(topology)
     paths = [Path(p) for p in (*rollouts, *([unchecked] if unchecked else []))]
     if not paths:
         raise DataError("nothing to compare. Give at least one rollout beside the reference.")

@@ -72,7 +72,7 @@ def run_load(
     source: str,
     out: Path | str,
     *,
-    topology: Path | None = None,
+    topology: Path | str | None = None,
     spacing: float | None = None,
     velocities: Velocities = "stored",
     selection: str | None = None,
@@ -110,6 +110,7 @@ def run_load(
     """
     progress, out = progress or Silent(), Path(out)
     path = Path(source)
+    topology = None if topology is None else Path(topology)
     opened = _open(path, topology, spacing, selection)
     for remark in opened.remarks:
         progress.note(remark)
