@@ -191,7 +191,9 @@ def test_elements_must_be_those_of_the_named_system(tmp_path):
 
 def test_adk_path_loads_with_a_given_spacing(tmp_path):
     source, top = shared("adk/adk_dims.dcd"), shared("adk/adk.psf")
-    store = run_load(str(source), tmp_path / "out", topology=str(top), spacing=1.0, velocities="none")
+    store = run_load(
+        str(source), tmp_path / "out", topology=str(top), spacing=1.0, velocities="none"
+    )
     assert store.manifest.frames == 98
     first = mdtraj.load(str(SHARED / "adk" / "adk_closed.pdb"))
     assert store.topology.n_atoms == first.n_atoms
