@@ -73,7 +73,7 @@ TABLES = {
     "nbody_10000": Table("nbody", "egno-md", 80, settings={"data.train": 10000}),
     "nbody_long": Table("nbody", LONG, 300),
     "nbody_long_1000": Table("nbody", LONG, 300, settings={"data.train": 1000}),
-    "nbody_long_10000": Table("nbody", "egno-our-recipe", 100, settings={"data.train": 10000}),
+    "nbody_long_10000": Table("nbody", LONG, 100, settings={"data.train": 10000}),
     "mocap": Table("mocap", "egno-md", 200, data="subject09_run.npz"),
     "mocap_60": Table("mocap", "egno-md,egno,egnn,linear", 60, seeds=1, data="subject09_run.npz"),
     "mocap_walk": Table("mocap", "egno-md", 60, data="subject35_walk20.npz", settings=WALK),
