@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.core.pairs import bond_neighbours
+from egno_md.core.rigid import cross
 from egno_md.core.system import System
 
 Array = np.ndarray
@@ -30,16 +31,9 @@ def torsion_angles(
     """Torsions in radians in [-π, π], positive clockwise along the middle bond (IUPAC 1974)."""
     i, j, k, m = (positions[..., quads[:, n], :] for n in range(4))
     first, axis, last = j - i, k - j, m - k
-    left, right = _cross(first, axis), _cross(axis, last)
+    left, right = cross(first, axis), cross(axis, last)
     sine = np.sqrt((axis**2).sum(-1)) * (first * right).sum(-1)
     return np.arctan2(sine, (left * right).sum(-1))
-
-
-def _cross(a: Float[Array, "*rows 3"], b: Float[Array, "*rows 3"]) -> Float[Array, "*rows 3"]:
-    """As numpy's, at a fifth of its cost for few rows."""
-    x, y, z = (a[..., n] for n in range(3))
-    u, v, w = (b[..., n] for n in range(3))
-    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from egno_md.rollout.constraints import FAILED
 from egno_md.spec.propagate import Policy, Tolerances
 
 STRICTNESS = {"strict": 0.5}
-"""Factor on every tolerance."""
+"""Factor on every tolerance but that of contacts."""
 
 MEMORY_PS = 2.0
 """Relaxation time of the running temperatures, ps."""
@@ -85,9 +85,14 @@ class Controller:
     reference_kelvin: float
     degrees_of_freedom: int
 
+    @property
+    def _factor(self) -> float:
+        """On tolerances."""
+        return STRICTNESS.get(self.policy, 1.0)
+
     def problem(self, check: Check) -> str | None:
         """Why a frame is not believed, or None."""
-        factor = STRICTNESS.get(self.policy, 1.0)
+        factor = self._factor
         limits = self.tolerances
         if not check.keeps_constraints:
             return FAILED
@@ -129,8 +134,7 @@ class Controller:
         """
         problem = self.problem(check)
         if problem is None and self.kelvin is not None:
-            tolerance = STRICTNESS.get(self.policy, 1.0) * self.tolerances.temperature
-            worst = running.worst(self.kelvin, tolerance)
+            worst = running.worst(self.kelvin, self._factor * self.tolerances.temperature)
             if worst is not None:
                 problem = f"temperature of {worst[0]} {worst[1]:.0f} K"
                 if self.policy in ("fallback", "strict"):
