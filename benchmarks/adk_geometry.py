@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from egno_md.analysis.integrity import clash_count
-from egno_md.analysis.internal import bonds_apart
-from egno_md.analysis.peptide import find_peptide
-from egno_md.analysis.ramachandran import outlier_shares
+from egno_md.compare.observables.integrity import clash_count
+from egno_md.compare.observables.internal import bonds_apart
+from egno_md.compare.observables.ramachandran import outlier_shares
 from egno_md.core.state import Frame
 from egno_md.data.store import Store
+from egno_md.geometry.frames import superpose
+from egno_md.geometry.peptide import find_peptide
+from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import load_system
-from egno_md.rollout.checks import Checker
-from egno_md.rollout.lift import Stereo
-from egno_md.rollout.lift.frames import superpose
-from egno_md.workflows.proteins import find_observer
+from egno_md.propagate.checks import Checker
+from egno_md.propagate.proteins import find_observer
 
 MOST = 40
 """Frames of MD that are looked at, evenly spread."""

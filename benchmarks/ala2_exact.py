@@ -32,14 +32,14 @@ sys.path.insert(0, str(HERE.parent))
 
 from benchmarks.biased_md import KELVIN, kept  # noqa: E402
 from benchmarks.sampler_runs import arguments, console, drawn, length, made, trained  # noqa: E402
-from egno_md.analysis.histograms import jensen_shannon  # noqa: E402
-from egno_md.analysis.peptide import find_peptide  # noqa: E402
-from egno_md.analysis.phi_psi import backbone_torsions, cells_of  # noqa: E402
-from egno_md.analysis.statistics import student_reach  # noqa: E402
 from egno_md.api import propagate, protocol  # noqa: E402
+from egno_md.compare.histograms import jensen_shannon  # noqa: E402
+from egno_md.compare.observables.phi_psi import backbone_torsions, cells_of  # noqa: E402
+from egno_md.compare.statistics import student_reach  # noqa: E402
 from egno_md.core.units import BOLTZMANN  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
+from egno_md.geometry.peptide import find_peptide  # noqa: E402
 
 RESULTS = HERE / "results"
 SYSTEM = "ala2/hmr"

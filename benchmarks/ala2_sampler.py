@@ -36,7 +36,7 @@ from benchmarks.sampler_runs import (  # noqa: E402
     told,
     trained,
 )
-from egno_md.analysis.phi_psi import (  # noqa: E402
+from egno_md.compare.observables.phi_psi import (  # noqa: E402
     backbone_torsions,
     map_distance,
     positive_phi,

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import openmm
 
-from egno_md.core.rotors import torsion_angles
 from egno_md.core.units import BOLTZMANN
+from egno_md.geometry.rotors import torsion_angles
 from egno_md.md.build import load_system
 from egno_md.md.engine import OpenMMEngine
 

@@ -36,7 +36,7 @@ from egno_md import api as em
 from egno_md.core.fanout import run_all
 from egno_md.data.output import provenance
 from egno_md.data.store import write_json
-from egno_md.workflows.ensemble import join_stores
+from egno_md.propagate.ensemble import join_stores
 
 RESULTS = Path(__file__).resolve().parent / "results" / "capacity.json"
 WORKERS, REPLICAS = 1_000, 100_000

@@ -37,13 +37,13 @@ from benchmarks.sampler_runs import (  # noqa: E402
     trained,
 )
 from egno_md import api as em  # noqa: E402
-from egno_md.analysis.observable import Comparison  # noqa: E402
+from egno_md.compare.observable import Comparison  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.nn.bundle import load_any_bundle  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
-from egno_md.workflows.proteins import find_observer  # noqa: E402
+from egno_md.propagate.proteins import find_observer  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
 SYSTEM = "chignolin"

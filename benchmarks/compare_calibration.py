@@ -35,16 +35,16 @@ import numpy as np
 from scipy.signal import lfilter
 
 from egno_md import api as em
-from egno_md.analysis.compare import Reference
-from egno_md.analysis.sides import Side
-from egno_md.analysis.statistics import (
+from egno_md.compare.comparison import Reference
+from egno_md.compare.sides import Side
+from egno_md.compare.statistics import (
     ENOUGH_SAMPLES,
     MEAN,
     WIDTH,
     series_estimate,
     student_reach,
 )
-from egno_md.analysis.verdicts import Extent, difference
+from egno_md.compare.verdicts import Extent, difference
 from egno_md.core.state import Trajectory
 from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
@@ -257,7 +257,7 @@ def memory(folder: Path, structure: Path) -> dict:
 MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-from egno_md.workflows.compare import run_compare
+from egno_md.compare.run import run_compare
 before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
 out, reference, rollout, *rest = map(Path, sys.argv[1:])
 extra = {"topology": rest[0], "spacing": 1.0} if rest else {}

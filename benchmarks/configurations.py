@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from egno_md.core.pairs import complete_pairs, hop_pairs
+from egno_md.geometry.bonded import complete_pairs, hop_pairs
 from egno_md.md.build import load_system
 from egno_md.nn.graph import make_graph
 from egno_md.nn.neighbours import find_pairs

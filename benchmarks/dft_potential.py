@@ -26,7 +26,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import write_json
 from egno_md.md.build import load_system
 from egno_md.md.engine import NVE, OpenMMEngine
-from egno_md.md.torchmdnet import TorchMDNetForce, load_force
+from egno_md.md.potentials.torchmdnet import TorchMDNetForce, load_force
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FIT_TIME, TRAIN_TIME = "25 min", "10 min"

@@ -35,7 +35,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PRELOADED = ["egno_md.cli", "egno_md.workflows.propagate", "egno_md.workflows.train"]
+PRELOADED = ["egno_md.cli", "egno_md.propagate.run", "egno_md.train.run"]
 """Imported once by the server that processes are forked from, before any thread starts."""
 
 
@@ -95,7 +95,7 @@ def verbs(root: Path) -> list[Verb]:
 def work(arguments: list[str]) -> None:
     """The command line, in a process of its own, writing more often than usual."""
     from egno_md.cli import main
-    from egno_md.workflows import rolling
+    from egno_md.propagate import rolling
 
     rolling.WINDOWS_PER_FLUSH = 10
     main(arguments)

@@ -23,10 +23,11 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.data.output import provenance
+from egno_md.geometry.integrity import Integrity
+from egno_md.geometry.lift import Lift
+from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.md.refiner import Held, OpenMMRefiner
-from egno_md.rollout.integrity import Integrity
-from egno_md.rollout.lift import Lift, Stereo
+from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.spec.propagate import Refinement
 
 ROOT = Path(__file__).resolve().parents[1]

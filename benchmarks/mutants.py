@@ -4,7 +4,7 @@
 
 mutmut makes the mutants of the files that `tool.mutmut` of pyproject.toml names; some of each
 file are drawn with a fixed seed, more where it decides what is believed, and each meets the
-fast tests of `core` and `rollout` in a process of its own. A survivor is explained in
+fast tests of `core`, `geometry` and `propagate` in a process of its own. A survivor is explained in
 `benchmarks/mutants_explained.yaml`; one that is not is printed, and makes this exit with 1.
 A survivor that no behaviour can tell from the code is `equivalent`; what is left counts.
 Figures go to `benchmarks/results/mutants.json`, where `--only` replaces those of its files;
@@ -49,7 +49,7 @@ SAMPLE, LARGE_SAMPLE, SEED = 15, 30, 0
 """Mutants that are tried of a file, and of a decisive one."""
 
 DECISIVE = re.compile(
-    r"rollout/(checks|conservation|constraints|controller|integrity|schedule|shapes|thermostat)\.py"
+    r"(propagate|geometry)/(checks|conservation|constraints|controller|integrity|parareal/schedule|shapes|thermostat)\.py"
     r"|core/(fanout|lift|periodic|selection|state|thermal|units|window)\.py"
 )
 """What decides whether a window is believed, and what that rests on."""

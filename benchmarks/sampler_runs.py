@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from egno_md.analysis.internal import angle_indices, angle_values
 from egno_md.api import generate, propagate, protocol, train
+from egno_md.compare.observables.internal import angle_indices, angle_values
 from egno_md.console import Console
 from egno_md.core.seen import SeenAtoms
 from egno_md.data.store import Store

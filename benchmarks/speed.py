@@ -47,8 +47,8 @@ from egno_md.nn.native import described  # noqa: E402
 from egno_md.nn.neighbours import find_pairs  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
 from egno_md.spec.network import Egno  # noqa: E402
+from egno_md.train.run_sampler import sampler_datasets  # noqa: E402
 from egno_md.train.sampling import RandomBatches, loader  # noqa: E402
-from egno_md.workflows.train_sampler import sampler_datasets  # noqa: E402
 
 RESULTS = HERE / "results" / "speed.json"
 PARTS = [

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.speed_networks import paired
 from egno_md import api as em
-from egno_md.core.pairs import complete_pairs
 from egno_md.core.state import Frame
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.block import EgnoShape
 from egno_md.nn.bundle import load_bundle
 from egno_md.nn.egno import EgnoNetwork

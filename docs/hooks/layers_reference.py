@@ -10,7 +10,7 @@ import results_tables
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from egno_md.core.pairs import complete_pairs
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.graph import make_graph
 from egno_md.nn.spatial import layer_factory
 from egno_md.spec.network import Spatial

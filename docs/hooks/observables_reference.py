@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from egno_md.analysis.catalogue import catalogue
+from egno_md.compare.catalogue import catalogue
 
 
 def page() -> str:

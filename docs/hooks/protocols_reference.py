@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from egno_md.core.units import UNITS
 from egno_md.spec.describe import describe, summary, tags
+from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
-from egno_md.workflows.protocol import MODELS
 
 ROOTS: dict[str, type[BaseModel]] = {**MODELS, "system.yaml": SystemSpec}
 

@@ -6,7 +6,7 @@ import json
 
 from results_tables import RESULTS
 
-from egno_md.report.stress_tables import stress_tables
+from egno_md.paper.stress.tables import stress_tables
 
 SOURCE = RESULTS / "stress.json"
 

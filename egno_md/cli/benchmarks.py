@@ -131,10 +131,10 @@ def _run(
     console: Console,
     data: Path | None = None,
 ) -> None:
+    from egno_md.cli.tables import benchmark_rows
+    from egno_md.paper.run import run_benchmark
     from egno_md.spec.benchmark import BenchmarkProtocol
     from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.workflows.benchmark import run_benchmark
-    from egno_md.workflows.tables import benchmark_rows
 
     told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
     rules = read_spec(find_protocol("benchmark", protocol), BenchmarkProtocol, told)
@@ -183,10 +183,10 @@ def stress(
     says what it found in sentences. --resume goes on, and may add questions and
     seeds.
     """
-    from egno_md.report.stress_tables import stress_tables
+    from egno_md.paper.stress import run_stress
+    from egno_md.paper.stress.tables import stress_tables
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.stress import StressProtocol
-    from egno_md.workflows.stress import run_stress
 
     told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
     rules = read_spec(find_protocol("stress", protocol), StressProtocol, told)

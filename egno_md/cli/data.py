@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def systems(as_json: bool) -> None:
     """List the shipped systems: atoms, potential, what each needs."""
+    from egno_md.cli.systems import list_systems
     from egno_md.console import Console
-    from egno_md.workflows.systems import list_systems
 
     console = Console(as_json=as_json)
     rows = list_systems()
@@ -66,9 +66,9 @@ def generate(
     SYSTEM is a shipped name or a folder with a system.yaml. --workers and --scheduler
     share the protocol's replicas; results do not depend on them.
     """
+    from egno_md.md.generate.run import run_generate
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.generate import GenerateProtocol
-    from egno_md.workflows.generate import run_generate
 
     path = find_protocol("generate", protocol)
     spec = read_spec(path, GenerateProtocol, read_settings(settings))
@@ -137,7 +137,7 @@ def load(
     original file first.
     """
     from egno_md.core.units import parse_quantity
-    from egno_md.workflows.load import fetch_source, run_load
+    from egno_md.md.load import fetch_source, run_load
 
     store = run_load(
         fetch_source(source, sha256, trust_first_download, console),

@@ -37,10 +37,10 @@ def train(
     console: Console,
 ) -> None:
     """Train an operator on DATA, a trajectory store."""
+    from egno_md.cli.tables import training_lines
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.train import TrainProtocol
-    from egno_md.workflows.tables import training_lines
-    from egno_md.workflows.train import run_train
+    from egno_md.train.run import run_train
 
     path = find_protocol("train", protocol)
     spec = read_spec(path, TrainProtocol, read_settings(settings))
@@ -54,10 +54,10 @@ def train(
 @click.option("--json", "as_json", is_flag=True, help="The whole card as JSON.")
 def card(operator: str, as_json: bool) -> None:
     """Show the card of OPERATOR: a bundle, or SYSTEM or SYSTEM/NAME for a shipped one."""
+    from egno_md.cli.tables import card_lines
     from egno_md.console import Console
     from egno_md.nn.bundle import read_any_card
     from egno_md.spec.files import find_named_operator
-    from egno_md.workflows.tables import card_lines
 
     found = read_any_card(find_named_operator(operator))
     Console(as_json=as_json).result(found.model_dump(mode="json"), *card_lines(found))
@@ -85,9 +85,9 @@ def evaluate(
     console: Console,
 ) -> None:
     """Measure OPERATOR, a bundle, on held-out frames of DATA."""
+    from egno_md.cli.tables import card_lines, evaluation_rows
     from egno_md.nn.bundle import read_card
-    from egno_md.workflows.evaluate import run_evaluate
-    from egno_md.workflows.tables import card_lines, evaluation_rows
+    from egno_md.train.evaluate import run_evaluate
 
     for line in card_lines(read_card(operator)):
         console.note(line)

@@ -45,7 +45,7 @@ def fit_potential(
     """
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.fit_potential import FitPotentialProtocol
-    from egno_md.workflows.fit_potential import run_fit_potential
+    from egno_md.train.fit_potential import run_fit_potential
 
     path = find_protocol("fit-potential", protocol)
     spec = read_spec(path, FitPotentialProtocol, read_settings(settings))

@@ -82,11 +82,11 @@ def propagate(
     console: Console,
 ) -> None:
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
+    from egno_md.cli.tables import rollout_lines
+    from egno_md.propagate.ensemble import run_ensemble
+    from egno_md.propagate.support import default_protocol, length_of, read_every
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
-    from egno_md.workflows.ensemble import run_ensemble
-    from egno_md.workflows.support import default_protocol, length_of, read_every
-    from egno_md.workflows.tables import rollout_lines
 
     source = click.get_current_context().get_parameter_source("protocol")
     if source is click.core.ParameterSource.DEFAULT:
@@ -165,10 +165,10 @@ def parareal(
     console: Console,
 ) -> None:
     """Run exact NVE dynamics of SYSTEM, many slabs at once, led by a surrogate."""
+    from egno_md.cli.tables import parareal_lines, parareal_rows
+    from egno_md.propagate.parareal.run import run_parareal
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.parareal import PararealProtocol
-    from egno_md.workflows.parareal import run_parareal
-    from egno_md.workflows.tables import parareal_lines, parareal_rows
 
     overrides = read_settings(settings)
     given = {"length": length, "slab": slab, "tolerance": tolerance}
@@ -247,9 +247,9 @@ def compare(
 
     --out gets comparison.json, numbers.csv and figures (SVG and PNG).
     """
+    from egno_md.cli.tables import comparison_table
+    from egno_md.compare.run import run_compare
     from egno_md.core.units import parse_quantity
-    from egno_md.workflows.compare import run_compare
-    from egno_md.workflows.tables import comparison_table
 
     result = run_compare(
         reference,
@@ -297,7 +297,7 @@ def report(
     console: Console,
 ) -> None:
     """Gather FOLDERS written by other verbs into one self-contained HTML page."""
-    from egno_md.workflows.report import run_report
+    from egno_md.report.run import run_report
 
     page = run_report(list(folders), out, mode=mode, title=title)
     console.result({"report": str(page)}, f"Report: {page}")
@@ -320,9 +320,9 @@ def demo(
     On ethanol with GFN2-xTB, or on alanine dipeptide in implicit water.
     """
     if system == "ala2":
-        from egno_md.workflows.demo_sampler import run_sampler_demo as run_demo
+        from egno_md.cli.demo_sampler import run_sampler_demo as run_demo
     else:
-        from egno_md.workflows.demo import run_demo
+        from egno_md.cli.demo import run_demo
 
     result = run_demo(out, seed=seed, device=device, mode=mode, console=console)
     for title, columns, rows in result.tables:

@@ -20,8 +20,8 @@ def doctor(as_json: bool) -> None:
     GFN2-xTB, the shipped operator, files, disk and locale. Exit code 0 when
     nothing must be mended, else 1.
     """
+    from egno_md.cli.doctor import Finding, run_doctor
     from egno_md.console import Console
-    from egno_md.workflows.doctor import Finding, run_doctor
 
     def tell(finding: Finding) -> None:
         click.echo(f"{finding.status:8} {finding.check:9} {finding.text}")
@@ -75,7 +75,7 @@ def _protocol_verb(verb: str, like: str) -> None:
         help="Shipped name or file whose values it takes.",
     )
     def command(out: Path, like: str) -> None:
-        from egno_md.workflows.init import init_protocol
+        from egno_md.cli.init import init_protocol
 
         init_protocol(verb, out, like)
         click.echo(f"{out}: edit it, then use it with --protocol {out}")
@@ -102,7 +102,7 @@ def init_system(structure: Path, out: Path | None) -> None:
     The potential is the first that fits: amber14 with OBC2 water, amber14 with
     TIP3P-FB water in a box, GFN2-xTB. It is built once to be sure of it.
     """
-    from egno_md.workflows.init import init_system as make
+    from egno_md.cli.init import init_system as make
 
     folder = out or Path(structure.stem)
     built = make(structure, folder)
@@ -160,7 +160,7 @@ def prepare(
     is named with its residue and the option that makes the choice.
     """
     from egno_md.console import Console
-    from egno_md.workflows.prepare import run_prepare
+    from egno_md.md.prepare.run import run_prepare
 
     console = Console(quiet=quiet or as_json, as_json=as_json)
     given = {k: v for k, v in options.items() if v is not None}

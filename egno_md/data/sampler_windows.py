@@ -13,8 +13,8 @@ from egno_md.core.state import Trajectory
 from egno_md.core.window import Window
 from egno_md.data.framed import FramedWindows, Numbers
 from egno_md.data.frames import Stretches
-from egno_md.data.superpose import superpose
 from egno_md.data.windows import checked_columns
+from egno_md.geometry.superpose import superpose
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from openmm import app, unit
 from egno_md.core.errors import DataError, PotentialError
 from egno_md.core.periodic import make_whole
 from egno_md.core.system import System, atomic_numbers, bond_indices
-from egno_md.md.forcefield import build_forcefield
-from egno_md.md.python_force import CachedForce, Potential
+from egno_md.md.potentials.forcefield import build_forcefield
+from egno_md.md.potentials.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
 from egno_md.spec.system import (
     ForceFieldPotential,
@@ -131,21 +131,21 @@ def _build_potential(
             return build_forcefield(topology, potential, constraints, mass, folder), None
         case OpenMMXmlPotential() as potential:
             _refuse_constraints(spec)
-            from egno_md.md.openmm_xml import load_openmm_xml
+            from egno_md.md.potentials.openmm_xml import load_openmm_xml
 
             return load_openmm_xml(folder / potential.file, topology, flexible=flexible), None
         case OpenMMMLPotential() as potential:
             _refuse_constraints(spec)
-            from egno_md.md.openmm_ml import build_openmm_ml
+            from egno_md.md.potentials.openmm_ml import build_openmm_ml
 
             return build_openmm_ml(topology, potential, folder), None
         case XtbPotential() as potential:
-            from egno_md.md.xtb import XtbForce, check_parameters
+            from egno_md.md.potentials.xtb import XtbForce, check_parameters
 
             check_parameters(numbers, potential.method)
             found: Potential = XtbForce(numbers, potential)
         case TorchMDNetPotential() as potential:
-            from egno_md.md.torchmdnet import load_force
+            from egno_md.md.potentials.torchmdnet import load_force
 
             found = load_force(folder / potential.model, numbers)
     _refuse_constraints(spec)

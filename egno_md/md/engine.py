@@ -19,11 +19,11 @@ from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
 from egno_md.md.build import BuiltSystem
+from egno_md.md.constraints import ConstraintProjector
 from egno_md.md.given import GivenSystem
 from egno_md.md.integrators import langevin, velocity_verlet
-from egno_md.md.minimise import minimise
-from egno_md.md.projection import ConstraintProjector
-from egno_md.md.python_force import OWN_DYNAMICS
+from egno_md.md.potentials.python_force import OWN_DYNAMICS
+from egno_md.md.refine.minimise import minimise
 
 REFERENCE_PLATFORM_LIMIT = 25
 """Atoms up to which OpenMM's Reference platform beats CPU (measured)."""

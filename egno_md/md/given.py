@@ -12,7 +12,7 @@ from openmm import app, unit
 from egno_md.core.errors import SpecError
 from egno_md.core.system import System
 from egno_md.md.build import CENTRE_OF_MASS
-from egno_md.md.python_force import CachedForce
+from egno_md.md.potentials.python_force import CachedForce
 
 ENSEMBLE_FORCES = (
     openmm.AndersenThermostat,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from egno_md.core.errors import ContractError
-from egno_md.core.pairs import complete_pairs
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.layers.parts import Symmetry
 from egno_md.nn.spatial import LayerFactory

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
+from egno_md.core.errors import SpecError
+from egno_md.core.system import System
+from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.graph import Graph, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
-from egno_md.spec.network import Egno, Hierarchical, Linear
+from egno_md.spec.network import Egno, Hierarchical, Linear, Network
 
 HOPS = 4
 """Bond separations told apart on edges; farther ones count as none."""
@@ -167,3 +169,18 @@ def envelope(share: Tensor) -> Tensor:
     """
     x = share.clamp(max=1.0)
     return 1 - x**6 * (28 - 48 * x + 21 * x.square())
+
+
+def check_edges(system: System, network: Network) -> None:
+    """Refuse a network that cannot treat a periodic box rightly.
+
+    Raises:
+        SpecError: its edges would jump from one image to another.
+    """
+    if system.box is None or (isinstance(network, Egno) and network.edges != "complete"):
+        return
+    what = "edges: complete" if isinstance(network, Egno) else f"kind: {network.kind}"
+    raise SpecError(
+        f"{system.name} is periodic, where a network of {what} jumps as pairs change their "
+        "nearest image. Use kind: egno with edges: radius and a cutoff such as '0.5 nm'."
+    )

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from egno_md.core.pairs import bond_neighbours
+from egno_md.geometry.bonded import bond_neighbours
 
 Array = np.ndarray
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from egno_md.core.errors import BundleMismatch
-from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
+from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
 from egno_md.nn.edges import HOPS
 from egno_md.nn.geometry import Torsions, environments
 from egno_md.nn.graph import Graph, make_graph

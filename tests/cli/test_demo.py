@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from egno_md.workflows import demo
+from egno_md.cli import demo
 from tests.cli.test_verbs import egno
 
 TINY = {

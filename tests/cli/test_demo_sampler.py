@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from egno_md.cli import demo_sampler
 from egno_md.spec.files import read_spec, shipped
-from egno_md.workflows import demo_sampler
 from tests.cli.test_verbs import egno
 
 TINY = {

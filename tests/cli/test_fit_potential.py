@@ -16,7 +16,7 @@ from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
 from egno_md.nn.bundle import check_potential
 from egno_md.spec.fit_potential import FitPotentialProtocol, FrameSplit
-from egno_md.workflows.fit_potential import run_fit_potential, split_frames
+from egno_md.train.fit_potential import run_fit_potential, split_frames
 from tests.cli.test_verbs import egno
 from tests.conftest import make_card
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from egno_md.cli import main
+from egno_md.propagate import support
 from egno_md.spec.files import shipped
-from egno_md.workflows import support
 
 SOURCE = shipped("systems") / "chignolin" / "5awl.pdb"
 

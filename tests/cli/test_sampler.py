@@ -10,8 +10,8 @@ import pytest
 
 from egno_md.data.store import Store
 from egno_md.nn.sampler_card import STATEMENT
-from egno_md.rollout.sampler_loop import SamplerLoop
-from egno_md.workflows import propagate_sampler
+from egno_md.propagate import run_sampler as propagate_sampler
+from egno_md.propagate.sampler_loop import SamplerLoop
 from tests.cli.test_verbs import egno
 
 

@@ -10,14 +10,13 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from egno_md.cli import main, setup
+from egno_md.cli import doctor, main, setup
+from egno_md.cli.doctor import Finding, contained, run_doctor
 from egno_md.core.errors import EgnoMDError
 from egno_md.md.build import load_system
 from egno_md.spec.files import find_protocol, read_spec, shipped
+from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
-from egno_md.workflows import doctor
-from egno_md.workflows.doctor import Finding, contained, run_doctor
-from egno_md.workflows.protocol import MODELS
 from tests.cli.test_verbs import egno
 
 SHIPPED = [
@@ -201,7 +200,7 @@ def test_exit_codes_are_those_documented(monkeypatch: pytest.MonkeyPatch) -> Non
         def fails(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("egno_md.workflows.systems.list_systems", fails)
+        monkeypatch.setattr("egno_md.cli.systems.list_systems", fails)
         return runner.invoke(main, ["systems"]).exit_code
 
     assert runner.invoke(main, ["systems", "--json"]).exit_code == 0

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from egno_md.core.errors import ContractError, SpecError
-from egno_md.core.pairs import complete_pairs
 from egno_md.core.system import System
 from egno_md.core.task import Task
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import Scales
 from egno_md.nn.contract import ALWAYS, CLAIMED, check_layer, layer_residuals

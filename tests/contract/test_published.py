@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from egno_md.core.pairs import complete_pairs
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.graph import make_graph
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.scene import Scene

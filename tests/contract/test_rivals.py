@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from egno_md.core.errors import SpecError
-from egno_md.core.pairs import complete_pairs
 from egno_md.core.task import Task
 from egno_md.core.window import Window
 from egno_md.data.windows import WindowBatch
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn import egnn
 from egno_md.nn.card import Scales
 from egno_md.nn.clusters import cluster_assignment

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from benchmarks.plain_egno import PlainEgno
-from egno_md.core.pairs import complete_pairs
 from egno_md.core.state import Frame
 from egno_md.core.system import System
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn import block, egno, geometry, messages
 from egno_md.nn.egnn import EgnnLayer
 from egno_md.nn.graph import Graph, make_graph

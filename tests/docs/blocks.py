@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from egno_md import api
 from egno_md.cli import main
 from egno_md.spec.files import find_protocol
+from egno_md.spec.protocols import MODELS, protocol
 from egno_md.spec.system import SystemSpec
-from egno_md.workflows.protocol import MODELS, protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from egno_md.workflows import doctor
+from egno_md.cli import doctor
 from tests.docs.blocks import PAGES, ROOT, RUN, SHOWN, Block, Reader, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from egno_md.compare.run import run_compare
 from egno_md.core.errors import EnsembleError, SpecError
 from egno_md.core.executors import LocalProcesses, open_executor
 from egno_md.core.fanout import Failed, run_all
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
+from egno_md.md.generate.run import run_generate
 from egno_md.nn.bundle import save_bundle
+from egno_md.propagate.ensemble import run_ensemble
 from egno_md.report.folders import read_folder
-from egno_md.workflows.compare import run_compare
-from egno_md.workflows.ensemble import run_ensemble
-from egno_md.workflows.generate import run_generate
-from egno_md.workflows.protocol import protocol
+from egno_md.spec.protocols import protocol
 from tests.cli.test_errors import fails
 from tests.cli.test_verbs import egno
 from tests.conftest import harmonic_trajectory, make_operator
@@ -181,7 +181,7 @@ def test_a_failed_replica_leaves_the_others_and_can_be_tried_again(
 def test_rollouts_compared_on_workers_equal_rollouts_compared_here(
     ethanol: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egno_md.workflows.compare.draw_figures", lambda *_: ())
+    monkeypatch.setattr("egno_md.compare.run.draw_figures", lambda *_: ())
     stores = []
     for seed, name in enumerate(("reference", "one", "two")):
         writer = StoreWriter(

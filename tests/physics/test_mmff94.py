@@ -49,7 +49,7 @@ def test_energies_and_forces_are_rdkits(name: str) -> None:
     pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
     from rdkit.Chem import rdForceFieldHelpers
 
-    from egno_md.md.mmff94 import rdkit_molecule
+    from egno_md.md.potentials.mmff94 import rdkit_molecule
 
     built = load_system(f"{name}/mmff94")
     start = built.system.positions
@@ -82,7 +82,7 @@ def test_forces_are_the_slope_of_the_energy(name: str) -> None:
 
 def test_shipped_files_are_what_the_tool_writes() -> None:
     pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
-    from egno_md.md.mmff94 import mmff94_system
+    from egno_md.md.potentials.mmff94 import mmff94_system
 
     built = load_system("uracil/mmff94")
     topology, positions = read_structure(built.folder / built.spec.structure)
@@ -96,7 +96,7 @@ def test_shipped_files_are_what_the_tool_writes() -> None:
 
 def test_bonds_without_valid_orders_are_named(tmp_path: Path) -> None:
     pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
-    from egno_md.md.mmff94 import mmff94_system
+    from egno_md.md.potentials.mmff94 import mmff94_system
 
     built = load_system("benzene")
     with pytest.raises(PotentialError, match="bond orders"):

@@ -16,11 +16,11 @@ from egno_md.core.units import kinetic_energy, temperature
 from egno_md.data.store import Store
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVE, NVT, OpenMMEngine
+from egno_md.md.generate.run import run_generate
 from egno_md.spec.files import find_protocol, read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.train import TrainProtocol
-from egno_md.workflows.generate import run_generate
-from egno_md.workflows.train import run_train
+from egno_md.train.run import run_train
 from tests.cli.test_verbs import egno
 
 SINGLE = 2e-6
@@ -258,7 +258,7 @@ def test_our_volume_moves_and_openmm_agree_on_the_density_of_water(tmp_path: Pat
 
 @pytest.mark.slow
 def test_elements_of_rigid_water_have_the_temperature_of_the_whole() -> None:
-    from egno_md.rollout.checks import temperature_by_element
+    from egno_md.propagate.checks import temperature_by_element
 
     built = load_system("waterbox-rigid")
     engine = OpenMMEngine(built, timestep=0.002, kelvin=300, friction=20, seed=1)

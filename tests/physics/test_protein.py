@@ -14,17 +14,18 @@ import pytest
 from egno_md.core.errors import BundleMismatch, PotentialError, SpecError
 from egno_md.core.selection import choose_atoms, reduce_system
 from egno_md.core.state import Frame
+from egno_md.geometry.lift import Lift
+from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.md.refiner import Held, OpenMMRefiner
+from egno_md.md.prepare.run import run_prepare
+from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
-from egno_md.rollout.lift import Lift, Stereo
+from egno_md.propagate.run import run_propagate
 from egno_md.spec.files import shipped
 from egno_md.spec.network import Egno
 from egno_md.spec.propagate import Refinement
-from egno_md.workflows.prepare import run_prepare
-from egno_md.workflows.propagate import run_propagate
-from egno_md.workflows.protocol import protocol
+from egno_md.spec.protocols import protocol
 from tests.conftest import make_card
 
 KELVIN = 300.0
@@ -65,7 +66,7 @@ def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
 
 
 def test_adenylate_kinase_has_the_published_backbone_and_both_states() -> None:
-    from egno_md.workflows.proteins import find_observer
+    from egno_md.propagate.proteins import find_observer
 
     built = load_system("adk")
     assert len(choose_atoms(built.system.topology, "backbone", "adk")) == 855
@@ -204,7 +205,7 @@ def test_a_rollout_of_the_backbone_refines_every_window_and_says_so(
 def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
     chignolin: BuiltSystem, tmp_path: Path
 ) -> None:
-    from egno_md.workflows.parareal import run_parareal
+    from egno_md.propagate.parareal.run import run_parareal
 
     bundle = still_operator(chignolin, tmp_path / "bundle")
     for changes, message in (
@@ -244,8 +245,8 @@ def test_networks_of_a_backbone_move_it_within_their_radius(chignolin: BuiltSyst
 def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
     """EGNO and EGHNO on a backbone's radius graph, from the store to the held-out errors."""
     from egno_md.data.store import Store, StoreWriter, new_manifest
-    from egno_md.workflows.evaluate import run_evaluate
-    from egno_md.workflows.train import run_train
+    from egno_md.train.evaluate import run_evaluate
+    from egno_md.train.run import run_train
     from tests.conftest import harmonic_trajectory
 
     system = load_system("chignolin").system

@@ -11,19 +11,19 @@ import pytest
 from openmm import app, unit
 
 from egno_md.core.errors import PotentialError, SpecError
-from egno_md.core.rigid import angular_momentum
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.geometry.rigid import angular_momentum
 from egno_md.md.build import build_system, load_system
 from egno_md.md.engine import NVE, NVT, OpenMMEngine
-from egno_md.md.refiner import OpenMMRefiner
-from egno_md.md.torchmdnet import save_model
-from egno_md.rollout.checks import Checker
+from egno_md.md.generate.run import run_generate
+from egno_md.md.potentials.torchmdnet import save_model
+from egno_md.md.refine.refiner import OpenMMRefiner
+from egno_md.propagate.checks import Checker
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import Refinement
 from egno_md.spec.system import SystemSpec, TorchMDNetPotential
-from egno_md.workflows.generate import run_generate
 
 ENERGY_SIGMA = 0.1
 """kJ/mol, over every segment: ethanol, GFN2-xTB, 500 K, frames 0.5 fs apart. It is the

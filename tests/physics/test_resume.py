@@ -11,13 +11,13 @@ import pytest
 from egno_md.core.errors import OutputError
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
+from egno_md.md.generate.run import run_generate
 from egno_md.nn.bundle import save_bundle
-from egno_md.rollout.recorder import Recorder
+from egno_md.propagate.recorder import Recorder
+from egno_md.propagate.run import run_propagate
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
-from egno_md.workflows.generate import run_generate
-from egno_md.workflows.propagate import run_propagate
 from tests.conftest import Listener, make_operator
 
 
@@ -43,7 +43,7 @@ def protocol(kind: str) -> GenerateProtocol:
 def test_a_killed_generate_resumes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, kind: str
 ) -> None:
-    monkeypatch.setattr("egno_md.md.generate.STEPS_PER_PIECE", {True: 2000, False: 1000})
+    monkeypatch.setattr("egno_md.md.generate.chains.STEPS_PER_PIECE", {True: 2000, False: 1000})
     whole = run_generate(system, protocol(kind), tmp_path / "whole", seed=7)
     append = StoreWriter.append
     calls = 0
@@ -95,7 +95,7 @@ def test_a_killed_propagate_resumes_to_the_same_bits(
     spec = read_spec(
         shipped("protocols") / "propagate" / "nvt-500k.yaml", PropagateProtocol, changes
     )
-    monkeypatch.setattr("egno_md.workflows.rolling.WINDOWS_PER_FLUSH", 4)
+    monkeypatch.setattr("egno_md.propagate.rolling.WINDOWS_PER_FLUSH", 4)
 
     listener = Listener()
 

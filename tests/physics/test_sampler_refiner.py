@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.lift import HydrogenLift
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN
+from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
-from egno_md.md.sampler_refiner import LangevinWindows, SamplerRefiner
+from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
 from egno_md.spec.propagate import Refinement
 
 KELVIN = 300.0

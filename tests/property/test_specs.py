@@ -15,10 +15,10 @@ from egno_md.spec.base import Spec
 from egno_md.spec.describe import dotted_keys
 from egno_md.spec.files import read_spec, shipped, validate
 from egno_md.spec.prepare import Preparation
+from egno_md.spec.protocols import MODELS
 from egno_md.spec.stress import StressProtocol
 from egno_md.spec.system import SystemSpec
 from egno_md.spec.template import commented_yaml
-from egno_md.workflows.protocol import MODELS
 from tests.property.lines import fine_or_one_line
 from tests.property.specs import WORDS, content, dimension, json_like, places
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 
-from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
 from egno_md.core.periodic import (
     follow,
     lattice_vectors,
@@ -25,7 +24,8 @@ from egno_md.core.periodic import (
 from egno_md.core.state import Trajectory, is_evenly_spaced, join
 from egno_md.core.thermal import group_temperatures, maxwell_velocities, ornstein_uhlenbeck
 from egno_md.core.units import kinetic_energy, temperature
-from egno_md.data.superpose import superpose
+from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
+from egno_md.geometry.superpose import superpose
 
 ROUNDING = 1e-9
 """Of sums of a few hundred doubles of the order of one."""

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from egno_md.cli.tables import benchmark_rows
 from egno_md.core.errors import DataError
 from egno_md.data.nbody import nbody_task
 from egno_md.data.store import Store
 from egno_md.data.tasks import TaskData
-from egno_md.report.benchmark import draw_benchmark
+from egno_md.paper import tasks as benchmark_data
+from egno_md.paper.table import draw_benchmark
+from egno_md.paper.tasks import load_task
+from egno_md.paper.training import Job, standing_still, summarise
 from egno_md.spec.benchmark import (
     AdkData,
     BenchmarkModel,
@@ -22,10 +26,6 @@ from egno_md.spec.benchmark import (
     TaskDataSpec,
 )
 from egno_md.spec.network import PublishedEgno
-from egno_md.workflows import benchmark_data
-from egno_md.workflows.benchmark_data import load_task
-from egno_md.workflows.benchmark_run import Job, standing_still, summarise
-from egno_md.workflows.tables import benchmark_rows
 from tests.unit.data import test_adk, test_md17_task, test_mocap
 
 

@@ -13,8 +13,8 @@ from egno_md.data import foreign
 from egno_md.data.md17 import molecule_topology
 from egno_md.data.output import read_run
 from egno_md.data.store import MANIFEST
-from egno_md.workflows import load
-from egno_md.workflows.load import run_load
+from egno_md.md import load
+from egno_md.md.load import run_load
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 STILL = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])

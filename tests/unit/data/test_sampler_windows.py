@@ -10,7 +10,7 @@ from egno_md.core.errors import DataError, WindowMismatch
 from egno_md.core.state import Trajectory
 from egno_md.core.window import Window
 from egno_md.data.sampler_windows import SamplerWindows
-from egno_md.data.superpose import superpose
+from egno_md.geometry.superpose import superpose
 
 WINDOW = Window((2.0, 4.0))
 ATOMS = np.array([0, 1, 2, 4])

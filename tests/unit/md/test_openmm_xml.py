@@ -10,7 +10,7 @@ from openmm import unit
 
 from egno_md.core.errors import PotentialError
 from egno_md.md.build import BuiltSystem, build_system, load_system
-from egno_md.md.openmm_xml import load_openmm_xml
+from egno_md.md.potentials.openmm_xml import load_openmm_xml
 from egno_md.spec.system import OpenMMXmlPotential, SystemSpec
 
 RAN: list[str] = []

@@ -11,10 +11,10 @@ import pytest
 
 from egno_md.core.errors import DataError, EgnoMDError, OutputError, SpecError
 from egno_md.md.build import load_system
-from egno_md.md.pdb_checks import Choices, check_structure
-from egno_md.md.pdb_records import read_records
+from egno_md.md.prepare.checks import Choices, check_structure
+from egno_md.md.prepare.records import read_records
+from egno_md.md.prepare.run import run_prepare
 from egno_md.spec.files import shipped
-from egno_md.workflows.prepare import run_prepare
 
 SOURCE = shipped("systems") / "chignolin" / "5awl.pdb"
 Lines = list[str]

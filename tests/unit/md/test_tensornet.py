@@ -11,8 +11,8 @@ import torch
 from egno_md.core.errors import PotentialError
 from egno_md.core.system import System
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
-from egno_md.md.tensornet import DenseTensorNet, matrix_basis
-from egno_md.md.torchmdnet import TorchMDNetForce, load_force, new_tensornet, save_model
+from egno_md.md.potentials.tensornet import DenseTensorNet, matrix_basis
+from egno_md.md.potentials.torchmdnet import TorchMDNetForce, load_force, new_tensornet, save_model
 from egno_md.spec.fit_potential import TensorNet
 
 SINGLE = 2e-6

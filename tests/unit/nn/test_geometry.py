@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from egno_md.core.pairs import complete_pairs, hop_pairs, hops_of
+from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
 from egno_md.nn.geometry import Torsions, environments, sine_cosine
 
 BUTANE = np.array([[0, 1], [1, 2], [2, 3]])

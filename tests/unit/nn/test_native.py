@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from egno_md.core.pairs import complete_pairs
+from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.block import EgnoBlock, EgnoShape
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.native import build, calls, library, reason

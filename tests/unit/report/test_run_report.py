@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from egno_md.core.errors import DataError
-from egno_md.workflows.report import run_report
+from egno_md.report.run import run_report
 
 from .conftest import write_run
 

@@ -21,8 +21,8 @@ from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.train import TrainProtocol
 from egno_md.train import loop
 from egno_md.train.loop import read_metrics
+from egno_md.train.run import run_train
 from egno_md.train.sampling import EpochBatches, RandomBatches
-from egno_md.workflows.train import run_train
 from tests.cli.test_verbs import TINY_TRAIN
 from tests.conftest import Listener
 

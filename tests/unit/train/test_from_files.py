@@ -21,9 +21,9 @@ from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.data.windows import WindowBatch, WindowDataset, split_stretches
 from egno_md.spec.files import validate
 from egno_md.spec.train import Split, TrainProtocol
+from egno_md.train.evaluate import run_evaluate
+from egno_md.train.run import run_train
 from egno_md.train.sampling import RandomBatches, loader
-from egno_md.workflows.evaluate import run_evaluate
-from egno_md.workflows.train import run_train
 from tests.conftest import harmonic_trajectory
 from tests.unit.train.breaking import broken_off
 
@@ -131,7 +131,7 @@ def test_a_training_from_files_gives_the_same_weights_and_resumes(
     scales = [run.operator.card.model_dump()["scales"] for run in (held, filed)]
     assert scales[0] == scales[1]
     with monkeypatch.context() as patch:
-        patch.setattr("egno_md.workflows.evaluate.DATA_MEMORY", LITTLE / 2**30)
+        patch.setattr("egno_md.train.evaluate.DATA_MEMORY", LITTLE / 2**30)
         ours = run_evaluate(filed.bundle, harmonic_store.root, tmp_path / "e", device="cpu")
     theirs = run_evaluate(held.bundle, harmonic_store.root, tmp_path / "f", device="cpu")
     assert ours["f_mse"] == theirs["f_mse"]

@@ -11,12 +11,12 @@ import pytest
 from egno_md.core.errors import BundleMismatch, SpecError
 from egno_md.data.store import Store
 from egno_md.nn.bundle import load_bundle
+from egno_md.propagate.support import check_rolls_out
 from egno_md.spec.files import validate
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.errors import baselines, measure
-from egno_md.workflows.evaluate import run_evaluate
-from egno_md.workflows.support import check_rolls_out
-from egno_md.workflows.train import run_train, window_datasets
+from egno_md.train.evaluate import run_evaluate
+from egno_md.train.run import run_train, window_datasets
 
 SMALL = {"layers": 2, "hidden": 8}
 
@@ -49,7 +49,7 @@ def test_every_rival_trains_on_a_store(
     points: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("egno_md.workflows.training.plot_training", lambda *_: None)
+    monkeypatch.setattr("egno_md.train.outcome.plot_training", lambda *_: None)
     spec = protocol({**SMALL, **network}, points)
     trained = run_train(harmonic_store.root, spec, tmp_path / "run", device="cpu")
     assert trained.summary["steps"] == 4

@@ -20,8 +20,8 @@ from egno_md.data.store import Store
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import read_metrics
+from egno_md.train.run_sampler import check_equilibrium
 from egno_md.train.sampler import SamplerModule, fit_sampler, flow_loss, window_spread
-from egno_md.workflows.train_sampler import check_equilibrium
 from tests.conftest import make_sampler
 
 PRECISION = 0.05

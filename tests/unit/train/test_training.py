@@ -19,8 +19,8 @@ from egno_md.spec.train import Optimisation, Split, TrainProtocol
 from egno_md.train.budget import Budget, MovingAverage
 from egno_md.train.errors import baselines, measure
 from egno_md.train.losses import SquaredErrors
+from egno_md.train.run import run_train
 from egno_md.train.sampling import FixedBatches, RandomBatches
-from egno_md.workflows.train import run_train
 from tests.conftest import Listener, harmonic_trajectory, make_operator
 from tests.unit.train.breaking import broken_off
 
@@ -67,7 +67,7 @@ def test_a_kill_after_the_last_step_adds_none(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("egno_md.workflows.training.save_bundle", dying)
+        patch.setattr("egno_md.train.outcome.save_bundle", dying)
         with pytest.raises(Killed):
             run_train(harmonic_store.root, tiny(), tmp_path / "a", device="cpu")
     before = (tmp_path / "a" / "metrics.csv").read_text()

@@ -1,0 +1,294 @@
+"""Results as rows and lines that people read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from egno_md.compare.observable import NOT_ENOUGH_DATA, Comparison, Observable
+from egno_md.core.units import format_quantity
+from egno_md.nn.card import OperatorCard
+from egno_md.nn.sampler_card import SamplerCard
+from egno_md.propagate.protein_lines import cost_lines, protein_lines
+
+NAMES = {
+    "operator": "operator",
+    "persistence": "persistence",
+    "ballistic": "ballistic",
+    "half_a_tau_squared": "½aτ²",
+}
+
+
+def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
+    """How a training ended."""
+    best = summary["validation"]
+    found = (
+        f"flow matching loss {best['flow_loss']:.4f} (1 knows only widths)."
+        if summary.get("mode") == "sampler"
+        else f"F-MSE {best['f_mse']:.3g} Å², A-MSE {best['a_mse']:.3g} Å², velocity error "
+        f"{best['velocity_error']:.1%} of thermal."
+    )
+    lines = [
+        f"{summary['steps']:,} steps in {summary['seconds']:.0f} s, {summary['stopped']}. "
+        f"Validation: {found}",
+        f"Operator: {bundle}",
+    ]
+    return [*lines, summary["statement"]] if "statement" in summary else lines
+
+
+def card_lines(card: OperatorCard | SamplerCard) -> list[str]:
+    """What an operator says of itself, and where it ends."""
+    if isinstance(card, SamplerCard):
+        return _sampler_card_lines(card)
+    training, data = card.training, card.training.get("data", {})
+    points = ", ".join(f"{t * 1e3:g}" for t in card.time_points)
+    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    rows = [
+        ["system", f"{card.system}, {len(card.masses)} atoms"],
+        ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
+        ["window ΔT", f"{card.window.length * 1e3:g} fs, decoded at {points} fs"],
+        ["needs", "the force at a window's start" if card.uses_forces else "no forces"],
+        ["potential", card.potential or "unknown"],
+        ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
+    ]
+    validation = training.get("validation")
+    if validation:
+        rows.append(["training", f"{training['steps']:,} steps, {training['seconds']:.0f} s"])
+        rows.append(
+            [
+                "errors (validation)",
+                f"velocity {validation['velocity_error']:.1%} of thermal, "
+                f"F-MSE {validation['f_mse']:.3g} Å², A-MSE {validation['a_mse']:.3g} Å²",
+            ]
+        )
+    limit = "its training temperature" if card.kelvin is None else f"{1.1 * card.kelvin:g} K"
+    rows.append(
+        [
+            "limits",
+            f"this system and potential alone, up to {limit}; deterministic windows of "
+            f"{card.window.length * 1e3:g} fs ({card.mode}); to be checked by an engine",
+        ]
+    )
+    return [f"{name + ':':<21} {value}" for name, value in rows]
+
+
+def _sampler_card_lines(card: SamplerCard) -> list[str]:
+    training, data = card.training, card.training.get("data", {})
+    points = ", ".join(f"{t:g}" for t in card.time_points)
+    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    rows = [
+        ["system", f"{card.system}, {len(card.atomic_numbers)} {card.network.atoms} atoms"],
+        ["mode", "sampler"],
+        ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
+        ["window ΔT", f"{card.window.length:g} ps, drawn at {points} ps"],
+        ["potential", card.potential or "unknown"],
+        ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
+    ]
+    if training.get("validation"):
+        rows.append(["training", f"{training['steps']:,} steps, {training['seconds']:.0f} s"])
+        loss = training["validation"]["flow_loss"]
+        rows.append(["loss (validation)", f"{loss:.4f} of flow matching; 1 knows only widths"])
+    rows.append(["limits", f"this system, potential and temperature alone. {card.statement}"])
+    return [f"{name + ':':<21} {value}" for name, value in rows]
+
+
+def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Position (Å) and velocity (% of thermal) errors by predictor and time."""
+    times = [f"{r['time'] * 1e3:g} fs" for r in result["by_time"]]
+    columns = ["error after", *(f"{t}: Å" for t in times), *(f"{t}: v %" for t in times)]
+    rows = []
+    for key, name in NAMES.items():
+        if result["by_time"][0]["position_rmse"][key] is None:
+            continue
+        x = [f"{r['position_rmse'][key]:.4f}" for r in result["by_time"]]
+        v = [f"{100 * r['velocity_error'][key]:.1f}" for r in result["by_time"]]
+        rows.append([name, *x, *v])
+    return columns, rows
+
+
+def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
+    """A rollout in a few sentences."""
+    events = ", ".join(f"{n} {k}" for k, n in summary["events"].items() if n)
+    mode = "refined means" if summary.get("caveat") else summary["mode"]
+    target = summary["temperature_target"]
+    lines = [
+        f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
+        f"{format_quantity(summary['window_ps'], 'time')} ({mode}, {summary['ensemble']}, "
+        f"policy {summary['policy']}): {events or 'no window'}",
+    ]
+    if summary["temperature_mean"] is not None:
+        elements = ", ".join(f"{k} {v:.0f}" for k, v in summary["temperature_by_element"].items())
+        aim = "" if target is None else f", target {target:g} K"
+        lines.append(f"Temperature {summary['temperature_mean']:.1f} K ({elements}){aim}")
+    if summary["energy_error_std"] is not None:
+        lines.append(
+            f"Energy error per window {summary['energy_error_mean']:.3g} ± "
+            f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
+            f"{summary['largest_bond_deviation'] * 10:.2f} Å"
+        )
+    lines += protein_lines(summary)
+    if summary.get("trajectory_drift") is not None:
+        lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
+    if summary.get("corrected"):
+        return [*lines, *_corrected_lines(summary), *_ending(summary, out)]
+    lines.append(
+        f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
+        f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
+    )
+    if "statement" in summary:
+        lines += _sampler_lines(summary)
+    else:
+        lines += cost_lines(summary)
+    if "statement" not in summary and summary["speed_up"] < 1 and summary["windows"]:
+        share = summary["fallback_share"]
+        lines.append(
+            f"That is slower than MD: {share:.0%} of the windows were done by MD after the "
+            "operator's were rejected. Train a better operator, or run MD."
+            if share
+            else "That is slower than MD. Use longer windows, or run MD."
+        )
+    return [*lines, *_ending(summary, out)]
+
+
+def _ending(summary: dict[str, Any], out: Path) -> list[str]:
+    stopped = [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
+    return [*stopped, f"Frames, events and summary: {out}"]
+
+
+def _corrected_lines(summary: dict[str, Any]) -> list[str]:
+    spent, moves = summary["seconds"], max(summary["windows"], 1)
+    parts = {"network": "network", "dynamics": "MD", "checks": "energies", "output": "output"}
+    told = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
+    return [
+        f"Acceptance {summary['acceptance'] or 0.0:.1%} of {summary['windows']:,} moves, "
+        f"{summary['windows_drawn']:,} windows drawn for them; {1e3 * spent['total'] / moves:.3g} ms "
+        f"a move, of {spent['total']:.1f} s: {told}",
+        summary["statement"],
+    ]
+
+
+def _sampler_lines(summary: dict[str, Any]) -> list[str]:
+    every = summary["refine_every"]
+    refined = {0: "no window refined", 1: "every window's end refined"}.get(
+        every, f"every {every} windows' end refined"
+    )
+    parts = ("network", "lift", "checks", "refinement", "fallback", "output")
+    spent = ", ".join(f"{p} {summary['seconds'][p]:.1f} s" for p in parts)
+    return [
+        f"{refined}, {summary['redraws']} windows drawn again; of {summary['seconds']['total']:.1f} "
+        f"s: {spent}",
+        summary["statement"],
+    ]
+
+
+def parareal_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Speed-up by number of workers."""
+    rows = [[w, f"{gain:.2f}"] for w, gain in result["modelled_speed_up"].items()]
+    return ["workers", "speed-up"], rows
+
+
+def parareal_lines(result: dict[str, Any], out: Path) -> list[str]:
+    """A parareal run in a few sentences."""
+    cost = result["cost"]
+    lines = [
+        f"{result['length_ps']:g} ps in {result['slabs']} slabs of {result['slab_ps'] * 1e3:g} fs: "
+        f"{result['iterations']} iterations, {result['fine_calls']} exact and "
+        f"{result['coarse_calls']} surrogate slabs",
+        f"A slab takes {cost['fine_seconds']:.3g} s exactly, {cost['coarse_seconds']:.3g} s with "
+        f"the surrogate ({cost['coarse_over_fine']:.2f}); {result['workers']} workers took "
+        f"{result['seconds']:.3g} s, {result['measured_speed_up']:.2f}× serial",
+        f"Deviation from serial: {result['forecast_deviation_nm']:.2g} nm forecast, tolerance "
+        f"{result['tolerance_nm']:g} nm",
+    ]
+    if "verified" in result:
+        found = result["verified"]
+        lines.append(
+            f"Beside the serial run: {found['deviation_nm']:.2g} nm at most; the serial run beside "
+            f"itself with a warm potential: {found['warm_potential_deviation_nm']:.2g} nm"
+        )
+    if result["serial_from_slab"] is not None:
+        lines.append(f"It did not pay: serial from slab {result['serial_from_slab']} on")
+    lines.append(f"Frames and numbers: {out}")
+    return lines
+
+
+def comparison_table(comparisons: tuple[Comparison, ...]) -> tuple[list[str], list[list[str]]]:
+    """Scalar observables of the reference and of every rollout, with verdicts."""
+    columns = ["observable", "reference", "noise floor"]
+    for comparison in comparisons:
+        columns += [comparison.label, "verdict"]
+    rows = []
+    for observable in comparisons[0].observables:
+        unit = f" ({observable.unit})" if observable.unit else ""
+        row = [
+            observable.name + unit,
+            f"{observable.reference:.4g}",
+            f"{observable.noise_floor:.2g}",
+        ]
+        for comparison in comparisons:
+            row += _against(comparison.observables, observable.name)
+        rows.append(row)
+    return columns, rows
+
+
+def _against(observables: tuple[Observable, ...], name: str) -> list[str]:
+    one = next((o for o in observables if o.name == name), None)
+    if one is None:
+        return ["-", "not available"]
+    interval = ""
+    if one.interval is not None:
+        interval = f" [{one.interval[0]:+.2g}, {one.interval[1]:+.2g}]"
+    return [f"{one.rollout:.4g}{interval}", _verdict(one)]
+
+
+def _verdict(one: Observable) -> str:
+    """The verdict, with what a reader would ask next."""
+    if one.verdict == NOT_ENOUGH_DATA and one.needed_ps is not None:
+        return f"{one.verdict} ({one.needed_ps[1]:.2g} ps would do)"
+    return f"{one.verdict}, but negligible" if one.is_negligible else one.verdict
+
+
+def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """A benchmark: published rows beside ours, with seeds, budget and deviation.
+
+    The last row is the error of no motion at all.
+    """
+    columns = ["model", "F-MSE", "published", "off", "A-MSE", "published", "seeds", "epochs", "s"]
+    rows = []
+    for row in content["rows"]:
+        published = row["published"] or {}
+        rows.append(
+            [
+                row["title"],
+                _with_range(row["f_mse"], row["f_mse_by_seed"]),
+                _or_dash(published.get("f_mse"), "{:.4g}"),
+                _or_dash(row["f_mse_deviation"], "{:+.0%}"),
+                _with_range(row["a_mse"], row["a_mse_by_seed"]),
+                _or_dash(published.get("a_mse"), "{:.4g}"),
+                _seeds(row),
+                f"{max(row['epochs']):g}",
+                f"{sum(row['seconds']):.0f}",
+            ]
+        )
+    if still := content.get("still"):
+        f_mse, a_mse = (_or_dash(still[key], "{:.4g}") for key in ("f_mse", "a_mse"))
+        rows.append(["no motion", f_mse, "-", "-", a_mse, "-", "-", "-", "-"])
+    return columns, rows
+
+
+def _seeds(row: dict[str, Any]) -> str:
+    every, failed = len(row["seeds"]), len(row["failed"])
+    return f"{every - failed} of {every}" if failed else str(every)
+
+
+def _with_range(median: float | None, by_seed: list[float | None]) -> str:
+    values = [value for value in by_seed if value is not None]
+    if median is None:
+        return "-"
+    if len(values) < 2:
+        return f"{median:.4g}"
+    return f"{median:.4g} [{min(values):.4g}, {max(values):.4g}]"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

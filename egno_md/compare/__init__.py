@@ -1,0 +1,1 @@
+"""Rollouts beside reference MD."""

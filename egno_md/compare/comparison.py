@@ -1,0 +1,147 @@
+"""Every observable of a reference and a rollout of one system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from egno_md.compare import distances, efficiency
+from egno_md.compare.context import Context
+from egno_md.compare.findings import Bench, Findings
+from egno_md.compare.observable import NOT_ENOUGH_DATA, Comparison
+from egno_md.compare.observables import (
+    energetics,
+    geometry,
+    integrity,
+    kinetics,
+    peptide,
+    radial,
+    slow,
+    spectrum,
+    states,
+    structure,
+    surface,
+)
+from egno_md.compare.record import Probe, Record, record
+from egno_md.compare.sides import Side, Survey, check_same_atoms, survey
+from egno_md.compare.verdicts import settle
+from egno_md.core.errors import DataError
+
+Watch = Callable[[int], None]
+
+TOPICS = (structure, peptide, surface, distances, radial, geometry, energetics, integrity)
+"""What is measured frame by frame."""
+FEWEST_FRAMES = 4
+"""Of a reference: two in each half, between which there is a noise floor."""
+
+
+class Reference:
+    """A reference, measured once and compared with any number of rollouts.
+
+    Args:
+        side: the dynamics to reproduce.
+        watch: told how many frames are behind us, in each of two passes.
+
+    Raises:
+        DataError: fewer than four frames, or positions that are not finite.
+    """
+
+    def __init__(self, side: Side, watch: Watch | None = None) -> None:
+        self.context = Context(survey(side, "the reference", watch))
+        if self.context.survey.frames < FEWEST_FRAMES:
+            raise DataError(
+                f"the reference holds {self.context.survey.frames} frames; a comparison needs at "
+                f"least {FEWEST_FRAMES}. Run it for longer, or store more frames."
+            )
+        self.probes: list[Probe] = [p for t in TOPICS for p in t.probes(self.context)]
+        self.record = self._measure(self.context.survey, watch)
+
+    def _measure(self, found: Survey, watch: Watch | None) -> Record:
+        probes = [*self.probes, *energetics.kinetic_probes(found)]
+        return record(found, probes, spectrum.spectrum_collectors(found), watch)
+
+    @cached_property
+    def components(self) -> slow.Components | None:
+        """The slowest motions of the reference, where its torsions show them."""
+        spacing = self.record.survey.spacing
+        if spacing is None or not len(self.context.followed):
+            return None
+        return slow.find_components(self.context, self.record.series["followed"], spacing)
+
+    def compare(
+        self, rollout: Side, *, label: str = "rollout", seed: int = 0, watch: Watch | None = None
+    ) -> Comparison:
+        """Hold a rollout against the reference.
+
+        What cannot be computed from what the two sides hold is listed with the
+        reason instead. Verdicts are made over all observables together (see
+        `egno_md.compare.verdicts.settle`).
+
+        Args:
+            rollout: the same atoms in the same order.
+            label: how tables and figures call the rollout.
+            seed: of the bootstrap; each group of observables has its own stream.
+            watch: told how many frames are behind us, in each of two passes.
+
+        Raises:
+            DataError: different atoms, no frames, or positions that are not finite.
+        """
+        check_same_atoms(self.context.system, rollout.system, "the reference", label)
+        measured = self._measure(survey(rollout, label, watch), watch)
+        streams = iter(np.random.default_rng(seed).spawn(len(TOPICS) + 4))
+
+        def bench() -> Bench:
+            return Bench(self.record, measured, next(streams))
+
+        found = sum((t.findings(self.context, bench()) for t in TOPICS), Findings())
+        found += spectrum.findings(bench()) + kinetics.findings(self.context, bench())
+        timescales, projected = slow.findings(self.context, bench(), self.components)
+        found += timescales
+        last = bench()
+        found += states.findings(self.components, projected, last)
+        rates, missing = efficiency.efficiency(self.context, last)
+        found += missing
+        has_bonds = "bond deviation" in measured.series and last.pair.no_kinetics() is None
+        comparison = Comparison(
+            label=label,
+            system=self.context.system.name,
+            reference_sampling=self.record.survey.sampling,
+            rollout_sampling=measured.survey.sampling,
+            observables=found.observables,
+            profiles=found.profiles,
+            distributions=found.distributions,
+            series=found.series,
+            unavailable=found.unavailable,
+            mode=rollout.mode,
+            exact=found.exact,
+            stability=integrity.stability(last) if has_bonds else None,
+            efficiency=rates,
+        )
+        return _with_notes(settle(comparison))
+
+
+def compare(reference: Side, rollout: Side, *, label: str = "rollout", seed: int = 0) -> Comparison:
+    """Hold one rollout against a reference; see `Reference.compare`."""
+    return Reference(reference).compare(rollout, label=label, seed=seed)
+
+
+def _with_notes(comparison: Comparison) -> Comparison:
+    notes = []
+    torsions = [d for d in comparison.distributions if d.name.startswith("Torsion")]
+    slowly = [d for d in torsions if d.verdict == NOT_ENOUGH_DATA]
+    if slowly:
+        notes.append(
+            f"{len(slowly)} of {len(torsions)} torsions moved too rarely to be judged. Mean "
+            "angles, bond lengths and energies depend on the basins visited, so that some "
+            "differences below may be differences of sampling, not of dynamics. Compare longer "
+            "trajectories to tell."
+        )
+    if comparison.mode == "sampler":
+        notes.append(
+            "The rollout is a sampler: it draws from an ensemble and does not move in physical "
+            "time, so that kinetics are not compared."
+        )
+    return replace(comparison, notes=tuple(notes))

@@ -1,0 +1,215 @@
+"""Whether molecules stay whole: chirality, peptide bonds, clashes, broken bonds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from egno_md.compare.catalogue import entry
+from egno_md.compare.findings import Bench, Findings, not_available
+from egno_md.compare.near import near_pairs
+from egno_md.compare.observable import INDISTINGUISHABLE, Observable, Stability
+from egno_md.compare.observables.internal import neighbours, torsion_values
+from egno_md.compare.observables.ramachandran import outlier_shares
+from egno_md.compare.record import Probe, Record
+from egno_md.compare.statistics import MEAN
+from egno_md.core.state import Trajectory
+from egno_md.core.system import System
+
+if TYPE_CHECKING:
+    from egno_md.compare.context import Context
+
+Array = np.ndarray
+
+BROKEN = 0.05
+"""nm; a bond that deviates by more is broken (Fu et al. 2023)."""
+CLASH_OVERLAP = 0.04
+"""nm (Chen et al. 2010)."""
+CLASH_FRAMES = 2000
+RADII = {6: 0.170, 7: 0.155, 8: 0.152, 9: 0.147, 15: 0.180, 16: 0.180, 17: 0.175, 35: 0.185}
+"""Van der Waals radii by atomic number, nm (Bondi 1964, J. Phys. Chem. 68, 441)."""
+OTHER_RADIUS = 0.20
+RANKING_ROUNDS = 10
+PS_PER_NS = 1e3
+
+
+def stereocentres(system: System) -> Array:
+    """``(centres, 4)`` a tetrahedral atom and three neighbours, where all four differ.
+
+    Neighbours differ when refinement of the elements over the bonds (Morgan
+    1965) tells them apart; stereocentres that differ only by the handedness of
+    others are not found. The neighbours come in order of their rank.
+    """
+    bonded = neighbours(system)
+    ranks = [int(z) for z in system.atomic_numbers]
+    for _ in range(RANKING_ROUNDS):
+        keys = [(ranks[i], tuple(sorted(ranks[n] for n in bonded[i]))) for i in range(len(ranks))]
+        order = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+        ranks = [order[key] for key in keys]
+    found = []
+    for centre, ends in bonded.items():
+        if len(ends) == 4 and len({ranks[n] for n in ends}) == 4:
+            ordered = sorted(ends, key=lambda n: -ranks[n])
+            found.append((centre, *ordered[:3]))
+    return np.array(found, dtype=np.int64).reshape(-1, 4)
+
+
+def handedness(
+    positions: Float[Array, "frames atoms 3"], centres: Array
+) -> Float[Array, "frames centres"]:
+    """Sign of the volume that three neighbours span about each centre."""
+    x = np.asarray(positions, np.float64)
+    a, b, c = (x[:, centres[:, k]] - x[:, centres[:, 0]] for k in (1, 2, 3))
+    return np.sign((a * np.cross(b, c)).sum(axis=-1))
+
+
+def clash_count(
+    positions: Float[Array, "atoms 3"],
+    system: System,
+    near: dict[int, dict[int, int]],
+    box: Array | None = None,
+) -> int:
+    """Pairs of heavy atoms that overlap by 0.04 nm or more, four or more bonds apart.
+
+    Args:
+        positions: nm.
+        system: whose atoms they are.
+        near: of each atom those up to three bonds apart.
+        box: vectors as rows, where an atom meets the nearest image of another.
+    """
+    heavy = np.flatnonzero(system.atomic_numbers > 1)
+    numbers = system.atomic_numbers[heavy]
+    radii = np.array([RADII.get(int(z), OTHER_RADIUS) for z in numbers])
+    x = np.asarray(positions, np.float64)[heavy]
+    pairs, vectors = near_pairs(x, x, 2 * radii.max() - CLASH_OVERLAP, box)
+    once = pairs[:, 0] < pairs[:, 1]
+    (i, j), distance = pairs[once].T, np.linalg.norm(vectors[once], axis=-1)
+    polar = np.isin(numbers, (7, 8))
+    close = (distance <= radii[i] + radii[j] - CLASH_OVERLAP) & ~(polar[i] & polar[j])
+    return sum(
+        int(heavy[b]) not in near[int(heavy[a])] for a, b in zip(i[close], j[close], strict=True)
+    )
+
+
+def probes(context: Context) -> list[Probe]:
+    """Handedness, peptide bonds, clashes, backbone torsions."""
+    system, peptide = context.system, context.peptide
+    found = []
+    centres = stereocentres(system)
+    if len(centres):
+        native = handedness(context.start[None], centres)
+        found.append(
+            Probe(
+                {"inverted": "series"},
+                lambda p: {"inverted": (handedness(p.positions, centres) != native).mean(axis=1)},
+                width=24 * system.n_atoms,
+            )
+        )
+    if peptide is not None and len(peptide.peptide_bonds):
+
+        def cis(part: Trajectory) -> Mapping[str, Array]:
+            omega = torsion_values(system, peptide.peptide_bonds, part.positions)
+            return {"cis": (np.abs(omega) < np.pi / 2).mean(axis=1)}
+
+        found.append(Probe({"cis": "series"}, cis, width=8 * system.n_atoms))
+    if peptide is not None and len(peptide.ramachandran):
+        found.append(
+            Probe(
+                {"outliers": "series"},
+                lambda p: {"outliers": outlier_shares(system, peptide, p.positions)},
+                width=8 * system.n_atoms,
+            )
+        )
+    if _may_clash(context):
+        per = 1000.0 / system.n_atoms
+
+        def clashes(part: Trajectory) -> Mapping[str, Array]:
+            frames = zip(part.positions, context.boxes(part), strict=True)
+            each = [clash_count(x, system, context.bonds_apart, box) for x, box in frames]
+            return {"clashes": per * np.array(each, dtype=float)}
+
+        found.append(Probe({"clashes": "series"}, clashes, context.needs_box, CLASH_FRAMES))
+    return found
+
+
+def _may_clash(context: Context) -> bool:
+    heavy = np.flatnonzero(context.system.atomic_numbers > 1).tolist()
+    return any(b not in context.bonds_apart[a] for a in heavy for b in heavy)
+
+
+def findings(_: Context, bench: Bench) -> Findings:
+    """What went wrong, and how often."""
+    reasons = {
+        "Inverted centres": ("inverted", "no atom has four different neighbours."),
+        "Cis peptides": ("cis", "no peptide bond."),
+        "Ramachandran outliers": ("outliers", "no residue has both φ and ψ."),
+        "Clashes": ("clashes", "no two heavy atoms are four bonds apart."),
+        "Largest bond deviation": ("bond deviation", "the topology has no bonds."),
+    }
+    found = Findings()
+    for name, (quantity, reason) in reasons.items():
+        lacking = bench.pair.no_images() if name == "Clashes" else None
+        if lacking or quantity not in bench.reference.series:
+            found += not_available(lacking or reason, name)
+        else:
+            found += Findings((bench.scalar(name, quantity, MEAN),))
+    if "bond deviation" not in bench.reference.series:
+        return found + not_available("the topology has no bonds.", "Stability time")
+    if reason := bench.pair.no_kinetics():
+        return found + not_available(reason, "Stability time", "Bond breaking rate")
+    return found + Findings((breaking_rate(stability(bench)),))
+
+
+def stability(bench: Bench) -> Stability:
+    """Until when the chains of both sides held together."""
+    reference, rollout = (_lifetimes(r) for r in bench.records)
+    return Stability(BROKEN, *reference, *rollout)
+
+
+def _lifetimes(record: Record) -> tuple[tuple[float, ...], tuple[bool, ...]]:
+    spacing = record.survey.spacing or 0.0
+    times, broken = [], []
+    for chain in record.series["bond deviation"]:
+        late = np.flatnonzero(chain > BROKEN)
+        broken.append(bool(len(late)))
+        times.append(float(spacing * (late[0] if len(late) else len(chain) - 1)))
+    return tuple(times), tuple(broken)
+
+
+def breaking_rate(held: Stability) -> Observable:
+    """Breaks per nanosecond of both sides.
+
+    Given k breaks in all, those of the rollout are binomial with its share of
+    the time where both rates are equal (Przyborowski and Wilenski 1940).
+    """
+    known = entry("Bond breaking rate")
+    breaks = sum(held.reference_broken), sum(held.rollout_broken)
+    spans = [max(sum(s), 1e-9) / PS_PER_NS for s in (held.reference_ps, held.rollout_ps)]
+    rates = [b / s for b, s in zip(breaks, spans, strict=True)]
+    p_value = 1.0
+    if sum(breaks):
+        share = spans[1] / sum(spans)
+        p_value = float(stats.binomtest(breaks[1], sum(breaks), share).pvalue)
+    low = [stats.chi2.ppf(0.025, 2 * b) / 2 / s if b else 0.0 for b, s in zip(breaks, spans, strict=True)]  # fmt: skip
+    high = [stats.chi2.ppf(0.975, 2 * b + 2) / 2 / s for b, s in zip(breaks, spans, strict=True)]
+    below = np.hypot(rates[1] - low[1], high[0] - rates[0])
+    above = np.hypot(high[1] - rates[1], rates[0] - low[0])
+    delta = rates[1] - rates[0]
+    return Observable(
+        name=known.name,
+        unit=known.unit,
+        reference=rates[0],
+        rollout=rates[1],
+        difference=delta,
+        interval=(float(delta - below), float(delta + above)),
+        noise_floor=0.0,
+        verdict=INDISTINGUISHABLE,
+        definition=known.definition,
+        group=known.group,
+        source=known.source,
+        p_value=p_value,
+    )

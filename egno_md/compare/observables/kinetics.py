@@ -1,0 +1,110 @@
+"""How fast torsions decorrelate, one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.context import Context
+from egno_md.compare.findings import Bench, Findings, not_available, profile
+from egno_md.compare.observables import internal
+from egno_md.compare.statistics import (
+    Estimate,
+    effective_samples,
+    estimate_together,
+    inefficiency,
+    joined,
+)
+from egno_md.compare.verdicts import difference
+
+Array = np.ndarray
+
+LAGS = 32
+REACH = 5.0
+"""The sum goes to so many decorrelation times of the reference."""
+SHORTEST_SHARE = 4
+"""It never goes beyond a quarter of the longest chain of either side."""
+
+
+def findings(context: Context, bench: Bench) -> Findings:
+    """Decorrelation time of every followed torsion."""
+    name = "Torsion decorrelation times"
+    if not len(context.followed):
+        return not_available("no rotatable bond between heavy atoms.", name)
+    if reason := bench.pair.no_kinetics():
+        return not_available(reason, name)
+    spacings = [s.spacing or 1.0 for s in (bench.pair.reference, bench.pair.rollout)]
+    chains = [r.series["followed"] for r in bench.records]
+    room = min(max(map(len, c)) * d for c, d in zip(chains, spacings, strict=True)) / SHORTEST_SHARE
+    if room < 2 * max(spacings):
+        return not_available("a side has fewer than eight frames in every chain.", name)
+    sides: list[list[Estimate]] = [[], []]
+    low = []
+    for k in range(len(context.followed)):
+        longest = _longest([c[:, k] for c in chains[0]], spacings[0], room, max(spacings))
+        for s in (0, 1):
+            one = [np.asarray(c[:, k], np.float64) for c in chains[s]]
+            features, lags = lagged(one, longest, spacings[s])
+            blocks = from_series(features, 64)
+            if s == 0:
+                low.append(_floor(blocks, lags))
+            sides[s].append(_estimate(blocks, lags, one, bench))
+    a, b = joined(sides[0]), joined(sides[1])
+    found = difference(a, b, bench.extents([sum(map(len, c)) for c in chains]))
+    labels = internal.labels(context.system, context.torsions[context.followed])
+    return Findings(profiles=(profile(name, labels, a, b, found, np.array(low)),))
+
+
+def _longest(chains: list[Array], spacing: float, room: float, least: float) -> float:
+    """Ps up to which the autocorrelation is summed."""
+    phases = [np.stack([np.cos(c), np.sin(c)], axis=-1).astype(np.float64) for c in chains]
+    g = float(np.max(inefficiency(phases)))
+    return float(np.clip(REACH * spacing * g / 2, min(4 * least, room), room))
+
+
+def lagged(chains: list[Array], longest: float, spacing: float) -> tuple[list[Array], Array]:
+    """Products at lags spread evenly in log time.
+
+    Returns:
+        Chains of ``(frames, lags + 2)``: cos(θ(t + lag) - θ(t)) for each lag, cos θ and
+        sin θ; and the lags, ps.
+    """
+    most = max(round(longest / spacing), 1)
+    steps = np.unique(np.round(np.geomspace(1, most + 1, LAGS)).astype(int)) - 1
+    features = []
+    for theta in chains:
+        frames = len(theta) - steps[-1]
+        if frames > 0:
+            turned = [np.cos(theta[s : s + frames] - theta[:frames]) for s in steps]
+            start = theta[:frames]
+            features.append(np.stack([*turned, np.cos(start), np.sin(start)], axis=1))
+    return features, spacing * steps
+
+
+def decorrelation_time(mean: Array, lags: Array) -> Array:
+    """Integral of the normalised autocorrelation of exp(iθ), ``(..., 1)``, ps."""
+    fixed = (mean[..., -2:] ** 2).sum(axis=-1, keepdims=True)
+    rho = (mean[..., :-2] - fixed) / np.maximum(1.0 - fixed, 1e-12)
+    return np.trapezoid(rho, lags, axis=-1)[..., None]
+
+
+def _floor(blocks: Blocks, lags: Array) -> float:
+    halves = blocks.halves()
+    if halves is None:
+        return 0.0
+    first, second = (float(decorrelation_time(h.mean, lags)[0]) for h in halves)
+    return second - first
+
+
+def _estimate(blocks: Blocks, lags: Array, theta: list[Array], bench: Bench) -> Estimate:
+    each = blocks.each
+    slow = np.column_stack([np.trapezoid(each[:, :-2], lags, axis=1), each[:, -2:]])
+    phases = [np.stack([np.cos(c), np.sin(c)], axis=-1) for c in theta]
+    samples = float(effective_samples(phases, inefficiency(phases)).min())
+    return estimate_together(
+        blocks,
+        lambda m: decorrelation_time(m, lags),
+        blocks.split(slow),
+        bench.generator,
+        samples=samples,
+    )

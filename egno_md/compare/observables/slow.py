@@ -1,0 +1,217 @@
+"""The slowest motions: time-lagged independent components of torsions (TICA)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.context import Context
+from egno_md.compare.findings import Bench, Findings, not_available, profile
+from egno_md.compare.histograms import FREE_ENERGY, compare_histograms
+from egno_md.compare.observable import Distribution
+from egno_md.compare.statistics import (
+    effective_samples,
+    estimate_together,
+    inefficiency,
+)
+from egno_md.compare.verdicts import difference
+
+Array = np.ndarray
+
+COMPONENTS = 2
+TIMESCALES = 3
+BINS = 30
+STRETCHES = 64
+RESAMPLES = 200
+LAG_SHARE = 1 / 8
+"""The lag is a quarter of the slowest torsion's integrated correlation time, which is g/2."""
+SMALLEST = 1e-6
+"""Directions whose variance is below this share of the mean variance are damped."""
+FEWEST_FRAMES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Independent components of the reference.
+
+    Attributes:
+        mean: ``(features,)``.
+        vectors: ``(features, components)``; components have unit variance.
+        lag: ps.
+        chosen: places in the followed torsions that make the features.
+    """
+
+    mean: Array
+    vectors: Array
+    lag: float
+    chosen: Array
+
+    def project(self, chains: Sequence[Array]) -> list[Float[Array, "frames components"]]:
+        """Chains of followed torsions, radians, on the components."""
+        return [(features(c[:, self.chosen]) - self.mean) @ self.vectors for c in chains]
+
+
+def features(radians: Array) -> Array:
+    """Cosines and sines, ``(frames, 2 torsions)``."""
+    return np.concatenate([np.cos(radians), np.sin(radians)], axis=1).astype(np.float64)
+
+
+def one_per_bond(context: Context) -> Array:
+    """Places in the followed torsions of the first torsion about each bond."""
+    first: dict[tuple[int, int], int] = {}
+    for place, t in enumerate(context.followed):
+        j, k = sorted(context.torsions[t, 1:3].tolist())
+        first.setdefault((j, k), place)
+    return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def covariances(chains: Sequence[Array], lag: int) -> Blocks:
+    """Sums over stretches of 1, x, x x' and their lagged partners, symmetrised in time.
+
+    Args:
+        chains: each ``(frames, features)``.
+        lag: frames.
+    """
+    frames = sum(max(len(c) - lag, 0) for c in chains)
+    length = max(-(-frames // STRETCHES), 1)
+    counts, sums, numbers = [], [], []
+    number = 0
+    for x in chains:
+        total = len(x) - lag
+        for start in range(0, total, length):
+            stop = min(start + length, total)
+            a, b = x[start:stop], x[start + lag : stop + lag]
+            now = (a.T @ a + b.T @ b) / 2
+            later = (a.T @ b + b.T @ a) / 2
+            mean = (a.sum(axis=0) + b.sum(axis=0)) / 2
+            counts.append(stop - start)
+            sums.append(np.concatenate([mean, now.ravel(), later.ravel()]))
+            numbers.append(number)
+        number += total > 0
+    return Blocks(np.array(counts), np.array(sums), np.array(numbers))
+
+
+def _matrices(mean: Array, size: int) -> tuple[Array, Array, Array]:
+    m = mean[..., :size]
+    shape = (*mean.shape[:-1], size, size)
+    outer = m[..., :, None] * m[..., None, :]
+    now = mean[..., size : size + size**2].reshape(shape) - outer
+    later = mean[..., size + size**2 :].reshape(shape) - outer
+    return m, now, later
+
+
+def _whitened(now: Array, later: Array) -> tuple[Array, Array]:
+    """Whitening matrix, and the lagged covariance in its frame."""
+    size = now.shape[-1]
+    damped = SMALLEST * np.trace(now, axis1=-2, axis2=-1)[..., None, None] / size
+    values, vectors = np.linalg.eigh(now + damped * np.eye(size))
+    white = vectors / np.sqrt(np.maximum(values, 1e-300))[..., None, :]
+    return white, np.swapaxes(white, -1, -2) @ later @ white
+
+
+def timescales(mean: Array, size: int, lag: float) -> Array:
+    """-lag/ln λ of the slowest components, ``(..., 3)``, ps."""
+    _, now, later = _matrices(mean, size)
+    values = np.linalg.eigvalsh(_whitened(now, later)[1])[..., ::-1][..., :TIMESCALES]
+    return -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+
+
+def find_components(context: Context, chains: Sequence[Array], spacing: float) -> Components | None:
+    """TICA of the reference; None where it is too short."""
+    chosen = one_per_bond(context)
+    x = [features(c[:, chosen]) for c in chains]
+    g = float(inefficiency(x).max())
+    lag = max(round(g * LAG_SHARE), 1)
+    if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+        return None
+    mean, now, later = _matrices(covariances(x, lag).mean, x[0].shape[1])
+    white, lagged = _whitened(now, later)
+    _, vectors = np.linalg.eigh(lagged)
+    return Components(mean, white @ vectors[:, ::-1][:, :COMPONENTS], lag * spacing, chosen)
+
+
+def findings(
+    context: Context, bench: Bench, components: Components | None
+) -> tuple[Findings, list[list[Array]] | None]:
+    """Timescales, and free energies along the slowest components.
+
+    Returns:
+        The findings, and both sides projected on the components.
+    """
+    names = ("TICA timescales", "Free energy along TICA *")
+    if components is None:
+        reason = (
+            "no rotatable bond between heavy atoms."
+            if not len(context.followed)
+            else "the reference has no evenly spaced frames, or too few, for TICA."
+        )
+        return not_available(reason, *names), None
+    chains = [r.series["followed"] for r in bench.records]
+    projected = [components.project(c) for c in chains]
+    found = Findings(distributions=_free_energies(projected, bench))
+    if reason := bench.pair.no_kinetics():
+        return found + not_available(reason, names[0]), projected
+    return found + _timescales(components, chains, projected, bench), projected
+
+
+def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple[Distribution, ...]:
+    found = []
+    for k in range(projected[0][0].shape[1]):
+        values = np.concatenate([c[:, k] for c in projected[0]])
+        low, high = np.percentile(values, (0.5, 99.5))
+        if high - low < 1e-9:
+            continue
+        edges = np.linspace(low, high, BINS + 1)
+        blocks = [from_series([_one_hot(c[:, k], edges) for c in side]) for side in projected]
+        centres = np.linspace(-1, 1, BINS)
+        slow = np.stack([centres, centres**2], axis=1)
+        samples = [float(effective_samples([c[:, k] for c in s], inefficiency([c[:, k] for c in s])))
+                   for s in projected]  # fmt: skip
+        name = f"Free energy along TICA {k + 1}"
+        both, known = (blocks[0], blocks[1]), (samples[0], samples[1])
+        found.append(compare_histograms(name, edges, both, slow, FREE_ENERGY, bench, known))
+    return tuple(found)
+
+
+def _one_hot(values: Array, edges: Array) -> Array:
+    """Histogram of each frame; what lies outside counts in the outermost bin."""
+    bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, BINS - 1)
+    return np.eye(BINS, dtype=np.uint8)[bins]
+
+
+def _timescales(
+    components: Components,
+    chains: list[list[Array]],
+    projected: list[list[Array]],
+    bench: Bench,
+) -> Findings:
+    name = "TICA timescales"
+    sides, floor = [], None
+    for record, side, slow in zip(bench.records, chains, projected, strict=True):
+        spacing = record.survey.spacing or 1.0
+        lag = max(round(components.lag / spacing), 1)
+        x = [features(c[:, components.chosen]) for c in side]
+        if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+            return not_available(f"a side has too few frames {components.lag:g} ps apart.", name)
+        blocks, size = covariances(x, lag), x[0].shape[1]
+
+        def value(m: Array, size: int = size, lag: float = lag * spacing) -> Array:
+            return timescales(m, size, lag)
+
+        samples = float(effective_samples(slow, inefficiency(slow)).min())
+        series = blocks.split(blocks.each[:, :size])
+        sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
+        if floor is None:
+            halves = blocks.halves()
+            floor = np.zeros(sides[0].value.shape)
+            if halves is not None:
+                floor = value(halves[1].mean) - value(halves[0].mean)
+    points = [sum(map(len, c)) for c in chains]
+    found = difference(sides[0], sides[1], bench.extents(points))
+    labels = tuple(f"component {k + 1}" for k in range(len(sides[0].value)))
+    assert floor is not None
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, floor),))

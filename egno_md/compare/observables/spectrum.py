@@ -1,0 +1,235 @@
+"""The vibrational spectrum: what velocities do in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from scipy.fft import next_fast_len
+from scipy.optimize import linear_sum_assignment
+from scipy.signal import find_peaks
+from scipy.signal.windows import hann
+
+from egno_md.compare.blocks import Blocks, BlockSums
+from egno_md.compare.findings import Bench, Findings, not_available, observable, profile
+from egno_md.compare.histograms import Measure, compare_histograms
+from egno_md.compare.observable import Series
+from egno_md.compare.observables.thermal import has_constraints, peculiar_velocities
+from egno_md.compare.sides import Survey
+from egno_md.compare.statistics import Estimate, estimate_together
+from egno_md.compare.verdicts import difference
+from egno_md.core.state import Trajectory
+
+Array = np.ndarray
+
+SEGMENT = 1.0
+"""ps; resolution is about its inverse, 33 per cm, times 1.5 for the window."""
+WAVENUMBER = 33.35640951981521
+"""1/cm in one 1/ps."""
+STEP = 4.0
+HIGHEST = 4000.0
+"""1/cm."""
+COARSEST = 0.0042
+"""ps between frames, to see stretches of bonds with hydrogen (3900/cm) without aliasing."""
+COARSEST_CONSTRAINED = 0.0084
+PADDING = 4
+SMALLEST_PEAK = 0.02
+"""Prominence as a share of the highest peak."""
+APART = 60.0
+"""1/cm, within which a peak of the rollout may belong to one of the reference."""
+VACF_POINTS = 100
+VACF_LENGTH = 0.2
+"""ps drawn."""
+
+EDGES = np.arange(0.0, HIGHEST + STEP, STEP)
+HALF_L1 = Measure("½ ∫|Δ|", lambda p, q: np.abs(p - q).sum(axis=-1) / 2)
+
+
+def no_spectrum(survey: Survey, name: str) -> str | None:
+    """Why a side has no spectrum; None where it has one."""
+    spacing = survey.spacing
+    limit = COARSEST_CONSTRAINED if has_constraints(survey.side.system) else COARSEST
+    if spacing is None:
+        return f"the frames of the {name} are not evenly spaced in time."
+    if spacing > limit:
+        return (
+            f"frames of the {name} are {1e3 * spacing:g} fs apart; bonds need {1e3 * limit:g} fs "
+            "or less. Store more frames (propagate: save: points)."
+        )
+    if max(survey.spans) < SEGMENT:
+        return f"no chain of the {name} is {SEGMENT:g} ps long."
+    return None
+
+
+def power(velocities: Float[Array, "frames atoms 3"], masses: Array, spacing: float) -> Array:
+    """Mass-weighted power spectrum of one segment on the common grid, ``(bins,)``."""
+    n = len(velocities)
+    weighted = velocities * np.sqrt(masses)[:, None]
+    padded = int(next_fast_len(PADDING * n, real=True) or PADDING * n)
+    spectrum = np.abs(np.fft.rfft(weighted * hann(n, sym=False)[:, None, None], padded, axis=0))
+    wavenumbers = np.fft.rfftfreq(padded, spacing) * WAVENUMBER
+    centres = (EDGES[1:] + EDGES[:-1]) / 2
+    return np.interp(centres, wavenumbers, (spectrum**2).sum(axis=(1, 2)), right=0.0)
+
+
+class SpectrumCollector:
+    """Averages spectra of half-overlapping segments of one side."""
+
+    name = "spectrum"
+
+    def __init__(self, survey: Survey) -> None:
+        system = survey.side.system
+        assert survey.spacing is not None
+        self.system, self.spacing = system, survey.spacing
+        self.frames = round(SEGMENT / self.spacing)
+        self.sums = BlockSums()
+        self.held = np.empty((0, system.n_atoms, 3))
+
+    def begin(self) -> None:
+        """A new chain begins."""
+        self.sums.begin()
+        self.held = self.held[:0]
+
+    def add(self, part: Trajectory) -> None:
+        """Consecutive frames."""
+        self.held = np.concatenate([self.held, peculiar_velocities(self.system, part)])
+        while len(self.held) >= self.frames:
+            segment = self.held[: self.frames]
+            self.sums.add(power(segment, self.system.masses, self.spacing)[None])
+            self.held = self.held[self.frames // 2 :]
+
+    def finish(self) -> Blocks | None:
+        """The spectra."""
+        if not any(len(c) for c, _ in self.sums.chains):
+            return None
+        return self.sums.finish()
+
+
+def spectrum_collectors(survey: Survey) -> list[SpectrumCollector]:
+    """One, where the side allows."""
+    if "velocities" in survey.lacking or no_spectrum(survey, "") is not None:
+        return []
+    return [SpectrumCollector(survey)]
+
+
+def findings(bench: Bench) -> Findings:
+    """Spectrum, peaks, and the velocity autocorrelation."""
+    names = ("Vibrational spectrum", "Vibrational peaks", "Velocity decorrelation time")
+    pair = bench.pair
+    reason = (
+        pair.missing("velocities")
+        or pair.no_masses()
+        or pair.no_kinetics()
+        or no_spectrum(pair.reference, "reference")
+        or no_spectrum(pair.rollout, "rollout")
+    )
+    if reason:
+        return not_available(reason, *names)
+    spacings = [s.spacing or 0.0 for s in (pair.reference, pair.rollout)]
+    nyquist = WAVENUMBER / (2 * max(spacings))
+    bins = min(int(nyquist / STEP), len(EDGES) - 1)
+    blocks = [Blocks(b.counts, b.sums[:, :bins], b.chain) for b in bench.sums("spectrum")]
+    both = (blocks[0], blocks[1])
+    edges = EDGES[: bins + 1]
+    bands = np.repeat(np.eye(8), -(-bins // 8), axis=0)[:bins]
+    spectrum = compare_histograms("Vibrational spectrum", edges, both, bands, HALF_L1, bench)
+    return (
+        Findings(distributions=(spectrum,))
+        + _peaks(both, bands, bench)
+        + _autocorrelation(both, bands, bench)
+    )
+
+
+def peak_bins(spectrum: Array) -> Array:
+    """Bins of the peaks of a spectrum."""
+    prominence = SMALLEST_PEAK * spectrum.max()
+    found, _ = find_peaks(spectrum, prominence=prominence, distance=round(APART / 2 / STEP))
+    return found
+
+
+def peak_positions(spectra: Array, bins: Array) -> Array:
+    """Positions ``(..., peaks)`` near the given bins, 1/cm, of spectra ``(..., bins)``."""
+    reach = round(APART / 4 / STEP)
+    found = []
+    for b in bins:
+        low, high = max(b - reach, 1), min(b + reach, spectra.shape[-1] - 2)
+        top = low + spectra[..., low : high + 1].argmax(axis=-1)
+        left, middle, right = (
+            np.log(np.maximum(np.take_along_axis(spectra, (top + k)[..., None], -1)[..., 0], 1e-300))
+            for k in (-1, 0, 1)
+        )  # fmt: skip
+        curve = left - 2 * middle + right
+        shift = np.where(curve < 0, (left - right) / (2 * np.where(curve < 0, curve, -1.0)), 0.0)
+        found.append((top + 0.5 + np.clip(shift, -0.5, 0.5)) * STEP)
+    return np.stack(found, axis=-1)
+
+
+def matched_peaks(reference: Array, rollout: Array) -> tuple[Array, Array]:
+    """Bins of peaks of both spectra that belong together, one to one."""
+    a, b = peak_bins(reference), peak_bins(rollout)
+    apart = STEP * np.abs(a[:, None] - b[None, :])
+    i, j = linear_sum_assignment(np.minimum(apart, 2 * APART))
+    near = apart[i, j] <= APART
+    return a[i[near]], b[j[near]]
+
+
+def _peaks(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Findings:
+    name = "Vibrational peaks"
+    bins = matched_peaks(blocks[0].mean, blocks[1].mean)
+    if not len(bins[0]):
+        return not_available("no peak of the reference lies within 60/cm of one's.", name)
+    sides = [
+        _estimate(b, lambda m, at=at: peak_positions(m, at), bands, bench)
+        for b, at in zip(blocks, bins, strict=True)
+    ]
+    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    labels = tuple(f"{p:.0f}/cm" for p in sides[0].value)
+    halves = blocks[0].halves()
+    low = np.zeros(len(labels))
+    if halves is not None:
+        first, second = (peak_positions(h.mean, bins[0]) for h in halves)
+        low = second - first
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+
+
+def _estimate(
+    blocks: Blocks, value: Callable[[Array], Array], bands: Array, bench: Bench
+) -> Estimate:
+    return estimate_together(blocks, value, blocks.split(blocks.each @ bands), bench.generator)
+
+
+def autocorrelation(spectra: Array, lags: Array) -> Array:
+    """Normalised velocity autocorrelation ``(..., lags)`` at lags in ps, of spectra."""
+    frequencies = (np.arange(spectra.shape[-1]) + 0.5) * STEP / WAVENUMBER
+    waves = np.cos(2 * np.pi * frequencies[:, None] * lags)
+    found = spectra @ waves
+    return found / np.maximum(spectra.sum(axis=-1, keepdims=True), 1e-300)
+
+
+def first_zero(spectra: Array) -> Array:
+    """First lag at which the autocorrelation is zero, ps, ``(..., 1)``."""
+    lags = np.linspace(0.0, SEGMENT / 2, 1001)
+    values = autocorrelation(spectra, lags)
+    crossed = values <= 0
+    at = np.where(crossed.any(axis=-1), crossed.argmax(axis=-1), len(lags) - 1)[..., None]
+    before, after = (np.take_along_axis(values, np.maximum(at - k, 0), -1) for k in (1, 0))
+    step = lags[1]
+    fraction = before / np.maximum(before - after, 1e-300)
+    return (at - 1 + np.clip(fraction, 0, 1)) * step
+
+
+def _autocorrelation(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Findings:
+    lags = np.linspace(0.0, VACF_LENGTH, VACF_POINTS)
+    drawn = [tuple(autocorrelation(b.mean, lags).tolist()) for b in blocks]
+    times = tuple(lags.tolist())
+    series = Series("Velocity autocorrelation", "", times, drawn[0], times, drawn[1])
+    sides = [_estimate(b, first_zero, bands, bench) for b in blocks]
+    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    halves = blocks[0].halves()
+    low = 0.0
+    if halves is not None:
+        first, second = (float(first_zero(h.mean)[0]) for h in halves)
+        low = second - first
+    one = observable("Velocity decorrelation time", sides[0], sides[1], found, low)
+    return Findings(observables=(one,), series=(series,))

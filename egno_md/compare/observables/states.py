@@ -1,0 +1,256 @@
+"""Markov state models: implied timescales, metastable states, fluxes (deeptime)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.findings import Bench, Findings, floor, not_available, profile
+from egno_md.compare.observables.slow import Components
+from egno_md.compare.statistics import (
+    MEAN,
+    Estimate,
+    effective_samples,
+    estimate,
+    estimate_together,
+    inefficiency,
+)
+from egno_md.compare.verdicts import Extent, difference
+
+Array = np.ndarray
+
+CLUSTERS = 30
+CLUSTER_FRAMES = 5000
+FRAMES_PER_CLUSTER = 20
+TIMESCALES = 2
+MOST_STATES = 4
+STRETCHES = 64
+RESAMPLES = 60
+CORE = 0.5
+PS_PER_NS = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Discrete states of the reference.
+
+    Attributes:
+        centres: ``(clusters, components)``.
+        memberships: ``(clusters, states)`` of each cluster in each metastable state.
+    """
+
+    centres: Array
+    memberships: Array
+
+    def assign(self, chains: Sequence[Array]) -> list[Array]:
+        """The nearest cluster of every frame."""
+        tree = KDTree(self.centres)
+        return [np.asarray(tree.query(c)[1], dtype=np.int32) for c in chains]
+
+
+def find_states(projected: Sequence[Array], lag: int) -> States | str:
+    """Clusters of the reference, and their metastable states by PCCA+.
+
+    Args:
+        projected: chains of ``(frames, components)``.
+        lag: frames, of the Markov model.
+
+    Returns:
+        The states, or the reason why there are none.
+    """
+    from deeptime.clustering import KMeans
+
+    frames = np.concatenate(list(projected))
+    sample = frames[:: max(len(frames) // CLUSTER_FRAMES, 1)]
+    clusters = min(CLUSTERS, len(sample) // FRAMES_PER_CLUSTER)
+    if clusters < 4:
+        return "the reference has too few frames for a Markov state model."
+    model: Any = KMeans(clusters, fixed_seed=True, max_iter=100, n_jobs=1).fit_fetch(sample)
+    found = States(np.asarray(model.cluster_centers), np.empty((0, 0)))
+    markov, kept = markov_model(count_matrix(found.assign(projected), lag, clusters))
+    if markov is None or len(kept) < 4:
+        return "the reference's states are not connected at this lag."
+    times = markov.timescales()[: MOST_STATES - 1]
+    times = times[times > 1.0]  # in lags
+    if not len(times):
+        return "the reference has no metastable states: nothing is slower than the lag."
+    gaps = times / np.append(times[1:], 1.0)
+    states = int(np.argmax(gaps)) + 2
+    memberships = np.zeros((clusters, states))
+    memberships[kept] = markov.pcca(states).memberships
+    lost = memberships.sum(axis=1) == 0
+    nearest = ((found.centres[lost][:, None] - found.centres[kept]) ** 2).sum(-1).argmin(-1)
+    memberships[lost] = memberships[kept][nearest]
+    return States(found.centres, memberships)
+
+
+def count_matrix(assigned: Sequence[Array], lag: int, clusters: int) -> Array:
+    """Transitions between clusters within `lag` frames, sliding."""
+    counts = np.zeros((clusters, clusters))
+    for c in assigned:
+        if len(c) > lag:
+            np.add.at(counts, (c[:-lag], c[lag:]), 1.0)
+    return counts
+
+
+def markov_model(counts: Array):
+    """A reversible Markov model of the largest connected set, and its clusters.
+
+    The maximum-likelihood estimate under detailed balance (Prinz et al. 2011).
+    """
+    from deeptime.markov import TransitionCountModel
+    from deeptime.markov.msm import MaximumLikelihoodMSM
+
+    model = TransitionCountModel(counts).submodel_largest(connectivity_threshold=0)
+    if model.n_states < 2:
+        return None, np.arange(0)
+    estimator = MaximumLikelihoodMSM(reversible=True, allow_disconnected=False)
+    return estimator.fit(model).fetch_model(), np.asarray(model.state_symbols)
+
+
+def implied_timescales(counts: Array, lag: float) -> Array:
+    """The slowest two, in the unit of `lag`; zero where there is none."""
+    found = np.zeros(TIMESCALES)
+    markov, _ = markov_model(counts)
+    if markov is not None:
+        times = markov.timescales()[:TIMESCALES] * lag
+        found[: len(times)] = np.nan_to_num(times, posinf=0.0)
+    return found
+
+
+def findings(
+    components: Components | None, projected: list[list[Array]] | None, bench: Bench
+) -> Findings:
+    """Occupancies and, of dynamics, implied timescales and fluxes."""
+    names = ("Implied timescales", "State occupancies", "State fluxes")
+    if components is None or projected is None:
+        return not_available("there are no independent components (see TICA timescales).", *names)
+    spacing = bench.pair.reference.spacing or 1.0
+    states = find_states(projected[0], max(round(components.lag / spacing), 1))
+    if isinstance(states, str):
+        return not_available(states, *names)
+    assigned = [states.assign(side) for side in projected]
+    samples = [float(effective_samples(s, inefficiency(s)).min()) for s in projected]
+    found = _occupancies(states, assigned, samples, bench)
+    if reason := bench.pair.no_kinetics():
+        return found + not_available(reason, names[0], names[2])
+    timescales = _timescales(components, states, assigned, samples, bench)
+    return timescales + found + _fluxes(states, assigned, samples, bench)
+
+
+def _timescales(
+    components: Components,
+    states: States,
+    assigned: list[list[Array]],
+    samples: list[float],
+    bench: Bench,
+) -> Findings:
+    name = "Implied timescales"
+    clusters = len(states.centres)
+    sides, low = [], np.zeros(TIMESCALES)
+    for k, (record, side) in enumerate(zip(bench.records, assigned, strict=True)):
+        spacing = record.survey.spacing or 1.0
+        lag = max(round(components.lag / spacing), 1)
+        blocks = _count_blocks(side, lag, clusters)
+        if blocks is None:
+            return not_available(f"a side has too few frames {components.lag:g} ps apart.", name)
+
+        def value(means: Array, lag: float = lag * spacing) -> Array:
+            flat = means.reshape(-1, clusters, clusters)
+            return np.array([implied_timescales(m, lag) for m in flat]).reshape(
+                *means.shape[:-1], TIMESCALES
+            )
+
+        slow = blocks.split(blocks.each @ np.repeat(states.memberships, clusters, axis=0))
+        sides.append(estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k]))
+        halves = blocks.halves()
+        if k == 0 and halves is not None:
+            low = value(halves[1].mean) - value(halves[0].mean)
+    found = difference(sides[0], sides[1], _extents(assigned, bench))
+    labels = tuple(f"process {k + 1}" for k in range(TIMESCALES))
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+
+
+def _count_blocks(assigned: list[Array], lag: int, clusters: int) -> Blocks | None:
+    """Count matrices of stretches."""
+    frames = sum(max(len(c) - lag, 0) for c in assigned)
+    if frames < FRAMES_PER_CLUSTER:
+        return None
+    length = max(-(-frames // STRETCHES), 1)
+    counts, sums, chain, number = [], [], [], 0
+    for c in assigned:
+        total = len(c) - lag
+        for start in range(0, total, length):
+            stop = min(start + length, total)
+            matrix = count_matrix([c[start : stop + lag]], lag, clusters)
+            counts.append(stop - start)
+            sums.append(matrix.ravel())
+            chain.append(number)
+        number += total > 0
+    return Blocks(np.array(counts), np.array(sums), np.array(chain))
+
+
+def _labels(states: int) -> tuple[str, ...]:
+    return tuple(f"state {k + 1}" for k in range(states))
+
+
+def _occupancies(
+    states: States, assigned: list[list[Array]], samples: list[float], bench: Bench
+) -> Findings:
+    macro = np.eye(states.memberships.shape[1])[states.memberships.argmax(axis=1)]
+    blocks = [from_series([macro[c][..., None] for c in side]) for side in assigned]
+    return _profile("State occupancies", _labels(macro.shape[1]), blocks, assigned, samples, bench)
+
+
+def _fluxes(
+    states: States, assigned: list[list[Array]], samples: list[float], bench: Bench
+) -> Findings:
+    count = states.memberships.shape[1]
+    pairs = [(i, j) for i in range(count) for j in range(count) if i != j]
+    blocks = []
+    for record, side in zip(bench.records, assigned, strict=True):
+        per = PS_PER_NS / (record.survey.spacing or 1.0)
+        events = [transitions(core_sequence(c, states.memberships), pairs) for c in side]
+        blocks.append(from_series([per * e[..., None] for e in events]))
+    labels = tuple(f"{i + 1} → {j + 1}" for i, j in pairs)
+    return _profile("State fluxes", labels, blocks, assigned, samples, bench)
+
+
+def core_sequence(assigned: Array, memberships: Array) -> Array:
+    """The metastable state whose core was visited last, per frame; -1 before any."""
+    best = memberships.argmax(axis=1)
+    core = np.where(memberships.max(axis=1) > CORE, best, -1)[assigned]
+    last = np.maximum.accumulate(np.where(core >= 0, np.arange(len(core)), -1))
+    return np.where(last >= 0, core[last], -1)
+
+
+def transitions(sequence: Array, pairs: Sequence[tuple[int, int]]) -> Array:
+    """``(frames, pairs)``: one where a frame is the first in the pair's second state."""
+    before = np.append(-1, sequence[:-1])
+    return np.stack([(before == i) & (sequence == j) for i, j in pairs], axis=1).astype(float)
+
+
+def _profile(
+    name: str,
+    labels: tuple[str, ...],
+    blocks: list[Blocks],
+    assigned: list[list[Array]],
+    samples: list[float],
+    bench: Bench,
+) -> Findings:
+    sides: list[Estimate] = []
+    for b, n in zip(blocks, samples, strict=True):
+        known = np.full(len(labels), n)
+        sides.append(estimate(b, MEAN, bench.generator, known))
+    found = difference(sides[0], sides[1], _extents(assigned, bench))
+    low = floor(blocks[0], MEAN)
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+
+
+def _extents(assigned: list[list[Array]], bench: Bench) -> tuple[Extent, Extent]:
+    return bench.extents([sum(map(len, side)) for side in assigned])

@@ -1,0 +1,89 @@
+"""Every number of a comparison as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from egno_md.compare.observable import Comparison, Distribution, Observable, Profile
+
+COLUMNS = (
+    "rollout",
+    "group",
+    "observable",
+    "member",
+    "unit",
+    "reference",
+    "rollout_value",
+    "difference",
+    "lower",
+    "upper",
+    "noise_floor",
+    "p_value",
+    "threshold",
+    "verdict",
+    "is_negligible",
+)
+Row = tuple[str | float | bool | None, ...]
+
+
+def comparison_rows(comparison: Comparison) -> Iterator[Row]:
+    """A row per number, in the order of `COLUMNS`.
+
+    A distribution's difference is the distance of its histograms.
+    """
+    for found in comparison.judged:
+        head = (comparison.label, found.group, found.name)
+        if isinstance(found, Observable):
+            yield (*head, "", *_scalar(found))
+        elif isinstance(found, Distribution):
+            yield (*head, "", *_distribution(found))
+        else:
+            for k, label in enumerate(found.labels):
+                yield (*head, label, *_member(found, k))
+
+
+def _scalar(o: Observable) -> Row:
+    return (
+        o.unit,
+        o.reference,
+        o.rollout,
+        o.difference,
+        *(o.interval or (None, None)),
+        o.noise_floor,
+        o.p_value,
+        o.threshold,
+        o.verdict,
+        o.is_negligible,
+    )
+
+
+def _distribution(d: Distribution) -> Row:
+    return (
+        d.measure,
+        None,
+        None,
+        d.distance,
+        *(d.interval or (None, None)),
+        d.noise_floor,
+        d.p_value,
+        d.threshold,
+        d.verdict,
+        d.is_negligible,
+    )
+
+
+def _member(p: Profile, k: int) -> Row:
+    negligible = p.verdicts[k] == "different" and abs(p.difference[k]) <= p.thresholds[k]
+    return (
+        p.unit,
+        p.reference[k],
+        p.rollout[k],
+        p.difference[k],
+        p.lower[k],
+        p.upper[k],
+        p.noise_floor[k],
+        p.p_values[k],
+        p.thresholds[k],
+        p.verdicts[k],
+        negligible,
+    )

@@ -1,0 +1,1 @@
+"""Shapes of molecules: superposition, torsions, stereocentres, images, the bonded graph, lifting."""

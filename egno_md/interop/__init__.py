@@ -1,0 +1,1 @@
+"""Windows inside other programs: OpenMM's Simulation, ASE's dynamics."""

@@ -1,0 +1,248 @@
+"""An ASE dynamics that moves by windows; the atoms' own calculator checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+
+from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.ports import Refiner
+from egno_md.core.state import Frame, Trajectory
+from egno_md.core.system import System
+from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
+from egno_md.nn.bundle import load_bundle
+from egno_md.nn.card import OperatorCard
+from egno_md.nn.device import resolve_device
+from egno_md.propagate.events import Event
+from egno_md.propagate.mover import Watch, WindowMover, check_fits
+from egno_md.spec.propagate import Policy
+
+try:
+    from ase import Atoms, units
+    from ase.md.md import MolecularDynamics
+except ImportError:
+    raise SpecError("WindowDynamics needs ASE. Run: pip install 'egno-md[ase]'") from None
+
+PICOSECOND = 1000 * units.fs
+SPEED = NANOMETRE_PER_ANGSTROM * PICOSECOND
+"""nm/ps of one Å per ASE unit of time."""
+
+ENERGY = units.mol / units.kJ
+"""kJ/mol of one eV."""
+
+FORCE = ENERGY / NANOMETRE_PER_ANGSTROM
+
+
+class WindowDynamics(MolecularDynamics):
+    """Moves `atoms` by windows; one step of ASE is one window.
+
+    Observers, trajectories and log files count windows, `get_time` is in ASE units
+    as ever. The calculator of `atoms` gives the forces that windows start from,
+    judges their ends and, with velocity Verlet at `timestep`, replaces those that
+    are not believed. It must be the potential the operator was trained on. A
+    change of positions or momenta between runs is taken over.
+
+    Args:
+        atoms: with a calculator; neither constraints nor periodic boundaries.
+        operator: folder of a bundle.
+        timestep: of the calculator's own dynamics, ASE units.
+        temperature_K: of the thermostat; NVE where it is None.
+        friction: 1 / ASE time.
+        policy: what to do with a bad window; `refine` is not known here.
+        tolerances: when it is bad: keys and values of a protocol's `tolerances`.
+        check_every: windows between checks.
+        relaxation: of the adaptive thermostat, ASE units; None for plain kicks.
+        seed: of the thermostat.
+        device: ``auto``, ``cpu`` or ``gpu``, for the network.
+        **kwargs: of ASE's `MolecularDynamics`: trajectory, logfile, loginterval …
+
+    Raises:
+        BundleMismatch: elements or masses are not the operator's.
+        SpecError: atoms that windows do not know, or no calculator.
+        WindowMismatch: a time point is no whole number of timesteps.
+    """
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        operator: str | Path,
+        timestep: float = 0.5 * units.fs,
+        *,
+        temperature_K: float | None = None,
+        friction: float = 0.005 / units.fs,
+        policy: Policy = "fallback",
+        tolerances: Mapping[str, object] | None = None,
+        check_every: int = 1,
+        relaxation: float | None = 300 * units.fs,
+        seed: int = 0,
+        device: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        network = load_bundle(Path(operator)).to(resolve_device(device))
+        card = network.card
+        _check_atoms(atoms, policy)
+        system = _describe(atoms, card)
+        check_fits(card, system, temperature_K)
+        watch = Watch.of(
+            policy,
+            tolerances,
+            None,
+            check_every,
+            None if relaxation is None else relaxation / PICOSECOND,
+        )
+        step = float(f"{timestep / PICOSECOND:.12g}")
+        self._reference = CalculatorReference(atoms, step)
+        self._mover = WindowMover(
+            system,
+            network,
+            self._reference,
+            timestep=step,
+            kelvin=temperature_K,
+            friction=None if temperature_K is None else friction * PICOSECOND,
+            watch=watch,
+            seed=seed,
+            refiner=_no_refiner,
+        )
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None
+        super().__init__(atoms, card.window.length * PICOSECOND, **kwargs)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened to each window, the latest 100,000."""
+        return tuple(self._mover.events)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """Counts, temperatures (K), errors (kJ/mol) and net speed so far."""
+        return self._mover.statistics
+
+    def todict(self) -> dict[str, Any]:
+        """For ASE's trajectory."""
+        return {**super().todict(), "operator": self._mover.loop.surrogate.operator.card.system}
+
+    def step(self) -> None:
+        """Move by one window."""
+        atoms = self.atoms
+        moment = self.nsteps * self._mover.loop.surrogate.length
+        now = (atoms.get_positions(), atoms.get_momenta())
+        if self._seen is None or not all(map(np.array_equal, now, self._seen)):
+            self._mover.place(_frame(atoms, moment))
+        self._mover.window()
+        end = self._mover.frame
+        atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
+        atoms.set_velocities(end.velocities / SPEED)
+        self._seen = (atoms.get_positions(), atoms.get_momenta())
+
+
+class CalculatorReference:
+    """An ASE calculator as the exact side of a rollout.
+
+    Args:
+        atoms: with the calculator; left as they are.
+        timestep: ps, of velocity Verlet.
+    """
+
+    def __init__(self, atoms: Atoms, timestep: float) -> None:
+        self.atoms, self.timestep = atoms.copy(), timestep
+        self.atoms.calc = atoms.calc
+        self.masses = atoms.get_masses()[:, None]
+
+    def evaluate(self, frame: Frame) -> Frame:
+        """The same frame with forces and potential energy.
+
+        Raises:
+            PotentialError: the calculator gives none there.
+        """
+        self.atoms.set_positions(frame.positions / NANOMETRE_PER_ANGSTROM)
+        try:
+            forces = self.atoms.get_forces() * FORCE
+            energy = float(self.atoms.get_potential_energy()) * ENERGY
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            raise PotentialError(f"the calculator failed: {error}.") from None
+        return replace(frame, forces=forces, potential_energy=energy)
+
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
+        """Frames of many replicas; the energy is NaN where there is none."""
+        found = {}
+        for index, frame in frames.items():
+            try:
+                found[index] = self.evaluate(frame)
+            except PotentialError:
+                found[index] = replace(frame, potential_energy=np.nan)
+        return found
+
+    def project(self, frame: Frame) -> Frame:
+        """The frame itself: there are no constraints here."""
+        return frame
+
+    def window(self, frame: Frame, elapsed: Sequence[float]) -> Trajectory:
+        """Velocity Verlet from `frame`, recorded after the times `elapsed`.
+
+        Raises:
+            WindowMismatch: a time is no whole number of timesteps.
+        """
+        stops = [whole_multiple(t, self.timestep, "the time point", "timesteps") for t in elapsed]
+        now = frame if frame.forces is not None else self.evaluate(frame)
+        frames = []
+        for step in range(1, stops[-1] + 1):
+            assert now.forces is not None
+            half = now.velocities + 0.5 * self.timestep * now.forces / self.masses
+            moved = replace(now, positions=now.positions + self.timestep * half)
+            now = self.evaluate(moved)
+            assert now.forces is not None
+            now = replace(now, velocities=half + 0.5 * self.timestep * now.forces / self.masses)
+            if step in stops:
+                frames.append(now)
+        return Trajectory(
+            np.stack([f.positions for f in frames]),
+            frame.time + np.asarray(elapsed),
+            np.stack([f.velocities for f in frames]),
+            np.stack([f.forces for f in frames if f.forces is not None]),
+            np.array([f.potential_energy for f in frames]),
+        )
+
+
+def _check_atoms(atoms: Atoms, policy: str) -> None:
+    if atoms.calc is None:
+        raise SpecError("the atoms have no calculator to check windows against. Set atoms.calc.")
+    if atoms.constraints:
+        raise SpecError("the atoms have constraints, which windows do not keep. Remove them.")
+    if atoms.pbc.any():
+        raise SpecError("the atoms are periodic, which operators do not know yet. Unset pbc.")
+    if policy == "refine":
+        raise SpecError("policy 'refine' needs OpenMM. Use 'fallback', or SurrogateSimulation.")
+
+
+def _describe(atoms: Atoms, card: OperatorCard) -> System:
+    """The atoms with the operator's bonds: ASE has none."""
+    topology = mdtraj.Topology()
+    residue = topology.add_residue("MOL", topology.add_chain())
+    for index, number in enumerate(atoms.numbers):
+        element = mdtraj.element.Element.getByAtomicNumber(int(number))
+        topology.add_atom(f"{element.symbol}{index + 1}", element, residue)
+    if len(atoms) == len(card.atomic_numbers):
+        members = list(topology.atoms)
+        for a, b in card.bonds:
+            topology.add_bond(members[a], members[b])
+    return System(
+        name="the atoms",
+        topology=topology,
+        masses=atoms.get_masses(),
+        positions=atoms.get_positions() * NANOMETRE_PER_ANGSTROM,
+        degrees_of_freedom=3 * len(atoms) - 3,
+    )
+
+
+def _frame(atoms: Atoms, moment: float) -> Frame:
+    return Frame(
+        atoms.get_positions() * NANOMETRE_PER_ANGSTROM, atoms.get_velocities() * SPEED, moment
+    )
+
+
+def _no_refiner() -> Refiner:
+    raise SpecError("policy 'refine' needs OpenMM. Use 'fallback', or SurrogateSimulation.")

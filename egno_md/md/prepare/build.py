@@ -1,0 +1,295 @@
+"""From a deposited structure to one that a force field can move."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from egno_md.core.errors import PotentialError
+from egno_md.md.build import BuiltSystem
+from egno_md.md.engine import choose_platform
+from egno_md.md.prepare.checks import Protein
+from egno_md.md.prepare.records import STANDARD, Structure, pdb_text
+from egno_md.md.refine.minimise import minimise
+from egno_md.md.refine.restraints import add_position_restraints, set_reference
+
+if TYPE_CHECKING:
+    from pdbfixer import PDBFixer
+
+SOLUTE_FILES = ("amber14/protein.ff14SB.xml",)
+WATER_FILES = ("amber14/protein.ff14SB.xml", "amber14/tip3pfb.xml")
+
+STIFFNESS = 2000.0
+"""kJ/mol/nm², of the restraints that hold heavy atoms of the file while the rest is minimised."""
+
+BLOCK, BLOCKS = 50, 40
+"""Minimiser iterations between two looks at the forces, and how often."""
+
+TITRATABLE = frozenset({"ASP", "GLU", "HIS", "LYS", "CYS"})
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A complete protein.
+
+    Attributes:
+        topology: with every atom and bond.
+        positions: nm.
+        given: atoms that the file had, by index.
+        built: heavy atoms that were missing, by residue.
+        missing: residues that were modelled, with where.
+        ends: residues of the sequence that are missing at chain ends, and stay so.
+        protonation: variant of each titratable residue.
+        disulfides: pairs of residues.
+    """
+
+    topology: app.Topology
+    positions: np.ndarray
+    given: np.ndarray
+    built: dict[str, list[str]]
+    missing: tuple[str, ...]
+    ends: int
+    protonation: dict[str, str]
+    disulfides: tuple[str, ...]
+
+
+def complete(
+    structure: Structure, protein: Protein, *, caps: bool, acidity: float, seed: int
+) -> Prepared:
+    """Add what is missing: heavy atoms, termini or caps, chosen loops, hydrogens.
+
+    Heavy atoms are built by PDBFixer, hydrogens by OpenMM's Modeller with the
+    protonation that each residue has alone in water at that pH.
+
+    Args:
+        structure: for its sequences.
+        protein: what is kept of it.
+        caps: ACE and NME at chain ends instead of charged termini.
+        acidity: pH.
+        seed: of built atoms.
+
+    Raises:
+        PotentialError: OpenMM cannot complete it.
+    """
+    from pdbfixer import PDBFixer
+
+    chains = list(dict.fromkeys(r.chain for r in protein.residues))
+    text = pdb_text(protein.residues, structure.sequences if protein.gaps else {})
+    try:
+        fixer = PDBFixer(pdbfile=io.StringIO(text), platform=_platform())
+        fixer.findNonstandardResidues()
+        fixer.replaceNonstandardResidues()
+        fixer.findMissingResidues()
+        ends = _keep_inner(fixer)
+        for chain, name in zip(fixer.topology.chains(), chains, strict=True):
+            chain.id = name
+        missing = tuple(protein.gaps)
+        if caps:
+            for chain in fixer.topology.chains():
+                fixer.missingResidues[chain.index, 0] = ["ACE"]
+                fixer.missingResidues[chain.index, len(list(chain.residues()))] = ["NME"]
+        before = _places(fixer.topology, fixer.positions)
+        fixer.findMissingAtoms()
+        built = {
+            _called(residue): sorted(a.name for a in atoms)
+            for residue, atoms in fixer.missingAtoms.items()
+        }
+        fixer.addMissingAtoms(seed=seed)
+        modeller = app.Modeller(fixer.topology, fixer.positions)
+        with _seeded(seed):
+            variants = modeller.addHydrogens(
+                app.ForceField(*SOLUTE_FILES), pH=acidity, platform=_platform()
+            )
+    except Exception as error:  # both packages raise bare ones
+        detail = " ".join(str(error).split())[:200]
+        raise PotentialError(
+            f"{structure.path}: the structure cannot be completed: {detail}. Mend that residue in "
+            "the file, or take it out."
+        ) from None
+    positions = _numbers(modeller.positions)
+    return Prepared(
+        modeller.topology,
+        positions,
+        _given(modeller.topology, positions, before),
+        built,
+        missing,
+        ends,
+        _protonation(modeller.topology, variants),
+        tuple(_disulfides(modeller.topology)),
+    )
+
+
+def solvate(prepared: Prepared, padding: float, salt: float, seed: int) -> Prepared:
+    """Put it into a box of TIP3P-FB water, neutral, with salt.
+
+    Args:
+        prepared: the protein.
+        padding: nm between protein and box.
+        salt: mol/l beyond the ions that neutralise.
+        seed: of the ions' places.
+    """
+    modeller = app.Modeller(prepared.topology, prepared.positions * unit.nanometer)
+    with _seeded(seed):
+        modeller.addSolvent(
+            app.ForceField(*WATER_FILES),
+            model="tip3p",
+            padding=padding * unit.nanometer,
+            ionicStrength=salt * unit.molar,
+        )
+    return replace(prepared, topology=modeller.topology, positions=_numbers(modeller.positions))
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """A minimised structure.
+
+    Attributes:
+        positions: nm.
+        moved: root-mean-square move of the atoms that the file had, nm.
+        max_force: largest force on an atom, without restraints, kJ/mol/nm.
+        energy: kJ/mol.
+    """
+
+    positions: np.ndarray
+    moved: float
+    max_force: float
+    energy: float
+
+
+def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
+    """Minimise with the atoms of the file held, until forces are below `target`.
+
+    Args:
+        built: the system; its flexible form is minimised.
+        given: atoms to hold.
+        target: kJ/mol/nm.
+
+    Raises:
+        PotentialError: forces stay above what dynamics can begin with.
+    """
+    built = built.flexible()
+    start = built.system.positions
+    system = openmm.XmlSerializer.clone(built.openmm_system)
+    restraint = add_position_restraints(system, given, STIFFNESS, built.system.box is not None)
+    platform = openmm.Platform.getPlatformByName(choose_platform("auto", built))
+    context = openmm.Context(system, openmm.VerletIntegrator(1e-3), platform)
+    set_reference(restraint, context, start[given])
+    context.setPositions(start)
+    force = np.inf
+    for _ in range(BLOCKS):
+        minimise(context, BLOCK, built.spec.name)
+        force = float(_strengths(context).max())
+        if force < target:
+            break
+    if not force < 10 * target:
+        atoms = list(built.topology.atoms())
+        worst = int(_strengths(context).argmax())
+        raise PotentialError(
+            f"{built.spec.name}: {_called(atoms[worst].residue)} keeps a force of {force:.3g} "
+            "kJ/mol/nm after minimisation. Look for a clash there, or model the residue again."
+        )
+    context.setParameter("restraint", 0.0)
+    state = context.getState(positions=True, energy=True, forces=True)
+    positions = state.getPositions(asNumpy=True)._value
+    forces = state.getForces(asNumpy=True)._value
+    moved = float(np.sqrt(np.square(positions[given] - start[given]).sum(1).mean()))
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    return Relaxed(positions, moved, float(np.linalg.norm(forces, axis=1).max()), energy)
+
+
+def _strengths(context: openmm.Context) -> np.ndarray:
+    """Of the force on every atom, kJ/mol/nm."""
+    forces = context.getState(forces=True).getForces(asNumpy=True)._value
+    return np.linalg.norm(forces, axis=1)
+
+
+def write_pdb(file: io.TextIOBase, topology: app.Topology, positions: np.ndarray) -> None:
+    """A PDB file with the residue numbers of the topology."""
+    app.PDBFile.writeFile(topology, positions * unit.nanometer, file, keepIds=True)
+
+
+def _platform() -> openmm.Platform:
+    return openmm.Platform.getPlatformByName("CPU")
+
+
+def _keep_inner(fixer: PDBFixer) -> int:
+    """Only residues missing inside a chain are modelled; how many are missing at ends."""
+    ends = 0
+    for chain in fixer.topology.chains():
+        last = len(list(chain.residues()))
+        for place in (0, last):
+            ends += len(fixer.missingResidues.pop((chain.index, place), ()))
+    return ends
+
+
+def _called(residue: app.topology.Residue) -> str:
+    chain = residue.chain.id.strip()
+    return f"{residue.name} {residue.id}" + (f" of chain {chain}" if chain else "")
+
+
+def _numbers(positions: object) -> np.ndarray:
+    return np.array(unit.Quantity(positions).value_in_unit(unit.nanometer), dtype=np.float64)  # type: ignore[arg-type]
+
+
+def _places(topology: app.Topology, positions: object) -> np.ndarray:
+    heavy = [a.index for a in topology.atoms() if a.element is not app.element.hydrogen]
+    return _numbers(positions)[heavy]
+
+
+def _given(topology: app.Topology, positions: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Heavy atoms that stand where the file has one."""
+    from scipy.spatial import KDTree
+
+    heavy = [a.index for a in topology.atoms() if a.element is not app.element.hydrogen]
+    distance, _ = KDTree(before).query(positions[heavy])
+    return np.array(heavy)[distance < 1e-4]
+
+
+def _protonation(topology: app.Topology, variants: list[str | None]) -> dict[str, str]:
+    found = {}
+    for residue, variant in zip(topology.residues(), variants, strict=True):
+        if residue.name in TITRATABLE and residue.name in STANDARD:
+            names = {a.name for a in residue.atoms()}
+            found[_called(residue)] = variant or _variant(residue.name, names)
+    return found
+
+
+def _variant(name: str, atoms: set[str]) -> str:
+    """The state of a residue by its hydrogens."""
+    match name:
+        case "HIS":
+            both = {"HD1", "HE2"} <= atoms
+            return "HIP" if both else "HID" if "HD1" in atoms else "HIE"
+        case "ASP":
+            return "ASH" if atoms & {"HD1", "HD2"} else "ASP"
+        case "GLU":
+            return "GLH" if atoms & {"HE1", "HE2"} else "GLU"
+        case "LYS":
+            return "LYS" if "HZ3" in atoms else "LYN"
+        case _:
+            return "CYS" if "HG" in atoms else "CYX"
+
+
+def _disulfides(topology: app.Topology) -> Iterator[str]:
+    for a, b in topology.bonds():
+        if a.name == b.name == "SG":
+            yield f"{_called(a.residue)} to {_called(b.residue)}"
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Modeller draws from Python's own stream, which is put back."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,1 @@
+"""From a predicted frame to a state of MD."""

@@ -1,0 +1,1 @@
+"""The published tables: data sets, rivals, training, stress tests."""

@@ -1,0 +1,173 @@
+"""`benchmark`: a published table, run and printed beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from egno_md.core.errors import SpecError
+from egno_md.core.processes import die_with_parent
+from egno_md.core.progress import Progress, Silent
+from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.store import write_json
+from egno_md.nn.device import resolve_device
+from egno_md.nn.native import described
+from egno_md.paper.table import draw_benchmark
+from egno_md.paper.tasks import TaskLoader, load_task
+from egno_md.paper.training import (
+    RESULT,
+    Job,
+    PartOf,
+    data_identity,
+    finished,
+    run_job,
+    standing_still,
+    summarise,
+)
+from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
+from egno_md.spec.files import suggest
+
+
+def run_benchmark(
+    protocol: BenchmarkProtocol,
+    out: Path | str,
+    *,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    data: Path | str | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train and test the models of a table, every seed by itself.
+
+    Resuming may add models and seeds; finished runs of the same settings are kept, and
+    stay in the table.
+
+    Args:
+        protocol: data, budget and models.
+        out: for every run, `results.json` and the figure.
+        models: names in the protocol; all of them by default.
+        seeds: of weights and batches.
+        data: files of the data set, where it is not generated.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        workers: processes that share the runs.
+        mode: see `open_output`.
+        progress: who listens.
+
+    Returns:
+        What `results.json` says.
+
+    Raises:
+        SpecError: no such model.
+        DataError: the data are missing or unusable.
+    """
+    progress, out = progress or Silent(), Path(out)
+    names = _chosen(protocol, models)
+    target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
+    load = TaskLoader(protocol.data, data)
+    task = load(protocol.models[names[0]])  # before anything is written
+    rules = protocol.model_dump(mode="json", exclude={"models"})
+    rules["data"] |= data_identity(task)
+    inputs = [Path(data)] if data is not None else []
+    output = open_output(out, "benchmark", rules, mode, inputs=inputs)
+    jobs = [
+        Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
+        for name in names
+        for seed in seeds
+    ]
+    results = _earlier(jobs, protocol, out, load)
+    results += _run_all(jobs, protocol, load, workers, progress)
+    task = load(_widest(protocol, {r["model"] for r in results}))
+    rows = summarise(protocol, results, task)
+    content = {
+        "task": protocol.data.kind,
+        "unit": protocol.unit,
+        "data": {"source": task.source, **task.settings},
+        "epochs": protocol.epochs,
+        "rows": rows,
+        "still": standing_still(task.test),
+        "provenance": provenance() | {"loops": described()},
+    }
+    write_json(out / "results.json", content)
+    runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
+    draw_benchmark(content, runs, out)
+    output.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
+    return content
+
+
+def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
+    for name in models:
+        if name not in protocol.models:
+            known = list(protocol.models)
+            raise SpecError(f"no model '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
+    return list(dict.fromkeys(models)) or list(protocol.models)
+
+
+def _widest(protocol: BenchmarkProtocol, names: Container[str]) -> BenchmarkModel:
+    """The first of some rows that decodes as many time points as any."""
+    models = (model for name, model in protocol.models.items() if name in names)
+    return max(models, key=lambda model: model.points)
+
+
+def _earlier(
+    jobs: Sequence[Job], protocol: BenchmarkProtocol, out: Path, load: TaskLoader
+) -> list[dict[str, Any]]:
+    """Results of runs that are not asked for now but finished here, as the protocol has them."""
+    asked = {job.folder for job in jobs}
+    found = []
+    for name, model in protocol.models.items():
+        for folder in (path.parent for path in (out / name).glob(f"seed-*/{RESULT}")):
+            if folder in asked:
+                continue
+            seed = int(folder.name.removeprefix("seed-"))
+            job = Job(name, model, seed, folder, jobs[0].device)
+            found.append(finished(job, job.request(protocol, load(model))))
+    return [result for result in found if result is not None]
+
+
+def _run_all(
+    jobs: Sequence[Job],
+    protocol: BenchmarkProtocol,
+    load: TaskLoader,
+    workers: int,
+    progress: Progress,
+) -> Iterator[dict[str, Any]]:
+    """Results in the order of the jobs; what is loaded is not read again in one process."""
+    if workers <= 1 or len(jobs) <= 1:
+        for index, job in enumerate(jobs):
+            part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
+            result = run_job(job, protocol, load(job.model), part)
+            progress.note(_told(result))
+            yield result
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, die_with_parent) as pool:
+        waiting = {pool.submit(_in_worker, j, protocol, load.data): i for i, j in enumerate(jobs)}
+        found: dict[int, dict[str, Any]] = {}
+        for answer in as_completed(waiting):
+            found[waiting[answer]] = answer.result()
+            progress.note(_told(answer.result()))
+            progress.update(len(found), len(jobs))
+    yield from (found[i] for i in range(len(jobs)))
+
+
+def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    return run_job(job, protocol, load_task(protocol.data, job.model, data), Silent())
+
+
+def _told(result: dict[str, Any]) -> str:
+    if "failed" in result:
+        return f"{result['model']}, seed {result['seed']}: failed: {result['failed']}"
+    a_mse = "" if result["a_mse"] is None else f", A-MSE {result['a_mse']:.4g}"
+    return (
+        f"{result['model']}, seed {result['seed']}: test F-MSE {result['f_mse']:.4g}{a_mse} after "
+        f"{result['epochs']:g} epochs, {result['seconds']:.0f} s"
+    )

@@ -1,0 +1,1 @@
+"""Windows proposed, judged, corrected and recorded."""

@@ -1,0 +1,1 @@
+"""Exact dynamics, parallel in time."""

@@ -1,1 +1,0 @@
-"""The window loop: surrogate, controller, thermostat, recording."""
