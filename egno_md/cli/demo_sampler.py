@@ -12,7 +12,7 @@ from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import Store, write_json
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.sampler_card import STATEMENT
-from egno_md.propagate.run import run_propagate
+from egno_md.propagate.rollout import run_propagate
 from egno_md.report.run import run_report
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol

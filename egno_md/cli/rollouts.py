@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from egno_md.console import Console
     from egno_md.data.output import OutputMode
+    from egno_md.propagate.policy import Policy
 
 
 @click.command()
@@ -69,7 +70,7 @@ def propagate(
     replicas: int | None,
     batch: int | None,
     refine: str | None,
-    policy: str | None,
+    policy: Policy | None,
     start: Path | None,
     frame: int | None,
     device: str,
@@ -82,25 +83,28 @@ def propagate(
     console: Console,
 ) -> None:
     """Propagate SYSTEM by whole windows with a surrogate, watched by OpenMM."""
+    from egno_md.cli.shorthands import default_protocol, length_of, with_refinement
     from egno_md.cli.tables import rollout_lines
     from egno_md.propagate.ensemble import run_ensemble
-    from egno_md.propagate.support import default_protocol, length_of, read_every
+    from egno_md.propagate.policy import with_policy
     from egno_md.spec.files import find_protocol, read_spec
     from egno_md.spec.propagate import PropagateProtocol
 
-    source = click.get_current_context().get_parameter_source("protocol")
-    if source is click.core.ParameterSource.DEFAULT:
+    given = click.get_current_context().get_parameter_source("protocol")
+    if given is click.core.ParameterSource.DEFAULT:
         protocol = default_protocol(system, operator)
     overrides = read_settings(settings)
-    given = {"length": length, "replicas": replicas, "batch": batch, "policy": policy}
-    overrides |= {k: v for k, v in given.items() if v is not None}
-    if refine is not None:
-        overrides["refine_every"] = read_every(refine)
+    changed = {"length": length, "replicas": replicas, "batch": batch}
+    overrides |= {k: v for k, v in changed.items() if v is not None}
     path = find_protocol("propagate", protocol)
     spec = read_spec(path, PropagateProtocol, overrides)
     if windows is not None:
         overrides["length"] = length_of(system, operator, spec, windows, length)
         spec = read_spec(path, PropagateProtocol, overrides)
+    if policy is not None:
+        spec = with_policy(spec, policy)
+    if refine is not None:
+        spec = with_refinement(spec, refine)
     done = run_ensemble(
         system,
         operator,
@@ -115,7 +119,8 @@ def propagate(
         executor=executor,
         progress=console,
     )
-    console.result({"out": str(out), **done.summary}, *rollout_lines(done.summary, out))
+    content = done.summary.model_dump(mode="json")
+    console.result({"out": str(out), **content}, *rollout_lines(done.summary, out))
 
 
 @click.command()

@@ -10,6 +10,7 @@ from egno_md.core.units import format_quantity
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.propagate.protein_lines import cost_lines, protein_lines
+from egno_md.propagate.summary import RolloutSummary
 
 NAMES = {
     "operator": "operator",
@@ -106,78 +107,74 @@ def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]
     return columns, rows
 
 
-def rollout_lines(summary: dict[str, Any], out: Path) -> list[str]:
+def rollout_lines(summary: RolloutSummary, out: Path) -> list[str]:
     """A rollout in a few sentences."""
-    events = ", ".join(f"{n} {k}" for k, n in summary["events"].items() if n)
-    mode = "refined means" if summary.get("caveat") else summary["mode"]
-    target = summary["temperature_target"]
+    s = summary
+    events = ", ".join(f"{n} {k}" for k, n in s.events.items() if n)
+    mode = "refined means" if s.caveat else s.mode
     lines = [
-        f"{summary['simulated_ps']:g} ps in {summary['windows']} windows of "
-        f"{format_quantity(summary['window_ps'], 'time')} ({mode}, {summary['ensemble']}, "
-        f"policy {summary['policy']}): {events or 'no window'}",
+        f"{s.simulated_ps:g} ps in {s.windows} windows of {format_quantity(s.window_ps, 'time')} "
+        f"({mode}, {s.ensemble}, policy {s.policy}): {events or 'no window'}",
     ]
-    if summary["temperature_mean"] is not None:
-        elements = ", ".join(f"{k} {v:.0f}" for k, v in summary["temperature_by_element"].items())
-        aim = "" if target is None else f", target {target:g} K"
-        lines.append(f"Temperature {summary['temperature_mean']:.1f} K ({elements}){aim}")
-    if summary["energy_error_std"] is not None:
+    if s.temperature_mean is not None:
+        elements = ", ".join(f"{k} {v:.0f}" for k, v in s.temperature_by_element.items())
+        aim = "" if s.temperature_target is None else f", target {s.temperature_target:g} K"
+        lines.append(f"Temperature {s.temperature_mean:.1f} K ({elements}){aim}")
+    if s.energy_error_std is not None:
         lines.append(
-            f"Energy error per window {summary['energy_error_mean']:.3g} ± "
-            f"{summary['energy_error_std']:.3g} kJ/mol; largest bond deviation "
-            f"{summary['largest_bond_deviation'] * 10:.2f} Å"
+            f"Energy error per window {s.energy_error_mean:.3g} ± {s.energy_error_std:.3g} kJ/mol; "
+            f"largest bond deviation {s.largest_bond_deviation * 10:.2f} Å"
         )
-    lines += protein_lines(summary)
-    if summary.get("trajectory_drift") is not None:
-        lines.append(f"Total energy drifts by {summary['trajectory_drift']:+.3g} kJ/mol/ps")
-    if summary.get("corrected"):
-        return [*lines, *_corrected_lines(summary), *_ending(summary, out)]
+    lines += protein_lines(s)
+    if s.trajectory_drift is not None:
+        lines.append(f"Total energy drifts by {s.trajectory_drift:+.3g} kJ/mol/ps")
+    if s.speed_up is None:
+        return [*lines, *_corrected_lines(s), *_ending(s, out)]
     lines.append(
-        f"{summary['rollout_ns_per_day']:.3g} ns/day net of every check and repair, reference MD "
-        f"{summary['reference_ns_per_day']:.3g} ns/day in the same run: {summary['speed_up']:.2f}×"
+        f"{s.rollout_ns_per_day:.3g} ns/day net of every check and repair, reference MD "
+        f"{s.reference_ns_per_day:.3g} ns/day in the same run: {s.speed_up:.2f}×"
     )
-    if "statement" in summary:
-        lines += _sampler_lines(summary)
-    else:
-        lines += cost_lines(summary)
-    if "statement" not in summary and summary["speed_up"] < 1 and summary["windows"]:
-        share = summary["fallback_share"]
+    if s.statement is not None:
+        return [*lines, *_sampler_lines(s), *_ending(s, out)]
+    lines += cost_lines(s)
+    if s.speed_up < 1 and s.windows:
         lines.append(
-            f"That is slower than MD: {share:.0%} of the windows were done by MD after the "
-            "operator's were rejected. Train a better operator, or run MD."
-            if share
+            f"That is slower than MD: {s.fallback_share:.0%} of the windows were done by MD after "
+            "the operator's were rejected. Train a better operator, or run MD."
+            if s.fallback_share
             else "That is slower than MD. Use longer windows, or run MD."
         )
-    return [*lines, *_ending(summary, out)]
+    return [*lines, *_ending(s, out)]
 
 
-def _ending(summary: dict[str, Any], out: Path) -> list[str]:
-    stopped = [f"Stopped: {reason} ({count}×)" for reason, count in summary["stopped"].items()]
+def _ending(summary: RolloutSummary, out: Path) -> list[str]:
+    stopped = [f"Stopped: {reason} ({count}×)" for reason, count in summary.stopped.items()]
     return [*stopped, f"Frames, events and summary: {out}"]
 
 
-def _corrected_lines(summary: dict[str, Any]) -> list[str]:
-    spent, moves = summary["seconds"], max(summary["windows"], 1)
+def _corrected_lines(summary: RolloutSummary) -> list[str]:
+    spent, moves = summary.seconds, max(summary.windows, 1)
     parts = {"network": "network", "dynamics": "MD", "checks": "energies", "output": "output"}
-    told = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
+    listed = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
     return [
-        f"Acceptance {summary['acceptance'] or 0.0:.1%} of {summary['windows']:,} moves, "
-        f"{summary['windows_drawn']:,} windows drawn for them; {1e3 * spent['total'] / moves:.3g} ms "
-        f"a move, of {spent['total']:.1f} s: {told}",
-        summary["statement"],
+        f"Acceptance {summary.acceptance or 0.0:.1%} of {summary.windows:,} moves, "
+        f"{summary.windows_drawn:,} windows drawn for them; {1e3 * spent['total'] / moves:.3g} ms "
+        f"a move, of {spent['total']:.1f} s: {listed}",
+        summary.statement or "",
     ]
 
 
-def _sampler_lines(summary: dict[str, Any]) -> list[str]:
-    every = summary["refine_every"]
+def _sampler_lines(summary: RolloutSummary) -> list[str]:
+    every = summary.refine_every or 0
     refined = {0: "no window refined", 1: "every window's end refined"}.get(
         every, f"every {every} windows' end refined"
     )
     parts = ("network", "lift", "checks", "refinement", "fallback", "output")
-    spent = ", ".join(f"{p} {summary['seconds'][p]:.1f} s" for p in parts)
+    spent = ", ".join(f"{p} {summary.seconds[p]:.1f} s" for p in parts)
     return [
-        f"{refined}, {summary['redraws']} windows drawn again; of {summary['seconds']['total']:.1f} "
+        f"{refined}, {summary.redraws} windows drawn again; of {summary.seconds['total']:.1f} "
         f"s: {spent}",
-        summary["statement"],
+        summary.statement or "",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The interfaces between the parts: who moves a frame, and who judges it."""
+"""The interfaces of what computes exactly: energies, dynamics, volume moves, refinement."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from egno_md.core.state import Frame, Trajectory
+from egno_md.core.system import System
 
 
 class Evaluator(Protocol):
@@ -34,51 +35,18 @@ class Reference(Evaluator, Protocol):
         ...
 
 
-class Barostat(Protocol):
-    """Changes a frame's volume so that its pressure is kept."""
-
-    def attempt(self, frame: Frame, random: np.random.Generator) -> tuple[Frame, bool]:
-        """The frame after one trial move, and whether it was accepted."""
-        ...
-
-
-class Refiner(Protocol):
-    """Repairs a frame without changing what it represents."""
-
-    def refine(
-        self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None
-    ) -> Refinement:
-        """A frame with bounded forces and Maxwell velocities at `kelvin`.
-
-        Stereocentres and peptide bonds stay as they are in `sound`.
-        """
-        ...
-
-
-class DrawRefiner(Protocol):
-    """Makes a state of MD out of a sampler's draw."""
-
-    def refine(self, positions: np.ndarray, random: np.random.Generator) -> Refinement:
-        """A frame near `positions` (nm) with thermal bonds, angles and velocities."""
-        ...
-
-
-class Thermostatted(Protocol):
-    """Exact thermostatted dynamics, for windows that no draw fills."""
+class ThermostattedDynamics(Protocol):
+    """Exact thermostatted dynamics."""
 
     def window(
         self,
         frame: Frame,
-        elapsed: tuple[float, ...],
+        elapsed: Sequence[float],
         friction: float,
         random: np.random.Generator,
     ) -> Trajectory:
         """From the frame's positions with fresh velocities, recorded after the times `elapsed`."""
         ...
-
-
-class Stretches(Protocol):
-    """Exact thermostatted dynamics, a stretch at a time."""
 
     def stretch(
         self, frame: Frame, duration: float, friction: float, random: np.random.Generator
@@ -87,12 +55,42 @@ class Stretches(Protocol):
         ...
 
 
+class VolumeMoves(Protocol):
+    """Changes a frame's volume so that its pressure is kept."""
+
+    def attempt(self, frame: Frame, random: np.random.Generator) -> tuple[Frame, bool]:
+        """The frame after one trial move, and whether it was accepted."""
+        ...
+
+
+class Refiner(Protocol):
+    """Makes a state of MD out of a frame, without changing which molecule it is."""
+
+    @property
+    def system(self) -> System:
+        """What is refined."""
+        ...
+
+    def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
+        """A frame near `end` with bounded forces and thermal velocities.
+
+        Args:
+            end: to refine.
+            start: of its window; has the stereochemistry to keep.
+            random: of velocities and noise.
+
+        Raises:
+            PotentialError: beyond repair.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Refinement:
     """What a refinement did.
 
     Attributes:
-        frame: the repaired frame.
+        frame: the refined frame.
         blocks: minimisation blocks used.
         displacement: root-mean-square move of the atoms, nm.
         max_force: largest force component norm after minimisation, kJ/mol/nm.
@@ -104,34 +102,3 @@ class Refinement:
     displacement: float
     max_force: float
     moves: np.ndarray
-
-
-@dataclass(frozen=True)
-class Accept:
-    """Continue from time point `upto` (an index into the window)."""
-
-    upto: int
-
-
-@dataclass(frozen=True)
-class Refine:
-    """Repair the end of the window, then continue from it."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """Discard the window and let the reference move the start frame instead."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Stop:
-    """End the rollout here."""
-
-    reason: str
-
-
-Verdict = Accept | Refine | Fallback | Stop

@@ -15,12 +15,12 @@ from egno_md.core.ports import Refiner
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
+from egno_md.interop.walker import Statistics, Surroundings, Walker, Watch, check_fits
 from egno_md.nn.bundle import load_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.device import resolve_device
-from egno_md.propagate.events import Event
-from egno_md.propagate.mover import Watch, WindowMover, check_fits
-from egno_md.spec.propagate import Policy
+from egno_md.propagate.event import Event
+from egno_md.propagate.policy import Policy
 
 try:
     from ase import Atoms, units
@@ -48,7 +48,7 @@ class WindowDynamics(MolecularDynamics):
     change of positions or momenta between runs is taken over.
 
     Args:
-        atoms: with a calculator; neither constraints nor periodic boundaries.
+        atoms: with a calculator; periodic along all axes or none, without constraints.
         operator: folder of a bundle.
         timestep: of the calculator's own dynamics, ASE units.
         temperature_K: of the thermostat; NVE where it is None.
@@ -97,46 +97,42 @@ class WindowDynamics(MolecularDynamics):
         )
         step = float(f"{timestep / PICOSECOND:.12g}")
         self._reference = CalculatorReference(atoms, step)
-        self._mover = WindowMover(
-            system,
-            network,
-            self._reference,
+        around = Surroundings(
             timestep=step,
             kelvin=temperature_K,
             friction=None if temperature_K is None else friction * PICOSECOND,
-            watch=watch,
             seed=seed,
             refiner=_no_refiner,
         )
-        self._seen: tuple[np.ndarray, np.ndarray] | None = None
+        self._walker = Walker(system, network, self._reference, watch, around)
+        self._shown: tuple[np.ndarray, ...] | None = None
         super().__init__(atoms, card.window.length * PICOSECOND, **kwargs)
 
     @property
     def events(self) -> tuple[Event, ...]:
         """What happened to each window, the latest 100,000."""
-        return tuple(self._mover.events)
+        return tuple(self._walker.events)
 
     @property
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> Statistics:
         """Counts, temperatures (K), errors (kJ/mol) and net speed so far."""
-        return self._mover.statistics
+        return self._walker.statistics
 
     def todict(self) -> dict[str, Any]:
         """For ASE's trajectory."""
-        return {**super().todict(), "operator": self._mover.loop.surrogate.operator.card.system}
+        return {**super().todict(), "operator": self._walker.card.system}
 
     def step(self) -> None:
         """Move by one window."""
         atoms = self.atoms
-        moment = self.nsteps * self._mover.loop.surrogate.length
-        now = (atoms.get_positions(), atoms.get_momenta())
-        if self._seen is None or not all(map(np.array_equal, now, self._seen)):
-            self._mover.place(_frame(atoms, moment))
-        self._mover.window()
-        end = self._mover.frame
+        moment = self.nsteps * self._walker.length
+        if self._shown is None or not all(map(np.array_equal, _state(atoms), self._shown)):
+            self._walker.place(_frame(atoms, moment))
+        self._walker.window()
+        end = self._walker.frame
         atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
         atoms.set_velocities(end.velocities / SPEED)
-        self._seen = (atoms.get_positions(), atoms.get_momenta())
+        self._shown = _state(atoms)
 
 
 class CalculatorReference:
@@ -159,6 +155,8 @@ class CalculatorReference:
             PotentialError: the calculator gives none there.
         """
         self.atoms.set_positions(frame.positions / NANOMETRE_PER_ANGSTROM)
+        if frame.box is not None:
+            self.atoms.set_cell(frame.box / NANOMETRE_PER_ANGSTROM)
         try:
             forces = self.atoms.get_forces() * FORCE
             energy = float(self.atoms.get_potential_energy()) * ENERGY
@@ -204,6 +202,7 @@ class CalculatorReference:
             np.stack([f.velocities for f in frames]),
             np.stack([f.forces for f in frames if f.forces is not None]),
             np.array([f.potential_energy for f in frames]),
+            None if frame.box is None else np.repeat(frame.box[None], len(frames), axis=0),
         )
 
 
@@ -211,9 +210,16 @@ def _check_atoms(atoms: Atoms, policy: str) -> None:
     if atoms.calc is None:
         raise SpecError("the atoms have no calculator to check windows against. Set atoms.calc.")
     if atoms.constraints:
-        raise SpecError("the atoms have constraints, which windows do not keep. Remove them.")
-    if atoms.pbc.any():
-        raise SpecError("the atoms are periodic, which operators do not know yet. Unset pbc.")
+        name = type(atoms.constraints[0]).__name__
+        raise SpecError(
+            f"the atoms have a {name} constraint, and a calculator cannot bring windows back onto "
+            "it. Remove it, or use SurrogateSimulation, whose System keeps constraints."
+        )
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise SpecError(
+            f"the atoms are periodic along some axes alone (pbc {atoms.pbc.tolist()}), which "
+            "operators do not know. Set pbc of all three, or of none."
+        )
     if policy == "refine":
         raise SpecError("policy 'refine' needs OpenMM. Use 'fallback', or SurrogateSimulation.")
 
@@ -235,13 +241,27 @@ def _describe(atoms: Atoms, card: OperatorCard) -> System:
         masses=atoms.get_masses(),
         positions=atoms.get_positions() * NANOMETRE_PER_ANGSTROM,
         degrees_of_freedom=3 * len(atoms) - 3,
+        box=_box(atoms),
     )
 
 
 def _frame(atoms: Atoms, moment: float) -> Frame:
     return Frame(
-        atoms.get_positions() * NANOMETRE_PER_ANGSTROM, atoms.get_velocities() * SPEED, moment
+        atoms.get_positions() * NANOMETRE_PER_ANGSTROM,
+        atoms.get_velocities() * SPEED,
+        moment,
+        box=_box(atoms),
     )
+
+
+def _box(atoms: Atoms) -> np.ndarray | None:
+    """Box vectors as rows, nm; None without periodic boundaries."""
+    return np.array(atoms.cell) * NANOMETRE_PER_ANGSTROM if atoms.pbc.all() else None
+
+
+def _state(atoms: Atoms) -> tuple[np.ndarray, ...]:
+    """What a walker was left at, to see whether the caller changes it."""
+    return atoms.get_positions(), atoms.get_momenta(), np.array(atoms.cell)
 
 
 def _no_refiner() -> Refiner:

@@ -14,7 +14,7 @@ import numpy as np
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory
 
-FORMAT = "egno-md simulation 1"
+FORMAT = "egno-md simulation 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +23,14 @@ class Checkpoint:
 
     Attributes:
         digest: of the system.
-        mover: what `WindowMover.pack` gave.
+        walker: what `Walker.pack` gave.
         context: OpenMM's own checkpoint.
         structure: whose bonds are the reference lengths, nm.
         pending: a window under way, and how many steps of it are behind.
     """
 
     digest: str
-    mover: bytes
+    walker: bytes
     context: bytes
     structure: np.ndarray
     pending: tuple[Trajectory, int] | None
@@ -41,7 +41,7 @@ def write_checkpoint(file: Any, checkpoint: Checkpoint) -> None:
     text = {"format": FORMAT, "digest": checkpoint.digest}
     arrays = {
         "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8),
-        "mover": np.frombuffer(checkpoint.mover, dtype=np.uint8),
+        "walker": np.frombuffer(checkpoint.walker, dtype=np.uint8),
         "context": np.frombuffer(checkpoint.context, dtype=np.uint8),
         "structure": checkpoint.structure,
     }
@@ -84,7 +84,7 @@ def read_checkpoint(file: Any, digest: str) -> Checkpoint:
             pending = window, int(arrays["window.offset"])
         found = Checkpoint(
             text["digest"],
-            bytes(arrays["mover"]),
+            bytes(arrays["walker"]),
             bytes(arrays["context"]),
             arrays["structure"],
             pending,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,32 @@ from openmm import app, unit
 
 from egno_md.core.errors import DataError, SpecError
 from egno_md.core.state import Frame, Trajectory
+from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.interop.checkpoint import (
     Checkpoint,
     damaged,
     read_checkpoint,
     write_checkpoint,
 )
+from egno_md.interop.walker import (
+    TARGET,
+    Statistics,
+    Surroundings,
+    Walker,
+    Watch,
+    check_fits,
+    points_that_work,
+)
+from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVT, OpenMMEngine
 from egno_md.md.given import GivenSystem, give_system, read_integrator
 from egno_md.md.refine.refiner import OpenMMRefiner
 from egno_md.nn.bundle import load_bundle
 from egno_md.nn.device import resolve_device
-from egno_md.propagate.events import Event
-from egno_md.propagate.mover import Watch, WindowMover, check_fits, points_that_work
-from egno_md.propagate.rollout_summary import SECONDS_PER_DAY
-from egno_md.spec.propagate import Policy
+from egno_md.propagate.event import Event
+from egno_md.propagate.policy import Policy
+from egno_md.spec.propagate import Refinement
 
 ANY_SEED = 2**31 - 2
 
@@ -49,7 +58,9 @@ class SurrogateSimulation(app.Simulation):
     is what windows are checked against, and what takes over.
 
     Steps that are left when no whole window fits any more are done by exact MD: no
-    step is rounded, none is held over. A report that falls inside a window shows
+    step is rounded, none is held over. Constraints, rigid water and periodic boxes are kept,
+    and so is the pressure of a `MonteCarloBarostat`: its moves come between windows, about as
+    often as it says. A report that falls inside a window shows
     its time point; where there is none, `step` says which intervals work.
 
     The context is up to date whenever a reporter or the caller sees it, and a
@@ -121,7 +132,7 @@ class SurrogateSimulation(app.Simulation):
         self.seed = self._settings.seed or int(np.random.SeedSequence().generate_state(1)[0] >> 1)
         super().__init__(topology, system, integrator, platform, platformProperties, state)
         self._engine = self._new_engine(self._given)
-        self._mover: WindowMover | None = None
+        self._walker: Walker | None = None
         self._now: Frame
         self._pending: tuple[Trajectory, int] | None = None
         self._shown: tuple[np.ndarray, np.ndarray] | None = None
@@ -129,25 +140,34 @@ class SurrogateSimulation(app.Simulation):
     @property
     def events(self) -> tuple[Event, ...]:
         """What happened to each window, the latest 100,000."""
-        return () if self._mover is None else tuple(self._mover.events)
+        return () if self._walker is None else tuple(self._walker.events)
 
     @property
-    def statistics(self) -> dict[str, Any]:
-        """Counts, temperatures (K), errors (kJ/mol) and net speed so far."""
-        return {} if self._mover is None else self._mover.statistics
+    def statistics(self) -> Statistics:
+        """Counts, temperatures (K), errors (kJ/mol) and net speed so far.
+
+        Raises:
+            SpecError: nothing was simulated yet.
+        """
+        return self._begun.statistics
+
+    @property
+    def _begun(self) -> Walker:
+        if self._walker is None or not self._walker.steps:
+            raise SpecError("nothing was simulated yet. Call step() first.")
+        return self._walker
 
     def speed_up(self, steps: int = 200) -> float:
         """Net speed over that of exact MD on this machine, timed now over `steps` steps."""
-        if self._mover is None or not self._mover.steps:
-            raise SpecError("nothing was simulated yet. Call step() first.")
+        walker = self._begun
         engine = self._new_engine(self._given, "langevin-middle")
-        engine.load(self._mover.frame)
+        engine.load(walker.frame)
         engine.skip(max(steps // 10, 2), ensemble=NVT)
         begun = time.perf_counter()
         engine.skip(steps, ensemble=NVT)
         per_step = (time.perf_counter() - begun) / steps
         exact = self._settings.timestep * 1e-3 / per_step * SECONDS_PER_DAY
-        return float(self._mover.statistics["ns_per_day"] / exact)
+        return walker.statistics.ns_per_day / exact
 
     def minimizeEnergy(self, *args: Any, **kwargs: Any) -> None:
         """As in OpenMM; the next `step` starts from there."""
@@ -160,15 +180,15 @@ class SurrogateSimulation(app.Simulation):
         Args:
             file: a name, or a binary file.
         """
-        mover = self._current()
+        walker = self._current()
         self._engine.forget()
         write_checkpoint(
             file,
             Checkpoint(
                 self._given.system.digest,
-                mover.pack(),
+                walker.pack(),
                 self.context.createCheckpoint(),
-                mover.system.positions,
+                walker.system.positions,
                 self._pending,
             ),
         )
@@ -180,16 +200,16 @@ class SurrogateSimulation(app.Simulation):
             DataError: damaged, or of another system.
         """
         saved = read_checkpoint(file, self._given.system.digest)
-        mover = self._new_mover(saved.structure)
+        walker = self._new_walker(saved.structure)
         self._engine.forget()
         try:
-            mover.unpack(saved.mover)
+            walker.unpack(saved.walker)
             self.context.loadCheckpoint(saved.context)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise damaged(file, error) from None
         except openmm.OpenMMException as error:
             raise DataError(f"{file}: of another platform or OpenMM: {error}.") from None
-        self._mover, self._pending, self._now = mover, saved.pending, mover.frame
+        self._walker, self._pending, self._now = walker, saved.pending, walker.frame
         if self._pending is not None:
             self._now = self._pending[0][self._offsets.index(self._pending[1])]
         self._remember()
@@ -199,14 +219,14 @@ class SurrogateSimulation(app.Simulation):
         end = sys.maxsize if endStep is None else int(endStep)
         if self.currentStep >= end:
             return
-        mover = self._current()
+        walker = self._current()
         while self.currentStep < end and (
             endTime is None or self._pending is not None or datetime.now() < endTime
         ):
             remaining = end - self.currentStep
             due = [_as_dict(r.describeNextReport(self)) for r in self.reporters]
             steps = min([remaining, *(d["steps"] for d in due if d["steps"] > 0)])
-            moved = self._advance(mover, steps, remaining)
+            moved = self._advance(walker, steps, remaining)
             reports = [
                 (r, d) for r, d in zip(self.reporters, due, strict=True) if d["steps"] == moved
             ]
@@ -214,11 +234,11 @@ class SurrogateSimulation(app.Simulation):
                 self._report(reports)
         self._show()
 
-    def _advance(self, mover: WindowMover, steps: int, remaining: int) -> int:
+    def _advance(self, walker: Walker, steps: int, remaining: int) -> int:
         """Move towards the next report; how many steps that were."""
         last = self._offsets[-1]
         if self._pending is None and remaining < last:
-            trajectory = mover.exactly(steps)
+            trajectory = walker.exactly(steps)
             self._put(trajectory[-1], self.currentStep + steps)
             return steps
         offset = 0 if self._pending is None else self._pending[1]
@@ -230,12 +250,12 @@ class SurrogateSimulation(app.Simulation):
                 f"{points_that_work(self._offsets)} steps, counted from where windows begin."
             )
         if self._pending is None:
-            self._pending = mover.window(), 0
+            self._pending = walker.window(), 0
         window = self._pending[0]
         frame = window[self._offsets.index(offset + moved)]
         is_end = offset + moved == last
         self._pending = None if is_end else (window, offset + moved)
-        self._put(mover.frame if is_end else frame, self.currentStep + moved)
+        self._put(walker.frame if is_end else frame, self.currentStep + moved)
         return moved
 
     def _put(self, frame: Frame, step: int) -> None:
@@ -279,8 +299,8 @@ class SurrogateSimulation(app.Simulation):
             state.getVelocities(asNumpy=True)._value,
         )
 
-    def _current(self) -> WindowMover:
-        """The mover, at what the context holds."""
+    def _current(self) -> Walker:
+        """The walker, at what the context holds."""
         state = self.context.getState(positions=True, velocities=True)
         positions = state.getPositions(asNumpy=True)._value
         velocities = state.getVelocities(asNumpy=True)._value
@@ -289,58 +309,72 @@ class SurrogateSimulation(app.Simulation):
         if settings != self._settings:
             raise SpecError("the integrator was changed. Make a new SurrogateSimulation for it.")
         if (
-            self._mover is not None
+            self._walker is not None
             and self._shown is not None
             and np.array_equal(positions, self._shown[0])
             and np.array_equal(velocities, self._shown[1])
         ):
-            replica = self._mover.replica
-            assert replica is not None
             if self._pending is None:
-                replica.frame = self._now = replace(replica.frame, time=moment)
-            return self._mover
+                self._walker.shift_time(moment)
+                self._now = self._walker.frame
+            return self._walker
         if not positions.any():
             raise SpecError("no positions yet. Call context.setPositions() first.")
-        if self._mover is None:
-            self._mover = self._new_mover(self._relaxed(positions))
+        if self._walker is None:
+            self._walker = self._new_walker(self._relaxed(positions))
         velocities = velocities + self._settings.velocity_lag * self._acceleration(
             self._settings.velocity_lag
         )
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._usesPBC else None
         self._pending = None
-        self._mover.place(Frame(positions, velocities, moment, box=box))
-        self._now = self._mover.frame
+        self._walker.place(Frame(positions, velocities, moment, box=box))
+        self._now = self._walker.frame
         self._remember()
-        return self._mover
+        return self._walker
 
     def _relaxed(self, positions: np.ndarray) -> np.ndarray:
         """The minimum nearby, whose bonds are the reference lengths."""
         return self._new_engine(self._given.at(positions)).start().positions
 
-    def _new_mover(self, structure: np.ndarray) -> WindowMover:
-        given = self._given.at(structure)
-        return WindowMover(
-            given.system,
-            self._operator,
-            self._engine,
-            timestep=self._settings.timestep,
-            kelvin=self._settings.kelvin,
-            friction=self._settings.friction,
-            watch=self._watch,
+    def _new_walker(self, structure: np.ndarray) -> Walker:
+        given, settings = self._given.at(structure), self._settings
+        around = Surroundings(
+            timestep=settings.timestep,
+            kelvin=settings.kelvin,
+            friction=settings.friction,
             seed=self.seed,
             refiner=lambda: self._refiner(given),
+            volume=self._volume_moves(given),
         )
+        return Walker(given.system, self._operator, self._engine, self._watch, around)
+
+    def _volume_moves(self, given: GivenSystem) -> tuple[MonteCarloBarostat, int] | None:
+        """The barostat of the user's System, its moves between windows."""
+        barostat, kelvin, box = given.barostat, self._settings.kelvin, given.system.box
+        if barostat is None or box is None:
+            return None
+        if kelvin is None:
+            raise SpecError(
+                "the System holds a MonteCarloBarostat and the integrator keeps the energy. Use a "
+                "LangevinMiddleIntegrator, or remove the barostat."
+            )
+        volume = float(abs(np.linalg.det(box)))
+        moves = MonteCarloBarostat.of(
+            self._engine.evaluate, given.system.molecules, kelvin, barostat.pressure, volume
+        )
+        return moves, max(round(barostat.every / self._offsets[-1]), 1)
 
     def _refiner(self, given: GivenSystem) -> OpenMMRefiner:
-        kelvin = self._settings.kelvin or self._operator.card.kelvin or 300.0
-        return OpenMMRefiner(given, self._watch.refinement, kelvin, self._platform, self.seed)
+        kelvin = self._settings.kelvin or self._operator.card.kelvin or TARGET
+        settings = self._watch.refine or Refinement()
+        return OpenMMRefiner(given, settings, kelvin, self._platform, self.seed)
 
     def _new_engine(self, given: GivenSystem, thermostat: Any = "langevin") -> OpenMMEngine:
         s = self._settings
         return OpenMMEngine(
             given,
             timestep=s.timestep,
-            kelvin=s.kelvin or self._operator.card.kelvin or 300.0,
+            kelvin=s.kelvin or self._operator.card.kelvin or TARGET,
             friction=s.friction or 1.0,
             seed=self.seed % ANY_SEED,
             platform=self._platform,

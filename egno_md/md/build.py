@@ -111,7 +111,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
         positions=positions,
         degrees_of_freedom=3 * len(masses) - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
         box=box,
-        constraints=_constrained_pairs(openmm_system),
+        constraints=constrained_pairs(openmm_system),
         potential=_describe(spec),
     )
     return BuiltSystem(system, openmm_system, topology, python_force, spec, folder)
@@ -163,7 +163,8 @@ def _build_potential(
     return openmm_system, function
 
 
-def _constrained_pairs(system: openmm.System) -> np.ndarray:
+def constrained_pairs(system: openmm.System) -> np.ndarray:
+    """``(constraints, 2)`` atoms at a fixed distance."""
     found = (system.getConstraintParameters(i) for i in range(system.getNumConstraints()))
     return np.array([pair[:2] for pair in found], dtype=np.int64).reshape(-1, 2)
 

@@ -11,12 +11,11 @@ from openmm import app, unit
 
 from egno_md.core.errors import SpecError
 from egno_md.core.system import System
-from egno_md.md.build import CENTRE_OF_MASS
+from egno_md.md.build import CENTRE_OF_MASS, constrained_pairs
 from egno_md.md.potentials.python_force import CachedForce
 
 ENSEMBLE_FORCES = (
     openmm.AndersenThermostat,
-    openmm.MonteCarloBarostat,
     openmm.MonteCarloAnisotropicBarostat,
     openmm.MonteCarloFlexibleBarostat,
     openmm.MonteCarloMembraneBarostat,
@@ -25,28 +24,52 @@ ENSEMBLE_FORCES = (
 THERMAL = (openmm.LangevinMiddleIntegrator, openmm.LangevinIntegrator)
 
 
+@dataclass(frozen=True)
+class IsotropicBarostat:
+    """What OpenMM's `MonteCarloBarostat` says.
+
+    Attributes:
+        pressure: bar.
+        every: steps between two trial moves.
+    """
+
+    pressure: float
+    every: int
+
+
 @dataclass(frozen=True, eq=False)
 class GivenSystem:
     """OpenMM objects with what an engine needs.
 
     Attributes:
         system: what it is, free of OpenMM.
-        openmm_system: forces and masses.
+        openmm_system: forces, masses and constraints, without a barostat.
         topology: OpenMM's own.
         python_force: the function behind a `PythonForce`, where it is known.
+        barostat: that the user's System holds; None at constant volume.
     """
 
     system: System
     openmm_system: openmm.System
     topology: app.Topology
     python_force: CachedForce | None = None
+    barostat: IsotropicBarostat | None = None
 
     def at(self, positions: np.ndarray) -> GivenSystem:
         """The same with a start structure, nm."""
         return replace(self, system=replace(self.system, positions=positions))
 
     def flexible(self) -> GivenSystem:
-        """Itself: a given system has no constraints."""
+        """Itself, of a system without constraints.
+
+        Raises:
+            SpecError: it has constraints, and nothing tells what would hold instead of them.
+        """
+        if self.openmm_system.getNumConstraints():
+            raise SpecError(
+                "policy 'refine' minimises a copy of the System without constraints, and a given one "
+                "does not say which forces would take their place. Use policy 'fallback'."
+            )
         return self
 
 
@@ -68,8 +91,9 @@ def give_system(
         if isinstance(force, ENSEMBLE_FORCES):
             raise SpecError(
                 f"the System holds a {type(force).__name__}, which windows do not keep. Remove "
-                "it; the temperature is the integrator's."
+                "it; the temperature is the integrator's, and pressure a MonteCarloBarostat's."
             )
+    openmm_system, barostat = _without_barostat(openmm_system)
     nameless = [a for a in topology.atoms() if a.element is None]
     if nameless:
         raise SpecError(f"atom {nameless[0]} of the topology has no element. Give it one.")
@@ -95,8 +119,29 @@ def give_system(
         positions=np.zeros((particles, 3)),
         degrees_of_freedom=3 * particles - openmm_system.getNumConstraints() - CENTRE_OF_MASS,
         box=box if periodic else None,
+        constraints=constrained_pairs(openmm_system),
     )
-    return GivenSystem(system, openmm_system, topology, python_force)
+    return GivenSystem(system, openmm_system, topology, python_force, barostat)
+
+
+def _without_barostat(
+    system: openmm.System,
+) -> tuple[openmm.System, IsotropicBarostat | None]:
+    """The System for engines that keep the volume, and what its barostat says."""
+    numbers = [
+        n
+        for n, force in enumerate(system.getForces())
+        if isinstance(force, openmm.MonteCarloBarostat) and force.getFrequency() > 0
+    ]
+    if not numbers:
+        return system, None
+    force = system.getForce(numbers[0])
+    pressure = force.getDefaultPressure().value_in_unit(unit.bar)
+    barostat = IsotropicBarostat(pressure, force.getFrequency())
+    copy = openmm.XmlSerializer.clone(system)
+    for number in reversed(numbers):
+        copy.removeForce(number)
+    return copy, barostat
 
 
 @dataclass(frozen=True)

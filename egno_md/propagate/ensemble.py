@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,20 +23,15 @@ from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.data.outcomes import settle
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode
 from egno_md.data.store import Store, read_manifest, write_json, write_manifest
-from egno_md.md.build import BuiltSystem, load_system
-from egno_md.nn.bundle import load_any_bundle
-from egno_md.nn.sampler import SamplerOperator
-from egno_md.propagate.proteins import summarise_protein
-from egno_md.propagate.recorder import EVENTS, State, chain_name, load_state
-from egno_md.propagate.rollable import check_rollout
-from egno_md.propagate.rolling import rollout_inputs, rollout_request
-from egno_md.propagate.rollout_summary import summarise
-from egno_md.propagate.run import Rollout, run_propagate
-from egno_md.propagate.run_sampler import check_draws, summarise_draws
-from egno_md.propagate.starts import spread_frames
-from egno_md.spec.files import find_operator, find_system
+from egno_md.propagate.describe import describe
+from egno_md.propagate.record import EVENTS, chain_name, load_state
+from egno_md.propagate.rollout import SUMMARY, Request, Rollout, run_propagate
+from egno_md.propagate.run import Finished
+from egno_md.propagate.start import spread_frames
+from egno_md.propagate.summary import RolloutSummary, summarise
+from egno_md.spec.files import find_system
 from egno_md.spec.propagate import PropagateProtocol
 
 LAST_BYTES = 65536
@@ -98,21 +94,18 @@ def run_ensemble(
             mode=mode,
             progress=progress,
         )
-    built, bundle = load_system(system), find_operator(system, bundle)
-    operator = load_any_bundle(bundle)
-    if isinstance(operator, SamplerOperator):
-        *_, windows = check_draws(protocol, built, operator)
-    else:
-        windows = check_rollout(built, operator.card, protocol)
-    source = None if start is None else Store(Path(start))
-    request = rollout_request(built, operator.card, protocol, source, frame, seed)
-    output = open_output(out, "propagate", request, mode, inputs=rollout_inputs(bundle, source))
+    request = Request.of(system, bundle, protocol, start, frame, seed)
+    output = request.open(out, mode)
     if output.is_complete:
         progress.note(f"{out} is complete already.")
-        return Rollout(out, output.record["summary"])
+        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
     sizes = batch_sizes(protocol)
     folders = [out.absolute() / f"batch-{number:04d}" for number in range(len(sizes))]
-    where = (str(find_system(system).absolute()), bundle.absolute())
+    where = (
+        str(find_system(system).absolute()),
+        None if request.bundle is None else request.bundle.absolute(),
+    )
+    source = request.source
     same = {"start": source and source.root.absolute(), "device": device}
     tasks = [
         (
@@ -128,17 +121,23 @@ def run_ensemble(
 
     def tell(done: int) -> None:
         values = {"batches done": f"{done:,} of {len(tasks):,}"}
-        progress.update(sum(map(windows_done, folders)), windows * len(tasks), values)
+        ended = sum(map(windows_done, folders))
+        progress.update(ended, request.windows * len(tasks), values)
 
     begun = time.perf_counter()
     with LocalProcesses(workers) if executor is None else nullcontext(executor) as chosen:
         outcomes = run_all(chosen, _run_batch, tasks, tell=tell)
     join_stores(out, folders, protocol, seed)
-    summary = _merge(built, protocol, folders, settle(outcomes, [f.name for f in folders], out))
-    summary["batches"] = {"size": protocol.batch, "count": len(sizes)}
-    summary["wall_seconds"] = round(time.perf_counter() - begun, 4)
-    write_json(out / "summary.json", summary)
-    output.finish(summary=summary)
+    summaries = settle(outcomes, [f.name for f in folders], out)
+    summary = _merge(request, folders, summaries).model_copy(
+        update={
+            "batches": {"size": protocol.batch, "count": len(sizes)},
+            "wall_seconds": round(time.perf_counter() - begun, 4),
+        }
+    )
+    content = summary.model_dump(mode="json")
+    write_json(out / SUMMARY, content)
+    output.finish(summary=content)
     return Rollout(out, summary)
 
 
@@ -178,8 +177,8 @@ def _frames(source: Store | None, frame: int | None, sizes: list[int]) -> list[A
 
 
 def _run_batch(
-    system: str, bundle: Path, protocol: PropagateProtocol, out: Path, given: dict[str, Any]
-) -> dict[str, Any]:
+    system: str, bundle: Path | None, protocol: PropagateProtocol, out: Path, given: dict[str, Any]
+) -> RolloutSummary:
     """Run or continue one batch, in whatever process; its summary."""
     torch.set_num_threads(1)
     return run_propagate(system, bundle, protocol, out, mode="resume", **given).summary
@@ -212,30 +211,30 @@ def join_stores(out: Path, folders: list[Path], protocol: PropagateProtocol, see
         return
     said = {"protocol": protocol.model_dump(mode="json"), "seed": seed}
     provenance = {**first.provenance, **said}
-    whole = all((f / "summary.json").is_file() for f in folders)
+    whole = all((f / SUMMARY).is_file() for f in folders)
     joined = replace(first, shards=tuple(shards), provenance=provenance, is_complete=whole)
     write_manifest(out, joined)
 
 
 def _merge(
-    built: BuiltSystem,
-    protocol: PropagateProtocol,
-    folders: list[Path],
-    summaries: list[dict[str, Any]],
-) -> dict[str, Any]:
+    request: Request, folders: list[Path], summaries: list[RolloutSummary]
+) -> RolloutSummary:
     """The summary of all batches as one rollout; seconds and speed are those of one worker."""
-    states = [s for s in map(load_state, folders) if isinstance(s, State)]
-    tally = reduce(add, (s.tally for s in states))
-    per_day = protocol.timestep * 1e-3 * SECONDS_PER_DAY
-    merged = summarise(
-        built.system,
-        protocol,
-        summaries[0]["window_ps"],
-        [r for s in states for r in s.replicas],
-        tally,
-        sum(s["seconds"]["total"] for s in summaries),
-        [per_day / s["reference_ns_per_day"] for s in summaries],
-        {},
+    protocol = request.protocol
+    saved = [state for state in map(load_state, folders) if state is not None]
+    clocks: Counter[str] = Counter()
+    for summary in summaries:
+        clocks.update(summary.seconds)
+    finished = Finished(
+        tuple(replica for state in saved for replica in state.replicas),
+        reduce(add, (state.totals for state in saved)),
+        dict(clocks),
     )
-    draws = summarise_draws(protocol, tally) if "statement" in summaries[0] else {}
-    return {**summaries[0], **merged, **summarise_protein(tally), **draws}
+    per_day = protocol.timestep * 1e-3 * SECONDS_PER_DAY
+    return summarise(
+        request.built.system,
+        describe(protocol, request.window_ps),
+        finished,
+        [per_day / summary.reference_ns_per_day for summary in summaries],
+        summaries[0].machine,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import mdtraj
 import numpy as np
@@ -14,6 +15,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.geometry.frames import superpose
+from egno_md.md.build import BuiltSystem, read_structure
 
 Array = np.ndarray
 
@@ -21,8 +23,16 @@ FOLDS = {"helix": "H", "strand": "E", "coil": "C"}
 """Classes of DSSP (Kabsch & Sander 1983), three of them."""
 
 
+class Observer(Protocol):
+    """Measures the end of every window."""
+
+    def measure(self, frame: Frame) -> Mapping[str, float]:
+        """Values by name."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
-class Observer:
+class ProteinObserver:
     """Measures frames of one protein.
 
     Attributes:
@@ -42,7 +52,7 @@ class Observer:
     @classmethod
     def of(
         cls, system: System, states: Mapping[str, Float[Array, "residues 3"]]
-    ) -> Observer | None:
+    ) -> ProteinObserver | None:
         """An observer of a protein; None of anything else.
 
         Raises:
@@ -89,3 +99,27 @@ def superposed_rmsd(a: Float[Array, "points 3"], b: Float[Array, "points 3"]) ->
 
 def _names(residue: Residue) -> set[str]:
     return {a.name for a in residue.atoms}
+
+
+def find_observers(built: BuiltSystem) -> tuple[Observer, ...]:
+    """What is measured of a system while it is propagated; nothing of what is no protein.
+
+    Raises:
+        DataError: a state of the system cannot be read, or has other residues.
+    """
+    states = {}
+    for name, file in built.spec.states.items():
+        topology, positions = read_structure(built.folder / file)
+        carbons = [
+            a.index
+            for a in topology.atoms()
+            if a.name == "CA" and a.residue.name not in ("CA", "HOH")
+        ]
+        if not carbons:
+            raise DataError(
+                f"{built.folder / file}: state '{name}' has no CA atoms. Give a PDB file of the "
+                "protein."
+            )
+        states[name] = positions[carbons]
+    observer = ProteinObserver.of(built.system, states)
+    return () if observer is None else (observer,)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from egno_md.core.system import System
 from egno_md.geometry.integrity import Integrity
 from egno_md.geometry.peptide import find_peptide
-from egno_md.spec.propagate import Tolerances
+from egno_md.spec.propagate import ShapeTolerances
 
 Array = np.ndarray
 
@@ -31,14 +31,21 @@ class Shapes:
     lengths: Float[Array, " bonds"]
     integrity: Integrity
     omegas: Int[Array, "peptides 4"]
-    tolerances: Tolerances
+    tolerances: ShapeTolerances
 
     @classmethod
-    def of(cls, system: System, relaxed: Float[Array, "atoms 3"], tolerances: Tolerances) -> Shapes:
-        """For a system with a relaxed structure, nm."""
+    def of(
+        cls, system: System, lengths: Float[Array, " bonds"], tolerances: ShapeTolerances
+    ) -> Shapes:
+        """For a system.
+
+        Args:
+            system: whose shape it is.
+            lengths: of its bonds in a relaxed structure, nm.
+            tolerances: for bonds and contacts.
+        """
         peptide = find_peptide(system)
         omegas = np.zeros((0, 4), dtype=np.int64) if peptide is None else peptide.peptide_bonds
-        lengths = np.linalg.norm(relaxed[system.bonds[:, 0]] - relaxed[system.bonds[:, 1]], axis=-1)
         return cls(system.bonds, lengths, Integrity.of(system), omegas, tolerances)
 
     def problems(

@@ -1,8 +1,13 @@
-"""Thermostats between windows."""
+"""Thermostats between windows.
+
+A new one is a class with the methods of `Thermostat`, the spec that a protocol says, and a line
+that registers how one is made of the other: `make_thermostat.register`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import singledispatch
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +17,7 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures, ornstein_uhlenbeck
 from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.spec import propagate as spec
 
 Array = np.ndarray
 
@@ -160,3 +166,40 @@ class VelocityRescaling:
     def adapt(self, frame: Frame, duration: float, excess: Array) -> Float[Array, " elements"]:
         """Nothing to adapt."""
         return excess
+
+
+@singledispatch
+def make_thermostat(boundary: object, system: System, kelvin: float) -> Thermostat | None:
+    """The thermostat that a protocol's boundary stands for; None in NVE.
+
+    Args:
+        boundary: what the protocol says.
+        system: whose velocities it acts on.
+        kelvin: temperature.
+
+    Raises:
+        TypeError: none is registered for such a boundary.
+    """
+    del system, kelvin
+    raise TypeError(f"no thermostat is registered for {type(boundary).__name__}.")
+
+
+@make_thermostat.register
+def _(boundary: spec.NoThermostat, system: System, kelvin: float) -> None:
+    del boundary, system, kelvin
+
+
+@make_thermostat.register
+def _(boundary: spec.Langevin, system: System, kelvin: float) -> Thermostat:
+    return LangevinKicks.of(system, kelvin, boundary.friction)
+
+
+@make_thermostat.register
+def _(boundary: spec.AdaptiveLangevin, system: System, kelvin: float) -> Thermostat:
+    return LangevinKicks.of(system, kelvin, boundary.friction, boundary.relaxation)
+
+
+@make_thermostat.register
+def _(boundary: spec.VelocityRescaling, system: System, kelvin: float) -> Thermostat:
+    freedom = system.degrees_of_freedom
+    return VelocityRescaling(kelvin, boundary.relaxation, system.masses, freedom)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
@@ -15,6 +15,12 @@ class Spec(BaseModel):
     """Immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def former(cls, content: dict[str, Any]) -> dict[str, Any] | None:
+        """What content written for an earlier version says in today's form; None of today's own."""
+        del content
+        return None
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,11 @@ def read_spec(path: Path, model: type[Model], overrides: dict[str, object] | Non
 def validate(content: object, model: type[Model], source: str) -> Model:
     """Check parsed content against a spec, naming `source` in errors."""
     _check_size(content, source)
+    if isinstance(content, dict) and (modern := model.former(content)) is not None:
+        text = yaml.safe_dump(modern, sort_keys=False, allow_unicode=True, width=100)
+        raise SpecError(
+            f"{source}: written for an earlier egno-md. The same in today's form, to copy:\n\n{text}"
+        )
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:

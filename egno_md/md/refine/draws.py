@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame, Trajectory, join
+from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
@@ -101,7 +103,7 @@ class LangevinWindows:
     def window(
         self,
         frame: Frame,
-        elapsed: tuple[float, ...],
+        elapsed: Sequence[float],
         friction: float,
         random: np.random.Generator,
     ) -> Trajectory:
@@ -160,14 +162,24 @@ class SamplerRefiner:
             platform=platform,
         )
 
-    def refine(
-        self, positions: Float[np.ndarray, "atoms 3"], random: np.random.Generator
-    ) -> Refinement:
-        """A frame of MD near lifted positions, nm.
+    @property
+    def system(self) -> System:
+        """What is refined."""
+        return self.dynamics.engine.system
+
+    def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
+        """A frame of MD near a lifted draw.
+
+        Args:
+            end: of the draw; its velocities do not matter.
+            start: of its window; its stereochemistry is looked at by the judge.
+            random: of velocities and noise.
 
         Raises:
             PotentialError: forces stay above the bound, or the dynamics fails.
         """
+        del start
+        positions = end.positions
         engine, context = self.engine, self.engine.context
         set_reference(self._springs, context, positions[self._heavy])
         engine.load(Frame(positions, np.zeros_like(positions)))

@@ -102,39 +102,36 @@ class OpenMMRefiner:
         """What is refined."""
         return self.engine.system
 
-    def refine(
-        self, frame: Frame, kelvin: float, seed: int, sound: Frame | None = None
-    ) -> Refinement:
+    def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
         """Minimise in blocks, draw velocities, run short dynamics.
 
         Args:
-            frame: to repair.
-            kelvin: of the velocities.
-            seed: of the velocities and of the dynamics' noise.
-            sound: has the stereochemistry to keep; `frame` itself by default.
+            end: to refine.
+            start: has the stereochemistry to keep.
+            random: draws the seed of the velocities and of the dynamics' noise.
 
         Raises:
             PotentialError: the forces stay above the bound.
         """
         context = self.engine.context
+        random = np.random.default_rng(int(random.integers(2**31 - 2)))
         self.engine.forget()
-        if not np.isfinite(frame.positions).all():
+        if not np.isfinite(end.positions).all():
             raise PotentialError(
                 f"refinement of {self.engine.system.name}: the predicted positions are not finite. "
                 "Use policy fallback, or an operator that is trained further."
             )
         if self._restraint is not None and self._guards is not None and self.held is not None:
-            set_reference(self._restraint, context, frame.positions[self.held.atoms])
-            self._guards.keep(context, (sound or frame).positions)
-        self.engine.load(replace(frame, velocities=np.zeros_like(frame.positions)))
+            set_reference(self._restraint, context, end.positions[self.held.atoms])
+            self._guards.keep(context, start.positions)
+        self.engine.load(replace(end, velocities=np.zeros_like(end.positions)))
         blocks, force = self._minimise(context)
-        random = np.random.default_rng(seed)
-        after = self._thermalise(kelvin, random)
+        after = self._thermalise(random)
         if turned := self._turned(after.positions):
             self._refuse(turned, "the dynamics after minimisation")
-        moves = np.linalg.norm(after.positions - frame.positions, axis=1)
-        velocities = maxwell_velocities(self.engine.system.masses, kelvin, random)
-        after = replace(after, time=frame.time, velocities=velocities)
+        moves = np.linalg.norm(after.positions - end.positions, axis=1)
+        velocities = maxwell_velocities(self.engine.system.masses, self.engine.kelvin, random)
+        after = replace(after, time=end.time, velocities=velocities)
         return Refinement(after, blocks, float(np.sqrt(np.mean(moves**2))), force, moves)
 
     def _minimise(self, context: openmm.Context) -> tuple[int, float]:
@@ -177,9 +174,9 @@ class OpenMMRefiner:
         index = int(np.nan_to_num(np.linalg.norm(forces, axis=1), nan=np.inf).argmax())
         return str(self.engine.system.topology.atom(index))
 
-    def _thermalise(self, kelvin: float, random: np.random.Generator) -> Frame:
+    def _thermalise(self, random: np.random.Generator) -> Frame:
         """Maxwell velocities, then Langevin dynamics whose noise is ours, not the platform's."""
-        masses = self.engine.system.masses
+        masses, kelvin = self.engine.system.masses, self.engine.kelvin
         velocities = maxwell_velocities(masses, kelvin, random)
         still = np.zeros_like(velocities)
         self.engine.context.setVelocities(velocities)

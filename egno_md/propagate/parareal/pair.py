@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,9 +19,15 @@ from egno_md.data.store import Store
 from egno_md.md.build import BuiltSystem, build_system
 from egno_md.md.engine import OpenMMEngine
 from egno_md.nn.bundle import load_bundle
+from egno_md.propagate.check import Checker
+from egno_md.propagate.correct import Monitor
+from egno_md.propagate.evaluation import Evaluation
+from egno_md.propagate.judge import Unjudged
 from egno_md.propagate.parareal.schedule import Kind
-from egno_md.propagate.starts import frame_from_structure, frames_from_store
-from egno_md.propagate.surrogate import Surrogate
+from egno_md.propagate.source import Operator
+from egno_md.propagate.start import frame_from_structure, frames_from_store
+from egno_md.propagate.state import ReplicaState
+from egno_md.propagate.step import Ending, WindowMove
 from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.system import SystemSpec
 
@@ -33,9 +40,7 @@ class Pair:
     which chaos makes 1e-3 nm within a picosecond.
     """
 
-    def __init__(
-        self, built: BuiltSystem, surrogate: Surrogate, protocol: PararealProtocol
-    ) -> None:
+    def __init__(self, built: BuiltSystem, surrogate: Operator, protocol: PararealProtocol) -> None:
         self.built, self.surrogate, self.protocol = built, surrogate, protocol
         self.engine = OpenMMEngine(
             built,
@@ -46,6 +51,7 @@ class Pair:
             platform=protocol.platform,
         )
         self.frames = round(protocol.slab / protocol.frame_spacing)
+        self.move = _unjudged_windows(built, surrogate, self.engine)
 
     def fine(self, frame: Frame) -> Trajectory:
         """Velocity Verlet over a slab."""
@@ -55,16 +61,16 @@ class Pair:
     def coarse(self, frame: Frame) -> Trajectory:
         """Windows over a slab; only its end."""
         self.engine.forget()
-        needs_forces = self.surrogate.operator.card.uses_forces
-        trajectory = None
-        for _ in range(round(self.protocol.slab / self.surrogate.length)):
-            frame = self.engine.evaluate(frame) if needs_forces else frame
-            trajectory = self.surrogate.advance(frame)
-            frame = trajectory[-1]
-            if not frame.is_finite:
-                raise PotentialError("the surrogate's window is not finite.")
-        assert trajectory is not None
-        return trajectory.slice(len(trajectory) - 1, len(trajectory))
+        cold = replace(frame, forces=None, potential_energy=None)
+        state = ReplicaState(0, cold, np.random.default_rng(0))
+        end = None
+        for _ in range(round(self.protocol.slab / self.move.duration)):
+            (outcome,) = self.move.step([state])
+            state, end = outcome.state, outcome.end
+            if state.stop_reason:
+                raise PotentialError(f"the surrogate's window: {state.stop_reason}.")
+        assert end is not None
+        return end
 
     @property
     def elapsed(self) -> list[float]:
@@ -89,6 +95,20 @@ class Pair:
         masses = self.built.system.masses
         velocities = found.velocities - masses @ found.velocities / masses.sum()
         return Frame(np.array(found.positions), velocities, box=found.box)
+
+
+def _unjudged_windows(built: BuiltSystem, source: Operator, engine: OpenMMEngine) -> WindowMove:
+    """NVE windows that are believed, their ends evaluated only where another window begins."""
+    checker = Checker.of(built.system, built.system.positions)
+    return WindowMove(
+        source=source,
+        judge=Unjudged(checker),
+        corrector=Monitor(),
+        ending=Ending(checker, source.clocks),
+        evaluation=Evaluation(engine, source.clocks),
+        clocks=source.clocks,
+        evaluates_ends=False,
+    )
 
 
 class Timed:
@@ -120,7 +140,7 @@ def _prepare(
     die_with_parent()
     torch.set_num_threads(threads)
     built = build_system(spec, folder)
-    surrogate = Surrogate(load_bundle(bundle), built.system.masses)
+    surrogate = Operator(load_bundle(bundle), built.system.masses)
     _here = Timed(Pair(built, surrogate, protocol))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from egno_md.core.thermal import group_temperatures
 from egno_md.core.units import kinetic_energy, temperature
 from egno_md.geometry.integrity import Integrity
 from egno_md.geometry.stereo import Stereo
+from egno_md.propagate.clocks import Clocks
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Checker:
         integrity: its chirality and contacts.
         contact: distance up to which contacts are looked for, nm.
         stereo: of a peptide; None of other molecules.
+        clocks: charged for checks.
     """
 
     system: System
@@ -65,14 +68,21 @@ class Checker:
     integrity: Integrity
     contact: float = 0.1
     stereo: Stereo | None = None
+    clocks: Clocks = field(default_factory=Clocks)
 
     @classmethod
-    def of(cls, system: System, structure: np.ndarray, contact: float = 0.1) -> Checker:
+    def of(
+        cls,
+        system: System,
+        structure: np.ndarray,
+        contact: float = 0.1,
+        clocks: Clocks | None = None,
+    ) -> Checker:
         """Reference bonds from a relaxed structure ``(atoms, 3)``."""
         lengths = bond_lengths(structure, system.bonds)
         stereo = Stereo.of(system)
         known = stereo if stereo.names else None
-        return cls(system, lengths, Integrity.of(system), contact, known)
+        return cls(system, lengths, Integrity.of(system), contact, known, clocks or Clocks())
 
     def measure(self, start: Frame, end: Frame) -> Check:
         """Measure an evaluated `end` against the `start` of its window."""
@@ -97,6 +107,13 @@ class Checker:
             else self.stereo.changed(start.positions, end.positions),
             closest_contact=self.integrity.closest_contact(end.positions, self.contact, end.box),
         )
+
+    @cached_property
+    def freedom(self) -> dict[str, float]:
+        """Degrees of freedom of all atoms and of each element's."""
+        elements, per_atom = np.array(self.system.elements), self.system.atom_freedom
+        by_element = {str(e): float(per_atom[elements == e].sum()) for e in np.unique(elements)}
+        return {"all": float(self.system.degrees_of_freedom), **by_element}
 
     def total_energy(self, frame: Frame) -> float:
         """Kinetic plus potential, kJ/mol."""

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,9 +18,10 @@ from egno_md.core.errors import DataError
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.data.store import Manifest, StoreWriter, read_manifest
-from egno_md.propagate.controller import RunningTemperature
-from egno_md.propagate.events import Event, Tally
-from egno_md.propagate.loop import Replica
+from egno_md.propagate.event import Event
+from egno_md.propagate.proposal import Outcome
+from egno_md.propagate.state import ReplicaState, RunningTemperature
+from egno_md.propagate.totals import Totals
 
 STATE = "state.npz"
 EVENTS = "events.jsonl"
@@ -75,15 +76,20 @@ class Recorder:
             os.truncate(path, size)
         return cls(root, system, StoreWriter(root, manifest, system.topology), save_points)
 
-    def record(self, replica: int, event: Event, trajectory: Trajectory) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Take one window in."""
-        self._events.append(event)
-        if len(trajectory):
-            last = len(trajectory)
-            kept = trajectory if self.save_points else trajectory.slice(last - 1, last)
-            self._frames.setdefault(replica, []).append(_complete(kept))
+        self._events.append(outcome.event)
+        kept = outcome.window if self.save_points else outcome.end
+        if len(kept):
+            self._frames.setdefault(outcome.event.replica, []).append(_complete(kept))
 
-    def flush(self, windows: int, replicas: list[Replica], tally: Tally) -> None:
+    def flush(
+        self,
+        windows: int,
+        states: Sequence[ReplicaState],
+        totals: Totals,
+        seconds: Mapping[str, float],
+    ) -> None:
         """Write everything taken in, then the state after `windows` windows."""
 
         def written() -> Iterator[tuple[str, Trajectory]]:
@@ -102,7 +108,7 @@ class Recorder:
             "shards": len(self.writer.manifest.shards),
             "files": {name: (self.root / name).stat().st_size for name in files},
         }
-        save_state(self.root, State(windows, replicas, tally, sizes))
+        save_state(self.root, State(windows, tuple(states), totals, dict(seconds), sizes))
 
     def _append_xtc(self, replica: int, trajectory: Trajectory) -> None:
         """XTC frames follow each other without a header, so that bytes can be appended."""
@@ -130,13 +136,15 @@ class State:
     Attributes:
         windows: done.
         replicas: where each is.
-        tally: counts so far.
+        totals: of what happened so far.
+        seconds: spent so far, per clock and in `total`.
         sizes: how much of each file belongs to it.
     """
 
     windows: int
-    replicas: list[Replica]
-    tally: Tally
+    replicas: tuple[ReplicaState, ...]
+    totals: Totals
+    seconds: dict[str, float]
     sizes: dict[str, Any]
 
 
@@ -151,8 +159,8 @@ def pack_state(state: State) -> bytes:
     """The state as an npz file."""
     arrays: dict[str, np.ndarray] = {}
     records = []
-    for index, replica in enumerate(state.replicas):
-        frame = replica.frame
+    for replica in state.replicas:
+        index, frame = replica.index, replica.frame
         for name in ("positions", "velocities", "forces", "box"):
             value = getattr(frame, name)
             if value is not None:
@@ -163,15 +171,17 @@ def pack_state(state: State) -> bytes:
                 "potential_energy": frame.potential_energy,
                 "random": replica.random.bit_generator.state,
                 "running": [replica.running.values, replica.running.elapsed],
-                "excess": replica.excess.tolist(),
+                "excess_friction": replica.excess_friction.tolist(),
                 "energy": replica.energy,
                 "begun": replica.begun,
+                "volume_moves": replica.volume_moves,
                 "stop_reason": replica.stop_reason,
             }
         )
     text = {
         "windows": state.windows,
-        "tally": state.tally.to_json(),
+        "totals": state.totals.to_json(),
+        "seconds": state.seconds,
         "sizes": state.sizes,
         "replicas": records,
     }
@@ -181,7 +191,7 @@ def pack_state(state: State) -> bytes:
     return buffer.getvalue()
 
 
-def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | None:
+def load_state(root: Path) -> State | None:
     """The state a run left, or None.
 
     Raises:
@@ -192,7 +202,7 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
         return None
     try:
         with path.open("rb") as file:  # np.load leaves a file open that it cannot read
-            return unpack_state(file, freedom or {})
+            return unpack_state(file)
     except (
         OSError,
         EOFError,
@@ -208,19 +218,19 @@ def load_state(root: Path, freedom: dict[str, float] | None = None) -> State | N
         ) from None
 
 
-def unpack_state(file: IO[bytes], freedom: dict[str, float]) -> State:
+def unpack_state(file: IO[bytes]) -> State:
     """Read what `pack_state` gave; any of numpy's exceptions where it is damaged."""
     with np.load(file, allow_pickle=False) as arrays:
         text = json.loads(bytes(arrays["text"]))
-        replicas = [
-            _replica(index, record, arrays, freedom)
+        replicas = tuple(
+            _replica(index, text["windows"], record, arrays)
             for index, record in enumerate(text["replicas"])
-        ]
-    tally = Tally.from_json(text["tally"])
-    return State(text["windows"], replicas, tally, text["sizes"])
+        )
+    totals = Totals.from_json(text["totals"])
+    return State(text["windows"], replicas, totals, text["seconds"], text["sizes"])
 
 
-def _replica(index: int, record: dict[str, Any], arrays: Any, freedom: dict[str, float]) -> Replica:
+def _replica(index: int, windows: int, record: dict[str, Any], arrays: Any) -> ReplicaState:
     def array(name: str) -> np.ndarray | None:
         key = f"{index}.{name}"
         return arrays[key] if key in arrays.files else None
@@ -228,6 +238,7 @@ def _replica(index: int, record: dict[str, Any], arrays: Any, freedom: dict[str,
     random = np.random.default_rng()
     random.bit_generator.state = record["random"]
     values, elapsed = record["running"]
+    tried, accepted = record["volume_moves"]
     frame = Frame(
         positions=arrays[f"{index}.positions"],
         velocities=arrays[f"{index}.velocities"],
@@ -236,14 +247,17 @@ def _replica(index: int, record: dict[str, Any], arrays: Any, freedom: dict[str,
         potential_energy=record["potential_energy"],
         box=array("box"),
     )
-    return Replica(
+    return ReplicaState(
+        index,
         frame,
         random,
-        RunningTemperature(freedom, values, elapsed),
-        np.array(record["excess"], dtype=np.float64),
-        record["energy"],
-        record["begun"],
-        record["stop_reason"],
+        window=windows,
+        running=RunningTemperature(values, elapsed),
+        excess_friction=np.array(record["excess_friction"], dtype=np.float64),
+        energy=record["energy"],
+        begun=record["begun"],
+        volume_moves=(tried, accepted),
+        stop_reason=record["stop_reason"],
     )
 
 

@@ -1,0 +1,374 @@
+"""`propagate`: one rollout, all replicas in one batch, watched and repaired by OpenMM."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from egno_md.core.progress import Progress, Silent
+from egno_md.core.state import Frame
+from egno_md.core.units import SECONDS_PER_DAY, format_quantity
+from egno_md.data.output import Output, OutputMode, open_output
+from egno_md.data.store import Store, new_manifest, write_json
+from egno_md.md.build import BuiltSystem, load_system
+from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.nn.bundle import load_any_bundle
+from egno_md.nn.device import resolve_device
+from egno_md.propagate.build import Plan, build
+from egno_md.propagate.describe import caveat, describe
+from egno_md.propagate.event import KINDS
+from egno_md.propagate.protein_lines import protein_values
+from egno_md.propagate.record import EVENTS, Recorder, load_state
+from egno_md.propagate.requirements import Model, check_boxes, count_windows
+from egno_md.propagate.run import TOTAL, Pace, run
+from egno_md.propagate.start import frames_from_store, minimiser_iterations, preparation
+from egno_md.propagate.state import ReplicaState
+from egno_md.propagate.summary import Description, RolloutSummary, summarise
+from egno_md.propagate.totals import Totals
+from egno_md.spec.files import find_operator
+from egno_md.spec.propagate import ExactSource, PropagateProtocol
+
+WINDOWS_PER_FLUSH = 500
+DRAWS_PER_FLUSH = 100
+REFINED_ATOMS_PER_FLUSH = 50_000
+"""Atoms refined between two checkpoints: about a minute of one core for adenylate kinase."""
+
+SUMMARY = "summary.json"
+OBSERVABLES = "observables.csv"
+
+WARM = 1.1
+"""Times the training temperature up to which an operator is not asked too much."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A finished rollout.
+
+    Attributes:
+        out: its folder.
+        summary: what `summary.json` says.
+    """
+
+    out: Path
+    summary: RolloutSummary
+
+    @property
+    def store(self) -> Store:
+        """Its frames.
+
+        Raises:
+            DataError: it stopped before the first window was done.
+        """
+        return Store(self.out)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a rollout is asked to do, checked before anything is computed.
+
+    Attributes:
+        built: the system.
+        bundle: of the operator; None where the source needs none.
+        model: operator or sampler.
+        protocol: how it is run.
+        windows: of every replica.
+        source: store to start from, if any.
+        frame: which of its frames.
+        seed: of every random stream.
+    """
+
+    built: BuiltSystem
+    bundle: Path | None
+    model: Model | None
+    protocol: PropagateProtocol
+    windows: int
+    source: Store | None
+    frame: int | Sequence[int] | None
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        system: str,
+        operator: Path | str | None,
+        protocol: PropagateProtocol,
+        start: Path | str | None,
+        frame: int | Sequence[int] | None,
+        seed: int,
+    ) -> Request:
+        """Load and check what a rollout needs.
+
+        Raises:
+            BundleMismatch: the operator moves other atoms.
+            WindowMismatch: the length is no whole number of windows.
+            SpecError: the protocol asks for what cannot be done.
+        """
+        built = load_system(system)
+        bundle = model = None
+        if not isinstance(protocol.source, ExactSource):
+            bundle = find_operator(system, operator)
+            model = load_any_bundle(bundle)
+        windows = count_windows(protocol, built, model)
+        source = None if start is None else Store(Path(start))
+        return cls(built, bundle, model, protocol, windows, source, frame, seed)
+
+    @property
+    def card(self) -> BaseModel | None:
+        """Of the operator."""
+        return None if self.model is None else self.model.card
+
+    @property
+    def window_ps(self) -> float:
+        """What a window counts for."""
+        return self.protocol.length / self.windows
+
+    def open(self, out: Path, mode: OutputMode) -> Output:
+        """The folder of the rollout, claimed for it."""
+        card = self.card
+        request = {
+            "system": self.built.spec.model_dump(mode="json"),
+            "operator": None if card is None else card.model_dump(mode="json"),
+            "protocol": self.protocol.model_dump(mode="json"),
+            "start": None if self.source is None else self.source.identity,
+            "frame": self.frame,
+            "seed": self.seed,
+        }
+        inputs = [] if self.bundle is None else [self.bundle]
+        inputs += [] if self.source is None else [self.source.root]
+        return open_output(out, "propagate", request, mode, inputs=inputs)
+
+    def start_frames(self) -> list[Frame] | None:
+        """Stored frames of every replica; None to begin at the structure."""
+        if self.source is None:
+            return None
+        system, protocol = self.built.system, self.protocol
+        frames = frames_from_store(
+            self.source, system, self.frame, protocol.replicas, protocol.temperature, self.seed
+        )
+        check_boxes(frames, system, str(self.source.root))
+        return frames
+
+    def notes(self, description: Description) -> list[str]:
+        """What a user should know before it runs."""
+        kelvin = getattr(self.card, "kelvin", None)
+        notes = [description.statement]
+        if not description.statement:
+            notes = [
+                f"The operator was trained at {kelvin:g} K and is asked for "
+                f"{self.protocol.temperature:g} K: expect more fallbacks."
+                if kelvin is not None and self.protocol.temperature > WARM * kelvin
+                else "",
+                caveat(self.card) if self.card is not None else "",
+                preparation(
+                    self.built.system, self.protocol.equilibration, self.source is not None
+                ),
+            ]
+        return [note for note in notes if note]
+
+
+def run_propagate(
+    system: str,
+    bundle: Path | str | None,
+    protocol: PropagateProtocol,
+    out: Path | str,
+    *,
+    start: Path | str | None = None,
+    frame: int | Sequence[int] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    mode: OutputMode = "new",
+    progress: Progress | None = None,
+) -> Rollout:
+    """Propagate a system by whole windows, all replicas in one batch; see `run_ensemble`.
+
+    Args:
+        system: shipped name or folder.
+        bundle: of the operator; a name or None for one shipped with the system.
+        protocol: how far, by whom, how judged, how corrected.
+        out: for frames (HDF5 store and XTC), events and summary.
+        start: a store to start from; else the system's structure, equilibrated.
+        frame: which frame of the store, or one for each replica; else the last one,
+            or for several replicas evenly spread ones.
+        seed: of every random stream.
+        device: ``auto``, ``cpu`` or ``gpu``, for the network.
+        mode: see `open_output`.
+        progress: who listens.
+
+    Raises:
+        BundleMismatch: the operator moves other atoms.
+        WindowMismatch: the length is no whole number of windows.
+    """
+    progress, out = progress or Silent(), Path(out)
+    request = Request.of(system, bundle, protocol, start, frame, seed)
+    description = describe(protocol, request.window_ps)
+    target = resolve_device(device)
+    frames = request.start_frames()
+    for note in request.notes(description):
+        progress.note(note)
+    output = request.open(out, mode)
+    if output.is_complete:
+        progress.note(f"{out} is complete already.")
+        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
+    model = None if request.model is None else request.model.to(target)
+    iterations = minimiser_iterations(request.built.system, request.source is not None)
+    plan = build(request.built, model, protocol, seed, iterations)
+    try:
+        summary = _propagate(request, description, plan, out, frames, progress)
+    finally:
+        plan.bench.close()
+    content = summary.model_dump(mode="json")
+    write_json(out / SUMMARY, content)
+    output.finish(summary=content)
+    return Rollout(out, summary)
+
+
+def _propagate(
+    request: Request,
+    description: Description,
+    plan: Plan,
+    out: Path,
+    frames: list[Frame] | None,
+    progress: Progress,
+) -> RolloutSummary:
+    """Run to the end and summarise."""
+    built, protocol, bench = request.built, request.protocol, plan.bench
+    saves_points = protocol.record.save == "points"
+    statement = {"statement": description.statement} if description.statement else {}
+    manifest = new_manifest(
+        built.system,
+        "propagate",
+        plan.move.duration / (plan.points if saves_points else 1),
+        spec=built.spec.model_dump(mode="json"),
+        protocol=protocol.model_dump(mode="json"),
+        seed=request.seed,
+        mode=plan.move.kind,
+        **statement,
+    )
+    saved = load_state(out)
+    recorder = Recorder.open(out, built.system, manifest, saves_points)
+    totals, seconds, first = Totals(), {}, 0
+    if saved is None:
+        states = plan.states(frames)
+    else:
+        states, totals, first = list(saved.replicas), saved.totals, saved.windows
+        seconds = dict(saved.seconds)
+    before = seconds.pop(TOTAL, 0.0)
+    plan.move.clocks.restore(seconds)
+    panel = _Panel(plan, description, request.windows, first, progress)
+    reference = [time_reference(plan)]
+    finished = run(
+        plan.move,
+        states,
+        recorder,
+        range(first, request.windows),
+        choose_pace(plan, built.system.n_atoms),
+        totals=totals,
+        seconds_before=before,
+        report=panel,
+        forget=bench.forget,
+    )
+    reference.append(time_reference(plan))
+    if recorder.writer.manifest.shards:
+        recorder.writer.finish()
+    write_observables(out)
+    return summarise(built.system, description, finished, reference, plan.machine)
+
+
+def choose_pace(plan: Plan, atoms: int) -> Pace:
+    """How often to write and tell: refined windows of a large system take seconds each.
+
+    Args:
+        plan: of the rollout.
+        atoms: of one replica.
+    """
+    protocol = plan.bench.protocol
+    if plan.move.kind == "sampler":
+        return Pace(DRAWS_PER_FLUSH)
+    every = None if protocol.refine is None else protocol.refine.every
+    if every is None:
+        return Pace(WINDOWS_PER_FLUSH, 20)
+    refined = every * REFINED_ATOMS_PER_FLUSH // (atoms * protocol.replicas)
+    return Pace(min(WINDOWS_PER_FLUSH, max(refined, 1)))
+
+
+def time_reference(plan: Plan) -> float:
+    """Seconds per step of OpenMM's own Langevin dynamics of this system."""
+    bench = plan.bench
+    steps = max(bench.protocol.record.reference_steps // 2, 1)
+    return seconds_per_step(bench.new_engine(bench.seed, "langevin-middle"), bench.relaxed, steps)
+
+
+def seconds_per_step(engine: OpenMMEngine, start: Frame, steps: int) -> float:
+    """Seconds per step of OpenMM's own dynamics of the system."""
+    engine.load(start)
+    engine.skip(max(steps // 10, 2), ensemble=NVT)
+    begun = time.perf_counter()
+    engine.skip(steps, ensemble=NVT)
+    return (time.perf_counter() - begun) / steps
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Figures of a rollout under way, for a panel of progress."""
+
+    plan: Plan
+    description: Description
+    windows: int
+    first: int
+    progress: Progress
+
+    def __call__(
+        self, done: int, states: Sequence[ReplicaState], totals: Totals, seconds: float
+    ) -> None:
+        """Tell how far it is."""
+        duration = self.plan.move.duration
+        simulated = (done - self.first) * duration * len(states) * 1e-3
+        rate = simulated / max(seconds, 1e-9) * SECONDS_PER_DAY
+        is_drawn = self.plan.move.kind == "sampler"
+        values = {
+            "drawn" if is_drawn else "simulated": format_quantity(
+                round(done * duration, 9), "time"
+            ),
+            "speed": f"{rate:.3g} ns/day",
+        }
+        if (mean := totals.temperature.mean) is not None:
+            values["temperature"] = f"{mean:.0f} K"
+        if (mean := totals.energy_error.mean) is not None:
+            values["energy error"] = f"{mean:+.2g} kJ/mol a window"
+        energies = [e for s in states if (e := s.frame.potential_energy) is not None]
+        mean = totals.potential_energy.mean if is_drawn else None
+        if mean is None and energies:
+            mean = sum(energies) / len(energies)
+        if mean is not None:
+            values["potential energy"] = f"{mean:.2f} kJ/mol"
+        values |= protein_values([s.last_event for s in states if s.last_event is not None])
+        spent = {k: v for k, v in self.plan.move.clocks.seconds.items() if v > 0}
+        whole = max(sum(spent.values()), 1e-9)
+        values["time in"] = ", ".join(f"{k} {v / whole:.0%}" for k, v in spent.items())
+        values |= {kind: f"{totals.events[kind]:,}" for kind in KINDS if totals.events[kind]}
+        self.progress.update(done, self.windows, values)
+
+
+def write_observables(root: Path) -> None:
+    """What was observed at every window's end, as a table; nothing where nothing was."""
+    rows: list[dict[str, Any]] = []
+    with (root / EVENTS).open(encoding="utf-8") as file:
+        for line in file:
+            event = json.loads(line)
+            if "observed" in event:
+                rows.append(
+                    {k: event[k] for k in ("replica", "window", "time")} | event["observed"]
+                )
+    if not rows:
+        return
+    with (root / OBSERVABLES).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(k for r in rows for k in r)))
+        writer.writeheader()
+        writer.writerows(rows)
