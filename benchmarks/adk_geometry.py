@@ -6,6 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from egno_md.propagate.checks import Checker
+from egno_md.propagate.proteins import find_observer
 
 from egno_md.compare.observables.integrity import clash_count
 from egno_md.compare.observables.internal import bonds_apart
@@ -16,8 +18,6 @@ from egno_md.geometry.frames import superpose
 from egno_md.geometry.peptide import find_peptide
 from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import load_system
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.proteins import find_observer
 
 MOST = 40
 """Frames of MD that are looked at, evenly spread."""

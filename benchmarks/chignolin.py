@@ -27,6 +27,8 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from egno_md.propagate.proteins import find_observer  # noqa: E402
+
 from benchmarks.sampler_runs import (  # noqa: E402
     arguments,
     drawn,
@@ -43,7 +45,6 @@ from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.nn.bundle import load_any_bundle  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
-from egno_md.propagate.proteins import find_observer  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
 SYSTEM = "chignolin"

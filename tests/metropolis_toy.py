@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from egno_md.propagate.checks import Checker
+from egno_md.propagate.controller import RunningTemperature
+from egno_md.propagate.loop import Replica
+from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.units import BOLTZMANN
 from egno_md.geometry.rotors import Rotors, find_rotors
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.controller import RunningTemperature
-from egno_md.propagate.loop import Replica
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 from egno_md.spec.propagate import Metropolis
 
 KELVIN = 300.0

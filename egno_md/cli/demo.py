@@ -12,7 +12,9 @@ from egno_md.core.units import format_quantity
 from egno_md.data.output import OutputMode, open_output
 from egno_md.data.store import write_json
 from egno_md.md.generate.run import run_generate
+from egno_md.propagate.policy import with_policy
 from egno_md.propagate.rollout import run_propagate
+from egno_md.propagate.summary import RolloutSummary
 from egno_md.report.run import run_report
 from egno_md.spec.base import Spec
 from egno_md.spec.files import read_spec, shipped
@@ -123,7 +125,7 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
         training.bundle, data.root, out / "evaluation", seed=seed, mode=inner, progress=console
     )
     stage("5/6 propagating: falling back to MD, refining, and without any control")
-    rollouts = {}
+    rollouts: dict[str, RolloutSummary] = {}
     for name, protocol in _rollout_protocols().items():
         rollouts[name] = run_propagate(
             SYSTEM,
@@ -152,7 +154,7 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
     summary = {
         "seconds": round(seconds, 1),
         "evaluation": {k: evaluation[k] for k in ("f_mse", "a_mse", "by_time")},
-        "rollouts": rollouts,
+        "rollouts": {n: s.to_json() for n, s in rollouts.items()},
         "report": str(page),
     }
     write_json(out / "demo.json", summary)
@@ -171,13 +173,13 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
     """The same rollout under a controller, with refinement, and left alone."""
     checked = demo_protocol("propagate", PropagateProtocol)
-    assert isinstance(checked.thermostat, AdaptiveLangevin)
-    friction = format_quantity(checked.thermostat.friction, "rate")
+    assert isinstance(checked.boundary, AdaptiveLangevin)
+    friction = format_quantity(checked.boundary.friction, "rate")
     plain = Langevin.model_validate({"kind": "langevin", "friction": friction})
     return {
         "checked": checked,
-        "refined": checked.model_copy(update={"policy": "refine"}),
-        "unchecked": checked.model_copy(update={"policy": "off", "thermostat": plain}),
+        "refined": with_policy(checked, "refine"),
+        "unchecked": with_policy(checked, "off").model_copy(update={"boundary": plain}),
     }
 
 
@@ -202,51 +204,50 @@ def _operator_table(evaluation: dict[str, Any]) -> tuple[str, list[str], list[li
 
 
 def _rollout_table(
-    rollouts: dict[str, dict[str, Any]],
+    rollouts: dict[str, RolloutSummary],
 ) -> tuple[str, list[str], list[list[str]]]:
-    columns = ["", *(f"{name} ({s['policy']})" for name, s in rollouts.items())]
+    columns = ["", *(f"{name} ({s.policy})" for name, s in rollouts.items())]
 
     def row(label: str, show: Any) -> list[str]:
         return [label, *(show(s) for s in rollouts.values())]
 
-    def temperature(s: dict[str, Any]) -> str:
-        mean = s["temperature_mean"]
-        return "-" if mean is None else f"{mean:.0f} (target {s['temperature_target']:.0f})"
+    def temperature(s: RolloutSummary) -> str:
+        mean = s.temperature_mean
+        return "-" if mean is None else f"{mean:.0f} (target {s.temperature_target:.0f})"
 
-    def drift(s: dict[str, Any]) -> str:
-        return "-" if s["energy_drift"] is None else f"{s['energy_drift']:+.1f}"
+    def drift(s: RolloutSummary) -> str:
+        return "-" if s.energy_drift is None else f"{s.energy_drift:+.1f}"
 
     rows = [
-        row("simulated (ps)", lambda s: f"{s['simulated_ps']:.1f}"),
+        row("simulated (ps)", lambda s: f"{s.simulated_ps:.1f}"),
         row("energy drift of the windows (kJ/mol/ps)", drift),
         row("mean temperature (K)", temperature),
-        row("largest bond deviation (Å)", lambda s: f"{10 * s['largest_bond_deviation']:.2f}"),
-        row("windows accepted", lambda s: f"{s['events']['accept']}"),
-        row("a prefix kept, rest by MD", lambda s: f"{s['events']['prefix']}"),
-        row("refined", lambda s: f"{s['events']['refine']}"),
-        row("fallback to MD", lambda s: f"{s['fallback_share']:.1%}"),
-        row("stopped", lambda s: "; ".join(s["stopped"]) or "no"),
-        row("ns/day, all costs inside", lambda s: f"{s['rollout_ns_per_day']:.1f}"),
-        row("ns/day of reference MD", lambda s: f"{s['reference_ns_per_day']:.1f}"),
-        row("net speed-up", lambda s: f"{s['speed_up']:.2f}×"),
+        row("largest bond deviation (Å)", lambda s: f"{10 * s.largest_bond_deviation:.2f}"),
+        row("windows accepted", lambda s: f"{s.events['accept']}"),
+        row("a prefix kept, rest by MD", lambda s: f"{s.events['prefix']}"),
+        row("refined", lambda s: f"{s.events['refine']}"),
+        row("fallback to MD", lambda s: f"{s.fallback_share:.1%}"),
+        row("stopped", lambda s: "; ".join(s.stopped) or "no"),
+        row("ns/day, all costs inside", lambda s: f"{s.rollout_ns_per_day:.1f}"),
+        row("ns/day of reference MD", lambda s: f"{s.reference_ns_per_day:.1f}"),
+        row("net speed-up", lambda s: f"{s.speed_up or 0.0:.2f}×"),
     ]
     return "Rollouts of ethanol", columns, rows
 
 
-def _verdict(rollouts: dict[str, dict[str, Any]], training: dict[str, Any]) -> list[str]:
-    checked = rollouts["checked"]
-    gain = checked["speed_up"]
-    told = (
+def _verdict(rollouts: dict[str, RolloutSummary], training: dict[str, Any]) -> list[str]:
+    gain = rollouts["checked"].speed_up or 0.0
+    verdict = (
         f"This operator trained for {training['seconds']:.0f} s. Net of every check and fallback "
         f"its rollout ran {gain:.2f}× as fast as OpenMM with GFN2-xTB"
     )
-    told += ": no gain yet." if gain <= 1 else "."
-    told += (
+    verdict += ": no gain yet." if gain <= 1 else "."
+    verdict += (
         " 'checked' and 'refined' also adapt the friction per element to the windows' heat; "
         "'unchecked' is left alone."
     )
     return [
-        told,
+        verdict,
         "A stronger operator, 20 minutes of training on one core:",
         *(f"  {c}" for c in STRONG),
     ]

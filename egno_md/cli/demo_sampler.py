@@ -13,6 +13,7 @@ from egno_md.data.store import Store, write_json
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.sampler_card import STATEMENT
 from egno_md.propagate.rollout import run_propagate
+from egno_md.propagate.summary import RolloutSummary
 from egno_md.report.run import run_report
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
@@ -71,7 +72,7 @@ def run_sampler_demo(
         progress=console,
     )
     stage("3/5 drawing windows: every end refined, and never")
-    rollouts = {}
+    rollouts: dict[str, RolloutSummary] = {}
     for name, checked in _rollout_protocols().items():
         rollouts[name] = run_propagate(
             SYSTEM,
@@ -105,7 +106,7 @@ def run_sampler_demo(
     seconds = stage.seconds
     summary = {
         "seconds": round(seconds, 1),
-        "rollouts": rollouts,
+        "rollouts": {n: s.to_json() for n, s in rollouts.items()},
         "maps": maps,
         "report": str(page),
     }
@@ -127,7 +128,7 @@ def run_sampler_demo(
 
 def _rollout_protocols() -> dict[str, PropagateProtocol]:
     refined = demo_protocol("ala2-propagate", PropagateProtocol)
-    return {"refined": refined, "unrefined": refined.model_copy(update={"refine_every": None})}
+    return {"refined": refined, "unrefined": refined.model_copy(update={"refine": None})}
 
 
 def _maps(reference: Store, others: dict[str, Store]) -> dict[str, dict[str, Any]]:
@@ -152,7 +153,7 @@ def _torsions(store: Store) -> list[Any]:
 
 
 def _rollout_table(
-    rollouts: dict[str, dict[str, Any]],
+    rollouts: dict[str, RolloutSummary],
 ) -> tuple[str, list[str], list[list[str]]]:
     parts = ("network", "lift", "checks", "refinement", "fallback")
 
@@ -160,16 +161,16 @@ def _rollout_table(
         return [label, *(show(s) for s in rollouts.values())]
 
     rows = [
-        row("drawn (ns)", lambda s: f"{s['simulated_ps'] * 1e-3:.2f}"),
-        row("windows drawn again", lambda s: f"{s['redraws']}"),
-        row("windows left to MD", lambda s: f"{s['fallback_share']:.1%}"),
+        row("drawn (ns)", lambda s: f"{s.simulated_ps * 1e-3:.2f}"),
+        row("windows drawn again", lambda s: f"{s.redraws}"),
+        row("windows left to MD", lambda s: f"{s.fallback_share:.1%}"),
         *(
-            row(f"seconds in {part}", lambda s, part=part: f"{s['seconds'][part]:.1f}")
+            row(f"seconds in {part}", lambda s, part=part: f"{s.seconds[part]:.1f}")
             for part in parts
         ),
-        row("ns/day, all costs inside", lambda s: f"{s['rollout_ns_per_day']:,.0f}"),
-        row("ns/day of OpenMM, one replica", lambda s: f"{s['reference_ns_per_day']:,.0f}"),
-        row("net speed-up", lambda s: f"{s['speed_up']:.1f}×"),
+        row("ns/day, all costs inside", lambda s: f"{s.rollout_ns_per_day:,.0f}"),
+        row("ns/day of OpenMM, one replica", lambda s: f"{s.reference_ns_per_day:,.0f}"),
+        row("net speed-up", lambda s: f"{s.speed_up or 0.0:.1f}×"),
     ]
     return "Draws of alanine dipeptide, 16 replicas", ["", *rollouts], rows
 

@@ -236,21 +236,26 @@ def _xtb() -> Iterator[Finding]:
 
 def _operator() -> Iterator[Finding]:
     """The shipped operator predicts one window of ethanol."""
+    import numpy as np
+
     from egno_md.md.build import load_system
     from egno_md.md.engine import OpenMMEngine
     from egno_md.nn.bundle import load_bundle
-    from egno_md.propagate.surrogate import Surrogate
+    from egno_md.propagate.source import Operator
+    from egno_md.propagate.state import ReplicaState
     from egno_md.spec.files import find_operator
 
     built = load_system("ethanol")
-    surrogate = Surrogate(load_bundle(find_operator("ethanol", None)), built.system.masses)
+    source = Operator(load_bundle(find_operator("ethanol", None)), built.system.masses)
     frame = OpenMMEngine(built, timestep=5e-4, kelvin=300.0, friction=5.0, seed=0).start()
-    surrogate.advance(frame)
+    state = ReplicaState(0, frame, np.random.default_rng(0))
+    source.propose([state])
     begun = time.perf_counter()
-    end = surrogate.advance(frame)[-1]
+    (proposal,) = source.propose([state])
     spent = (time.perf_counter() - begun) * 1e3
-    text = f"the shipped one decodes {surrogate.length * 1e3:g} fs of ethanol in {spent:.1f} ms"
-    if end.is_finite:
+    length = source.window.length * 1e3
+    text = f"the shipped one decodes {length:g} fs of ethanol in {spent:.1f} ms"
+    if proposal.end.is_finite:
         yield Finding("operator", "ok", text)
     else:
         yield Finding("operator", "problem", f"{text}: not finite", REMEDIES["operator"])

@@ -119,7 +119,7 @@ def propagate(
         executor=executor,
         progress=console,
     )
-    content = done.summary.model_dump(mode="json")
+    content = done.summary.to_json()
     console.result({"out": str(out), **content}, *rollout_lines(done.summary, out))
 
 

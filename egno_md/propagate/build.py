@@ -381,5 +381,5 @@ def _machine(bench: Bench, network: torch.nn.Module, card: OperatorCard | None =
         network_device=str(next(network.parameters()).device),
         network_threads=torch.get_num_threads(),
         atoms=None if card is None else card.atoms,
-        caveat="" if card is None else caveat(card),
+        caveat=None if card is None else caveat(card),
     )

@@ -68,6 +68,7 @@ def _drawn(
     def describe_draws(totals: Totals) -> Drawn:
         return Drawn(
             statement=STATEMENT,
+            corrected=False,
             refine_every=every,
             draw_steps=source.steps,
             draw_solver=source.solver,
@@ -83,6 +84,7 @@ def _moves(source: spec.MetropolisSource) -> Callable[[Totals], Drawn]:
         return Drawn(
             statement=CORRECTED,
             corrected="metropolis",
+            refine_every=0,
             draw_steps=source.steps,
             draw_solver=source.solver,
             acceptance=rounded(totals.moves_accepted.mean, 4),

@@ -122,7 +122,7 @@ def run_ensemble(
     def tell(done: int) -> None:
         values = {"batches done": f"{done:,} of {len(tasks):,}"}
         ended = sum(map(windows_done, folders))
-        progress.update(ended, request.windows * len(tasks), values)
+        progress.update(ended, request.extent.windows * len(tasks), values)
 
     begun = time.perf_counter()
     with LocalProcesses(workers) if executor is None else nullcontext(executor) as chosen:
@@ -135,7 +135,7 @@ def run_ensemble(
             "wall_seconds": round(time.perf_counter() - begun, 4),
         }
     )
-    content = summary.model_dump(mode="json")
+    content = summary.to_json()
     write_json(out / SUMMARY, content)
     output.finish(summary=content)
     return Rollout(out, summary)
@@ -233,8 +233,8 @@ def _merge(
     per_day = protocol.timestep * 1e-3 * SECONDS_PER_DAY
     return summarise(
         request.built.system,
-        describe(protocol, request.window_ps),
+        describe(protocol, request.extent.window_ps),
         finished,
         [per_day / summary.reference_ns_per_day for summary in summaries],
-        summaries[0].machine,
+        summaries[0].of_machine,
     )

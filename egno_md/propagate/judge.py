@@ -23,14 +23,15 @@ STRICT = 0.5
 
 
 class Judge(Protocol):
-    """Decides which proposals are believed.
+    """Decides which proposals are believed."""
 
-    Attributes:
-        precedes_refinement: whether windows whose end is refined whatever they look like are
-            judged before it; energies of an unrefined end mean nothing there.
-    """
+    @property
+    def precedes_refinement(self) -> bool:
+        """Whether windows whose end is refined whatever they look like are judged before it.
 
-    precedes_refinement: bool
+        Energies of an unrefined end mean nothing there.
+        """
+        ...
 
     def needs_energies(self, window: int) -> bool:
         """Whether starts and ends of a window must be evaluated, to be judged."""

@@ -46,7 +46,7 @@ def protein_values(last: Sequence[Event]) -> dict[str, str]:
 def protein_lines(summary: RolloutSummary) -> list[str]:
     """What was observed at windows' ends, and what refinement did; nothing without a protein."""
     lines = []
-    observed = {n: v for n, v in summary.observed.items() if v.mean is not None}
+    observed = {n: v for n, v in (summary.observed or {}).items() if v.mean is not None}
     if EXTENT in observed:
         states = ", ".join(
             f"{_spread(v)} Å to {n.removeprefix(STATE)}"

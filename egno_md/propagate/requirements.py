@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,8 +31,21 @@ SAME_TEMPERATURE = 0.02
 Model = WindowOperator | SamplerOperator
 
 
-def count_windows(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | None) -> int:
-    """How many windows a rollout has, once it is known that it can be run.
+@dataclass(frozen=True)
+class Extent:
+    """How far a rollout goes.
+
+    Attributes:
+        windows: of every replica.
+        window_ps: what a window counts for.
+    """
+
+    windows: int
+    window_ps: float
+
+
+def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | None) -> Extent:
+    """How far a rollout goes, once it is known that it can be run.
 
     Args:
         protocol: how far, and how.
@@ -70,7 +84,7 @@ def count_windows(protocol: spec.PropagateProtocol, built: BuiltSystem, model: M
             )
     if protocol.record.save == "points" and not is_evenly_spaced(np.array([0.0, *points])):
         raise SpecError("record.save: points needs evenly spaced time points. Use save: windows.")
-    return whole_multiple(protocol.length, duration, "the length", "windows")
+    return Extent(whole_multiple(protocol.length, duration, "the length", "windows"), duration)
 
 
 def _check_agreement(protocol: spec.PropagateProtocol) -> None:

@@ -20,13 +20,14 @@ from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
 from egno_md.nn.bundle import load_any_bundle
+from egno_md.nn.card import OperatorCard
 from egno_md.nn.device import resolve_device
 from egno_md.propagate.build import Plan, build
 from egno_md.propagate.describe import caveat, describe
 from egno_md.propagate.event import KINDS
 from egno_md.propagate.protein_lines import protein_values
 from egno_md.propagate.record import EVENTS, Recorder, load_state
-from egno_md.propagate.requirements import Model, check_boxes, count_windows
+from egno_md.propagate.requirements import Extent, Model, check_boxes, extent
 from egno_md.propagate.run import TOTAL, Pace, run
 from egno_md.propagate.start import frames_from_store, minimiser_iterations, preparation
 from egno_md.propagate.state import ReplicaState
@@ -78,7 +79,7 @@ class Request:
         bundle: of the operator; None where the source needs none.
         model: operator or sampler.
         protocol: how it is run.
-        windows: of every replica.
+        extent: how far it goes.
         source: store to start from, if any.
         frame: which of its frames.
         seed: of every random stream.
@@ -88,7 +89,7 @@ class Request:
     bundle: Path | None
     model: Model | None
     protocol: PropagateProtocol
-    windows: int
+    extent: Extent
     source: Store | None
     frame: int | Sequence[int] | None
     seed: int
@@ -115,19 +116,14 @@ class Request:
         if not isinstance(protocol.source, ExactSource):
             bundle = find_operator(system, operator)
             model = load_any_bundle(bundle)
-        windows = count_windows(protocol, built, model)
+        reach = extent(protocol, built, model)
         source = None if start is None else Store(Path(start))
-        return cls(built, bundle, model, protocol, windows, source, frame, seed)
+        return cls(built, bundle, model, protocol, reach, source, frame, seed)
 
     @property
     def card(self) -> BaseModel | None:
         """Of the operator."""
         return None if self.model is None else self.model.card
-
-    @property
-    def window_ps(self) -> float:
-        """What a window counts for."""
-        return self.protocol.length / self.windows
 
     def open(self, out: Path, mode: OutputMode) -> Output:
         """The folder of the rollout, claimed for it."""
@@ -165,7 +161,7 @@ class Request:
                 f"{self.protocol.temperature:g} K: expect more fallbacks."
                 if kelvin is not None and self.protocol.temperature > WARM * kelvin
                 else "",
-                caveat(self.card) if self.card is not None else "",
+                caveat(self.card) if isinstance(self.card, OperatorCard) else "",
                 preparation(
                     self.built.system, self.protocol.equilibration, self.source is not None
                 ),
@@ -207,7 +203,7 @@ def run_propagate(
     """
     progress, out = progress or Silent(), Path(out)
     request = Request.of(system, bundle, protocol, start, frame, seed)
-    description = describe(protocol, request.window_ps)
+    description = describe(protocol, request.extent.window_ps)
     target = resolve_device(device)
     frames = request.start_frames()
     for note in request.notes(description):
@@ -223,7 +219,7 @@ def run_propagate(
         summary = _propagate(request, description, plan, out, frames, progress)
     finally:
         plan.bench.close()
-    content = summary.model_dump(mode="json")
+    content = summary.to_json()
     write_json(out / SUMMARY, content)
     output.finish(summary=content)
     return Rollout(out, summary)
@@ -261,13 +257,13 @@ def _propagate(
         seconds = dict(saved.seconds)
     before = seconds.pop(TOTAL, 0.0)
     plan.move.clocks.restore(seconds)
-    panel = _Panel(plan, description, request.windows, first, progress)
+    panel = _Panel(plan, description, request.extent.windows, first, progress)
     reference = [time_reference(plan)]
     finished = run(
         plan.move,
         states,
         recorder,
-        range(first, request.windows),
+        range(first, request.extent.windows),
         choose_pace(plan, built.system.n_atoms),
         totals=totals,
         seconds_before=before,

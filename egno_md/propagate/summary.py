@@ -55,7 +55,7 @@ class Drawn(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     statement: str | None = None
-    corrected: Literal["metropolis", False] = False
+    corrected: Literal["metropolis", False] | None = None
     refine_every: int | None = None
     draw_steps: int | None = None
     draw_solver: str | None = None
@@ -75,7 +75,8 @@ class Machine(BaseModel):
         network_device: torch's; None without a network.
         network_threads: torch's.
         atoms: which atoms the operator sees; None without one.
-        caveat: what such windows cannot give; empty where there is nothing to say.
+        caveat: what such windows cannot give; empty where there is nothing to say, None without
+            an operator of dynamics.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,7 +85,7 @@ class Machine(BaseModel):
     network_device: str | None = None
     network_threads: int | None = None
     atoms: str | None = None
-    caveat: str = ""
+    caveat: str | None = None
 
 
 class RolloutSummary(Machine, Drawn):
@@ -161,12 +162,21 @@ class RolloutSummary(Machine, Drawn):
     rollout_ns_per_day: float
     reference_ns_per_day: float
     speed_up: float | None
-    observed: dict[str, Spread] = {}
-    refined_by_residue_nm: dict[str, float | None] = {}
+    observed: dict[str, Spread] | None = None
+    refined_by_residue_nm: dict[str, float | None] | None = None
     refinement_blocks: float | None = None
     refinement_displacement_nm: float | None = None
     batches: dict[str, int] | None = None
     wall_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As `summary.json` has it: without what does not apply."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def of_machine(self) -> Machine:
+        """What it ran on, alone."""
+        return Machine.model_validate({name: getattr(self, name) for name in Machine.model_fields})
 
 
 @dataclass(frozen=True)
@@ -255,8 +265,9 @@ def summarise(
         observed={
             name: Spread(mean=rounded(m.mean), std=rounded(m.deviation))
             for name, m in totals.observed.items()
-        },
-        refined_by_residue_nm=dict(sorted(residues.items(), key=lambda i: -(i[1] or 0.0))),
+        }
+        or None,
+        refined_by_residue_nm=dict(sorted(residues.items(), key=lambda i: -(i[1] or 0.0))) or None,
         refinement_blocks=rounded(totals.refinement_blocks.mean),
         refinement_displacement_nm=rounded(totals.refinement_displacement.mean),
     )

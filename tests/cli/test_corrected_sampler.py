@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.data.store import Store
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.sampler_card import CORRECTED, STATEMENT
 from egno_md.propagate import run_sampler as propagate_sampler
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 from tests.cli.test_sampler import settings
 from tests.cli.test_verbs import egno
 from tests.conftest import make_operator, make_sampler

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from egno_md.propagate.recorder import load_state
 
 from egno_md.cli.failures import explain
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
 from egno_md.nn.bundle import save_bundle
-from egno_md.propagate.recorder import load_state
 from egno_md.propagate.run import run_propagate
 from egno_md.spec.network import Egno
 from egno_md.spec.protocols import protocol

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from egno_md.propagate.sampler_loop import SamplerLoop
 
 from egno_md.data.store import Store
 from egno_md.nn.sampler_card import STATEMENT
 from egno_md.propagate import run_sampler as propagate_sampler
-from egno_md.propagate.sampler_loop import SamplerLoop
 from tests.cli.test_verbs import egno
 
 

@@ -89,7 +89,11 @@ def simulate(kind: str, is_continued: bool) -> Content:
     else:
         made.step(WINDOW // 2 + 3 * WINDOW + 5)
         events = of_events(made.events)
-    text = {"events": events, "statistics": untimed(made.statistics), "step": made.currentStep}
+    text = {
+        "events": events,
+        "statistics": untimed(vars(made.statistics)),
+        "step": made.currentStep,
+    }
     arrays = {k: a for name, s in seen.items() for k, a in s.arrays(f"every-{name}").items()}
     return Content(text, arrays)
 
@@ -133,6 +137,6 @@ def move_atoms(kelvin: float | None) -> Content:
     dynamics.run(3)
     atoms.set_momenta(0.5 * atoms.get_momenta())
     dynamics.run(4)
-    text = {"events": of_events(dynamics.events), "statistics": untimed(dynamics.statistics)}
+    text = {"events": of_events(dynamics.events), "statistics": untimed(vars(dynamics.statistics))}
     arrays = {f"every-1.{name}": np.array(values) for name, values in seen.items()}
     return Content(text, arrays)

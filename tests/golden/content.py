@@ -46,9 +46,10 @@ class Content:
 
 
 def untimed(value: Any) -> Any:
-    """JSON without clocks and places, as it is after a file."""
+    """JSON without clocks, places and what does not apply, as it is after a file."""
     if isinstance(value, Mapping):
-        return {str(k): untimed(v) for k, v in value.items() if k not in TIMED | PLACES}
+        left_out = TIMED | PLACES
+        return {str(k): untimed(v) for k, v in value.items() if k not in left_out and v is not None}
     if isinstance(value, (list, tuple)):
         return [untimed(v) for v in value]
     return value

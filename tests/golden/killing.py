@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from egno_md.core.errors import EnsembleError
-from egno_md.propagate.recorder import Recorder
+from egno_md.propagate.record import Recorder
 
 RECORDER, RECORD = Recorder, "record"
 """Takes in one window of one replica."""
 
 FLUSHES = (
-    "egno_md.propagate.rolling.WINDOWS_PER_FLUSH",
-    "egno_md.propagate.run_sampler.WINDOWS_PER_FLUSH",
+    "egno_md.propagate.rollout.WINDOWS_PER_FLUSH",
+    "egno_md.propagate.rollout.DRAWS_PER_FLUSH",
 )
 """Windows between two checkpoints."""
 

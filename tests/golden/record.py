@@ -16,7 +16,7 @@ import numpy as np
 
 import tests.conftest  # noqa: F401  one thread, before anything is computed
 from egno_md.nn import native
-from tests.golden.content import Content, kinds
+from tests.golden.content import Content, kinds, untimed
 from tests.golden.scenarios import SCENARIOS
 
 RECORDS = Path(__file__).resolve().parent / "records"
@@ -68,7 +68,7 @@ def read_record(name: str) -> tuple[dict[str, str], Content]:
     text = json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
     with np.load(RECORDS / f"{name}.npz", allow_pickle=False) as stored:
         arrays = {k: stored[k] for k in stored.files}
-    return text.pop("fingerprint"), Content(text, arrays)
+    return text.pop("fingerprint"), Content(untimed(text), arrays)
 
 
 def main(names: list[str]) -> None:

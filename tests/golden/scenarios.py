@@ -19,7 +19,7 @@ from tests.golden.killing import Here
 BUNDLES = Path(__file__).resolve().parent / "bundles"
 SYSTEMS = Path(__file__).resolve().parent / "systems"
 SHIPPED = "egno-8fs-500k"
-SHORT = {"reference_steps": 10, "platform": "Reference"}
+SHORT = {"record.reference_steps": 10, "platform": "Reference"}
 
 Mode = Literal["new", "resume", "checkpoint"]
 Restart = Literal["kill", "checkpoint", "again"]
@@ -92,41 +92,53 @@ def ethanol(out: Path, mode: Mode, /, *, protocol: str = "nvt-500k", **changes: 
 
 @scenario(depends_on_flushes=True)
 def ethanol_off(out: Path, mode: Mode) -> Content:
-    return ethanol(out, mode, policy="off", save="points")
+    return ethanol(out, mode, judge={"kind": "none"}, correct=None, record__save="points")
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_monitor(out: Path, mode: Mode) -> Content:
     """One replica stops, and the other goes on."""
-    return ethanol(out, mode, policy="monitor", tolerances__bond="0.0028 nm")
+    return ethanol(out, mode, correct={"kind": "monitor"}, judge__tolerances__bond="0.0028 nm")
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_refine(out: Path, mode: Mode) -> Content:
-    return ethanol(out, mode, policy="refine", tolerances__energy=0.0025, length="40 fs")
+    return ethanol(
+        out, mode, correct={"kind": "refine"}, judge__tolerances__energy=0.0025, length="40 fs"
+    )
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_fallback(out: Path, mode: Mode) -> Content:
-    return ethanol(out, mode, tolerances__energy=0.0022, tolerances__bond="0.007 nm", save="points")
+    return ethanol(
+        out,
+        mode,
+        judge__tolerances__energy=0.0022,
+        judge__tolerances__bond="0.007 nm",
+        record__save="points",
+    )
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_retry(out: Path, mode: Mode) -> Content:
     """Where a prefix of a window holds, the operator tries the rest again."""
-    return ethanol(out, mode, tolerances__energy=0.0022, retry_prefix=True)
+    return ethanol(out, mode, judge__tolerances__energy=0.0022, correct__retry_prefix=True)
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_strict(out: Path, mode: Mode) -> Content:
     return ethanol(
-        out, mode, policy="strict", tolerances__energy=0.005, tolerances__bond="0.012 nm"
+        out,
+        mode,
+        judge__strict=True,
+        judge__tolerances__energy=0.005,
+        judge__tolerances__bond="0.012 nm",
     )
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_untrained_fallback(out: Path, mode: Mode) -> Content:
-    changes = {**ETHANOL, "tolerances.energy": 2.0, "tolerances.force": "1e5 kJ/mol/nm"}
+    changes = {**ETHANOL, "judge.tolerances.energy": 2.0, "judge.tolerances.force": "1e5 kJ/mol/nm"}
     return propagate("ethanol", BUNDLES / "ethanol", "nvt-500k", out, mode, changes)
 
 
@@ -135,27 +147,29 @@ def ethanol_nve(out: Path, mode: Mode) -> Content:
     """Windows get their energy back."""
     thermostat = {"kind": "none", "keep_energy": True}
     return ethanol(
-        out, mode, protocol="nve", temperature="300 K", thermostat=thermostat,
-        tolerances__energy=0.002,
+        out, mode, protocol="nve", temperature="300 K", boundary=thermostat,
+        judge__tolerances__energy=0.002,
     )  # fmt: skip
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_rescaling(out: Path, mode: Mode) -> Content:
     thermostat = {"kind": "velocity-rescaling", "relaxation": "20 fs"}
-    return ethanol(out, mode, thermostat=thermostat, tolerances__energy=0.0025)
+    return ethanol(out, mode, boundary=thermostat, judge__tolerances__energy=0.0025)
 
 
 @scenario(depends_on_flushes=True)
 def ethanol_langevin(out: Path, mode: Mode) -> Content:
     """Every second window is checked."""
     thermostat = {"kind": "langevin", "friction": "20 /ps"}
-    return ethanol(out, mode, thermostat=thermostat, check_every=2, tolerances__energy=0.0025)
+    return ethanol(out, mode, boundary=thermostat, judge__every=2, judge__tolerances__energy=0.0025)
 
 
 def of_workers(out: Path, mode: Mode, workers: int) -> Content:
     """Three replicas, whose energies come from so many processes."""
-    return ethanol(out, mode, replicas=3, workers=workers, length="24 fs", tolerances__energy=0.005)
+    return ethanol(
+        out, mode, replicas=3, workers=workers, length="24 fs", judge__tolerances__energy=0.005
+    )
 
 
 @scenario(depends_on_flushes=True, flush=1)
@@ -168,7 +182,7 @@ def ethanol_workers(out: Path, mode: Mode) -> Content:
 def ethanol_batches(out: Path, mode: Mode) -> Content:
     changes = {
         "length": "24 fs", "equilibration": "20 fs", "replicas": 4, "batch": 2,
-        "tolerances.energy": 0.005,
+        "judge.tolerances.energy": 0.005,
     }  # fmt: skip
     return propagate("ethanol", SHIPPED, "nvt-500k", out, mode, changes, executor=Here())
 
@@ -176,15 +190,15 @@ def ethanol_batches(out: Path, mode: Mode) -> Content:
 WATER = {
     "equilibration": "4 fs",
     "length": "12 fs",
-    "tolerances.energy": 0.1,
-    "tolerances.temperature": 0.9,  # hardly equilibrated, it is far from its temperature
+    "judge.tolerances.energy": 0.1,
+    "judge.tolerances.temperature": 0.9,  # hardly equilibrated, it is far from its temperature
 }
 
 
 @scenario(flush=1)
 def waterbox_npt(out: Path, mode: Mode) -> Content:
     """Flexible water whose volume moves after every window."""
-    changes = {**WATER, "barostat_every": 1}
+    changes = {**WATER, "boundary.barostat.every": 1}
     return propagate("waterbox", BUNDLES / "waterbox", "npt-300k", out, mode, changes)
 
 
@@ -193,15 +207,15 @@ def water_rigid(out: Path, mode: Mode) -> Content:
     """Constraints in a box, from a structure that needs no minimiser."""
     system, bundle = SYSTEMS / "waterbox-rigid", BUNDLES / "waterbox-rigid"
     return propagate(
-        str(system), bundle, "nvt-300k", out, mode, WATER | {"tolerances.energy": 0.15}
+        str(system), bundle, "nvt-300k", out, mode, WATER | {"judge.tolerances.energy": 0.15}
     )
 
 
 def draws(out: Path, mode: Mode, protocol: str = "sampler-300k", **changes: object) -> Content:
     """A few windows of the sampler; keys with `__` for a dot."""
     keys = {
-        "length": "2.4 ps", "equilibration": "40 fs", "replicas": 2, "draws.steps": 3,
-        "refinement.dynamics": "20 fs", "timestep": "2 fs",
+        "length": "2.4 ps", "equilibration": "40 fs", "replicas": 2, "source.steps": 3,
+        "timestep": "2 fs",
     }  # fmt: skip
     keys |= {k.replace("__", "."): v for k, v in changes.items()}
     return propagate("ala2/hmr", BUNDLES / "ala2-sampler", protocol, out, mode, keys)
@@ -210,27 +224,34 @@ def draws(out: Path, mode: Mode, protocol: str = "sampler-300k", **changes: obje
 @scenario(flush=2, depends_on_flushes=True)
 def ala2_sampler_refined(out: Path, mode: Mode) -> Content:
     """Every second end is refined."""
-    return draws(out, mode, refine_every=2, draws__redraws=1, tolerances__bond="0.028 nm")
+    return draws(
+        out,
+        mode,
+        refine__every=2,
+        refine__dynamics="20 fs",
+        correct__redraws=1,
+        judge__tolerances__bond="0.028 nm",
+    )
 
 
 @scenario(flush=2, depends_on_flushes=True)
 def ala2_sampler_unrefined(out: Path, mode: Mode) -> Content:
-    return draws(out, mode, refine_every=None, draws__redraws=1, tolerances__bond="0.028 nm")
+    return draws(out, mode, refine=None, correct__redraws=1, judge__tolerances__bond="0.028 nm")
 
 
 @scenario(flush=2, depends_on_flushes=True)
 def ala2_sampler_points(out: Path, mode: Mode) -> Content:
     return draws(
-        out, mode, refine_every=3, draws__redraws=1, save="points", tolerances__bond="0.034 nm",
-        draws__solver="heun",
+        out, mode, refine__every=3, refine__dynamics="20 fs", correct__redraws=1, record__save="points", judge__tolerances__bond="0.034 nm",
+        source__solver="heun",
     )  # fmt: skip
 
 
 @scenario(flush=2)
 def ala2_metropolis(out: Path, mode: Mode) -> Content:
     return draws(
-        out, mode, "sampler-exact-300k", length="0.6 ps", correction__dynamics="0.1 ps",
-        correction__draws=2,
+        out, mode, "sampler-exact-300k", length="0.6 ps", source__dynamics="0.1 ps",
+        source__draws=2,
     )  # fmt: skip
 
 
@@ -248,7 +269,7 @@ def chignolin_backbone(out: Path, mode: Mode) -> Content:
 def chignolin_fallback(out: Path, mode: Mode) -> Content:
     """Some refined ends are not believed."""
     bundle = BUNDLES / "chignolin-backbone"
-    changes = {**PROTEIN, "tolerances.force": "4e3 kJ/mol/nm"}
+    changes = {**PROTEIN, "judge.tolerances.force": "4e3 kJ/mol/nm"}
     return propagate("chignolin", bundle, "protein-300k", out, mode, changes)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.compare.histograms import jensen_shannon
 from egno_md.compare.observables.phi_psi import cells_of
 from egno_md.core.system import System
 from egno_md.propagate.metropolis import Kernels, Weighing
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 from tests.metropolis_toy import Surface, exact_map, make_chain, make_replicas, visited
 
 BINS = 6

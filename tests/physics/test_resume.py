@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from egno_md.propagate.recorder import Recorder
 
 from egno_md.core.errors import OutputError
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.bundle import save_bundle
-from egno_md.propagate.recorder import Recorder
 from egno_md.propagate.run import run_propagate
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol

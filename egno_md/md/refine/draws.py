@@ -107,24 +107,32 @@ class LangevinWindows:
         friction: float,
         random: np.random.Generator,
     ) -> Trajectory:
-        """MD in place of a draw, recorded after the times `elapsed`, ps."""
-        parts, before, begun = [], 0.0, frame.time
+        """MD in place of a draw, recorded after the times `elapsed`, ps.
+
+        The velocities that it ends with are drawn, on the step. In between they are
+        LangevinMiddle's own: drawn anew at every time point they would heat stiff bonds.
+        """
+        frames, before, begun = [], 0.0, frame.time
         self.engine.load(frame)
         frame = replace(frame, velocities=self.velocities(random))
         for time in elapsed:
-            frame = self.run(frame, time - before, friction, random)
+            frame = self.stretch(frame, time - before, friction, random)
             before = time
             frame = replace(frame, time=begun + time)
-            parts.append(
+            frames.append(frame)
+        frames[-1] = replace(frame, velocities=self.velocities(random))
+        return join(
+            [
                 Trajectory(
-                    frame.positions[None],
-                    np.array([frame.time]),
-                    velocities=frame.velocities[None],
-                    forces=None if frame.forces is None else frame.forces[None],
-                    potential_energy=np.array([frame.potential_energy]),
+                    f.positions[None],
+                    np.array([f.time]),
+                    velocities=f.velocities[None],
+                    forces=None if f.forces is None else f.forces[None],
+                    potential_energy=np.array([f.potential_energy]),
                 )
-            )
-        return join(parts)
+                for f in frames
+            ]
+        )
 
 
 class SamplerRefiner:

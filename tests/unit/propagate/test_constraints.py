@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from egno_md.propagate.events import Event
+from egno_md.propagate.loop import Replica, WindowLoop
+from egno_md.propagate.surrogate import Surrogate
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.propagate.constraints import FAILED, Projection
-from egno_md.propagate.events import Event
-from egno_md.propagate.loop import Replica, WindowLoop
-from egno_md.propagate.surrogate import Surrogate
 from tests.unit.propagate.test_loop import Springs, make_loop, make_replicas
 
 POINTS = {2, 3, 4, 5}

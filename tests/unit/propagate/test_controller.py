@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from egno_md.propagate.checks import Check
+from egno_md.propagate.controller import Controller, RunningTemperature
 
 from egno_md.core.ports import Accept, Fallback, Refine, Stop
 from egno_md.core.units import BOLTZMANN
-from egno_md.propagate.checks import Check
 from egno_md.propagate.constraints import FAILED
-from egno_md.propagate.controller import Controller, RunningTemperature
 from egno_md.spec.propagate import Policy, Tolerances
 
 GOOD = Check(0.5, 3e3, 0.01, 300.0, {"H": 300.0, "C": 300.0}, is_finite=True)

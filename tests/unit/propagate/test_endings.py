@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from egno_md.propagate.endings import bare, with_end
 
 from egno_md.core.state import Frame, Trajectory, join
-from egno_md.propagate.endings import bare, with_end
 
 
 def make_window(**fields: np.ndarray) -> Trajectory:

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-
 from egno_md.propagate.checks import Check
 from egno_md.propagate.events import CLOCKS, Event, Tally
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from egno_md.propagate.checks import Checker
+from egno_md.propagate.controller import Controller, RunningTemperature
+from egno_md.propagate.loop import Replica, WindowLoop
+from egno_md.propagate.recorder import EVENTS, Recorder, load_state
+from egno_md.propagate.surrogate import Surrogate
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Accept, Refinement
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, new_manifest
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.controller import Controller, RunningTemperature
-from egno_md.propagate.loop import Replica, WindowLoop
-from egno_md.propagate.recorder import EVENTS, Recorder, load_state
-from egno_md.propagate.surrogate import Surrogate
 from egno_md.propagate.thermostat import LangevinKicks
 from egno_md.spec.propagate import Policy, Tolerances
 from tests.conftest import make_operator

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from egno_md.propagate.events import Event
+
 from egno_md.propagate.protein_lines import cost_lines, protein_lines, protein_values
 from tests.unit.report.conftest import rollout_summary
 

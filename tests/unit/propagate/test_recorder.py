@@ -9,15 +9,15 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 import pytest
+from egno_md.propagate.controller import RunningTemperature
+from egno_md.propagate.events import Event, Tally
+from egno_md.propagate.loop import Replica
+from egno_md.propagate.recorder import EVENTS, STATE, Recorder, State, load_state, save_state
 
 from egno_md.core.errors import DataError
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, new_manifest
-from egno_md.propagate.controller import RunningTemperature
-from egno_md.propagate.events import Event, Tally
-from egno_md.propagate.loop import Replica
-from egno_md.propagate.recorder import EVENTS, STATE, Recorder, State, load_state, save_state
 
 BOX = np.diag([3.0, 4.0, 5.0])
 

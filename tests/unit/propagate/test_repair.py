@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import mdtraj
 import numpy as np
 import pytest
+from egno_md.propagate.events import Tally
+from egno_md.propagate.repair import Repair, residue_moves
 
 from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame
 from egno_md.core.system import System, element_masses
-from egno_md.propagate.events import Tally
-from egno_md.propagate.repair import Repair, residue_moves
 
 
 def chain_of(residues: int, chains: int = 1, water: bool = False) -> System:

@@ -7,13 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from egno_md.core.errors import SpecError
-from egno_md.core.state import Frame
-from egno_md.core.system import System
-from egno_md.data.store import Store
-from egno_md.md.build import load_system
-from egno_md.md.engine import MINIMISATION, OpenMMEngine
 from egno_md.propagate.checks import bond_lengths
 from egno_md.propagate.starts import (
     BONDS,
@@ -22,6 +15,13 @@ from egno_md.propagate.starts import (
     minimiser_iterations,
     preparation,
 )
+
+from egno_md.core.errors import SpecError
+from egno_md.core.state import Frame
+from egno_md.core.system import System
+from egno_md.data.store import Store
+from egno_md.md.build import load_system
+from egno_md.md.engine import MINIMISATION, OpenMMEngine
 
 RELAXED = 1e-3
 """nm; a fiftieth of what makes a bond bad. Measured 0.0003."""

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from egno_md.propagate.surrogate import Surrogate
 
 from egno_md.core.selection import reduce_system
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.geometry.lift import Lift
-from egno_md.propagate.surrogate import Surrogate
 from tests.conftest import make_operator
 
 
