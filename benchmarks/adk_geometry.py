@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.proteins import find_observer
 
 from egno_md.compare.observables.integrity import clash_count
 from egno_md.compare.observables.internal import bonds_apart
@@ -18,6 +17,8 @@ from egno_md.geometry.frames import superpose
 from egno_md.geometry.peptide import find_peptide
 from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import load_system
+from egno_md.propagate.check import Checker
+from egno_md.propagate.observe import find_observers
 
 MOST = 40
 """Frames of MD that are looked at, evenly spread."""
@@ -46,7 +47,7 @@ def geometry(
         [np.linalg.norm(f.positions[bonds[:, 0]] - f.positions[bonds[:, 1]], axis=1)
          for f in sides["MD"]], axis=0,
     )  # fmt: skip
-    checker = Checker(system, lengths, checker.integrity, CONTACT, checker.stereo)
+    checker = replace(checker, bond_lengths=lengths)
     stereo, near, peptide = Stereo.of(system), bonds_apart(system, 3), find_peptide(system)
     assert peptide is not None
 
@@ -82,8 +83,7 @@ def geometry(
 
 def observed(reference: Store, rolled: Store) -> dict[str, dict[str, Any]]:
     """Distance to both states, extent, fold, temperature and energy: means and widths."""
-    observer = find_observer(load_system("adk"))
-    assert observer is not None
+    (observer,) = find_observers(load_system("adk"))
     checker = Checker.of(reference.system(), reference.system().positions)
     found: dict[str, dict[str, Any]] = {}
     for name, held in (("MD", frames(reference, MOST)), ("rollout", frames(rolled))):

@@ -141,11 +141,11 @@ def adk(operator: Path, count: int, folder: Path) -> dict[str, Any]:
     """A refined rollout of adenylate kinase beside OpenMM's own rate."""
     learned = load_any_bundle(operator)
     kind = "protein-300k" if isinstance(learned, WindowOperator) else "sampler-300k"
-    changes = {"length": f"{count * learned.card.time_points[-1]:g} ps", "refine_every": 1}
+    changes = {"length": f"{count * learned.card.time_points[-1]:g} ps", "refine.every": 1}
     protocol = em.protocol("propagate", kind, changes)
     found = em.propagate("adk", operator, protocol, folder).summary
     wanted = ("windows", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up")
-    return {"refined": {key: found[key] for key in wanted}}
+    return {"refined": {key: getattr(found, key) for key in wanted}}
 
 
 def main() -> None:

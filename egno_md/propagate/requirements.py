@@ -68,6 +68,8 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
                 _check_metropolis(protocol, protocol.source, built.system, card)
+            else:
+                _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
             whole_multiple(duration, count * protocol.timestep, "source.window", "time points")
             points = tuple(duration * (p + 1) / count for p in range(count))
@@ -153,21 +155,6 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
     if protocol.boundary.barostat is not None:
         raise SpecError("boundary.barostat: samplers know no box. Leave out barostat.")
-    if isinstance(protocol.judge, spec.EnergyJudge):
-        raise SpecError(
-            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
-            "shape."
-        )
-    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
-        raise SpecError(
-            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
-            "redraw, after which MD takes over."
-        )
-    if protocol.workers > 1 and isinstance(protocol.source, spec.SamplerSource):
-        raise SpecError(
-            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
-            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
-        )
     if card.kelvin is not None and (abs(protocol.temperature / card.kelvin - 1) > SAME_TEMPERATURE):
         raise SpecError(
             f"temperature: {protocol.temperature:g} K, and the sampler of {card.system} learned the "
@@ -179,6 +166,25 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
             f"timestep: {format_quantity(protocol.timestep, 'time')} is too long for {system.name} "
             "without constraints. Use a system with constraints: h-bonds (such as ala2/hmr), or "
             "timestep: 0.5 fs."
+        )
+
+
+def _check_draws(protocol: spec.PropagateProtocol) -> None:
+    """Refuse what only windows of dynamics could use."""
+    if isinstance(protocol.judge, spec.EnergyJudge):
+        raise SpecError(
+            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
+            "shape."
+        )
+    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
+        raise SpecError(
+            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
+            "redraw, after which MD takes over."
+        )
+    if protocol.workers > 1:
+        raise SpecError(
+            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
+            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
         )
 
 

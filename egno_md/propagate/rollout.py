@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity
@@ -113,7 +114,13 @@ class Request:
         """
         built = load_system(system)
         bundle = model = None
-        if not isinstance(protocol.source, ExactSource):
+        if isinstance(protocol.source, ExactSource):
+            if operator is not None:
+                raise SpecError(
+                    f"source.kind: exact is MD itself and needs no operator, and {operator} is given. "
+                    "Leave it out, or set source.kind: operator."
+                )
+        else:
             bundle = find_operator(system, operator)
             model = load_any_bundle(bundle)
         reach = extent(protocol, built, model)

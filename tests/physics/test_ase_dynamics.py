@@ -73,7 +73,7 @@ def test_trajectory_and_log_count_windows(
         assert 50 < np.mean([f.get_temperature() for f in frames]) < 1000
     np.testing.assert_allclose(seen, [0, 24 * units.fs, 48 * units.fs])
     assert len((tmp_path / "a.log").read_text().splitlines()) == 5
-    assert dynamics.statistics["windows"] == len(dynamics.events) == 6
+    assert dynamics.statistics.windows == len(dynamics.events) == 6
     assert atoms.calc.calls <= 6 + 2, "a window that is accepted costs one call"
 
 

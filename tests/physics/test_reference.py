@@ -8,7 +8,6 @@ import numpy as np
 import openmm
 import physical_validation as pv
 import pytest
-from egno_md.propagate.checks import Checker
 from openmm import app, unit
 
 from egno_md.core.errors import PotentialError, SpecError
@@ -20,6 +19,7 @@ from egno_md.md.engine import NVE, NVT, OpenMMEngine
 from egno_md.md.generate.run import run_generate
 from egno_md.md.potentials.torchmdnet import save_model
 from egno_md.md.refine.refiner import OpenMMRefiner
+from egno_md.propagate.check import Checker
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import Refinement
