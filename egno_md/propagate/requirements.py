@@ -106,7 +106,7 @@ def _check_agreement(protocol: spec.PropagateProtocol) -> None:
     if isinstance(protocol.correct, spec.Redraw) and not draws:
         raise SpecError(
             f"correct.kind: redraw, and source.kind: {protocol.source.kind} proposes the same window "
-            "again. Set correct.kind: fallback."
+            "again. Leave out correct, for what suits the source."
         )
 
 
