@@ -215,14 +215,15 @@ def run_propagate(
     frames = request.start_frames()
     for note in request.notes(description):
         progress.note(note)
-    output = request.open(out, mode)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
     model = None if request.model is None else request.model.to(target)
     iterations = minimiser_iterations(request.built.system, request.source is not None)
+    # before the folder is claimed: what cannot be built must not cost results that are there
     plan = build(request.built, model, protocol, seed, iterations)
     try:
+        output = request.open(out, mode)
+        if output.is_complete:
+            progress.note(f"{out} is complete already.")
+            return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
         summary = _propagate(request, description, plan, out, frames, progress)
     finally:
         plan.bench.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +91,8 @@ def test_exact_windows_are_drawn_counted_and_compared(exact: Path, tmp_path: Pat
     folders = [exact / "rollout", tmp_path / "rollout", tmp_path / "comparison"]
     egno("report", *folders, "--out", tmp_path / "report", "--quiet")
     page = (tmp_path / "report" / "report.html").read_text()
-    for words in ("40 exact MD", "windows exact MD", "of it exact MD"):
-        assert words in page, words
+    for words in ("40 exact MD", "windows exact MD", r"exact MD \d"):
+        assert re.search(words, page), words
     assert "Windows not simply accepted" not in page, "MD itself is no intervention"
 
 
@@ -134,7 +135,11 @@ def test_a_former_protocol_is_answered_by_one_that_works(tmp_path: Path) -> None
     assert first.startswith("SpecError:")
     assert first.endswith("which says the same:")
     content = yaml.safe_load(form)
-    assert content["judge"] == {"kind": "energy", "every": 2, "tolerances": {"bond": "0.5 angstrom"}}
+    assert content["judge"] == {
+        "kind": "energy",
+        "every": 2,
+        "tolerances": {"bond": "0.5 angstrom"},
+    }
     assert content["correct"] == {"kind": "monitor"}
     (tmp_path / "new.yaml").write_text(form)
     said = egno(*words, "--protocol", tmp_path / "new.yaml", "--quiet").output

@@ -112,7 +112,7 @@ def test_an_interrupted_rollout_resumes_to_the_bit(
         (["--refine", "often", "--windows", 1], "write every=N"),
         (["--windows", 1, "--length", "80 fs"], "exclude each other"),
         (["--windows", 1, "--set", "temperature='310 K'"], "learned the distribution at 300 K"),
-        (["--windows", 1, "--protocol", "nve"], "Set kind: langevin"),
+        (["--windows", 1, "--set", "boundary={kind: none}"], "Set kind: langevin"),
         (["--length", "100 fs"], "is not a whole number of"),
     ],
 )
