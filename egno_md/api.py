@@ -6,8 +6,10 @@ from egno_md import api as em
 from typing import TYPE_CHECKING, Any
 
 from egno_md.compare.run import run_compare as compare
+from egno_md.core.window import Window
 from egno_md.interop.openmm import SurrogateSimulation
 from egno_md.md.build import load_system
+from egno_md.md.engine import OpenMMEngine
 from egno_md.md.generate.run import run_generate as generate
 from egno_md.md.load import run_load as load
 from egno_md.md.prepare.run import run_prepare as prepare
@@ -24,8 +26,13 @@ from egno_md.train.run import run_train as train
 if TYPE_CHECKING:
     from egno_md.interop.ase import WindowDynamics
 
+from egno_md.propagate.source import FunctionWindows
+
 __all__ = [
+    "FunctionWindows",
+    "OpenMMEngine",
     "SurrogateSimulation",
+    "Window",
     "WindowDynamics",
     "benchmark",
     "compare",

@@ -27,6 +27,7 @@ from egno_md.data.output import OutputMode
 from egno_md.data.store import Store, read_manifest, write_json, write_manifest
 from egno_md.propagate.describe import describe
 from egno_md.propagate.record import EVENTS, chain_name, load_state
+from egno_md.propagate.requirements import Model
 from egno_md.propagate.rollout import SUMMARY, Request, Rollout, run_propagate
 from egno_md.propagate.run import Finished
 from egno_md.propagate.start import spread_frames
@@ -40,7 +41,7 @@ LAST_BYTES = 65536
 
 def run_ensemble(
     system: str,
-    bundle: Path | str | None,
+    operator: Path | str | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -61,7 +62,7 @@ def run_ensemble(
 
     Args:
         system: shipped name or folder.
-        bundle: of the operator; a name or None for one shipped with the system.
+        operator: see `run_propagate`; batches need a folder or a name, for their processes.
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -84,7 +85,7 @@ def run_ensemble(
         _check_alone(protocol, workers, executor)
         return run_propagate(
             system,
-            bundle,
+            operator,
             protocol,
             out,
             start=start,
@@ -94,7 +95,12 @@ def run_ensemble(
             mode=mode,
             progress=progress,
         )
-    request = Request.of(system, bundle, protocol, start, frame, seed)
+    request = Request.of(system, operator, protocol, start, frame, seed)
+    if request.bundle is None and request.model is not None:
+        raise SpecError(
+            "batch: the operator is an object of this process, and batches load theirs by themselves. "
+            "Give the folder of a bundle, or leave out batch."
+        )
     output = request.open(out, mode)
     if output.is_complete:
         progress.note(f"{out} is complete already.")

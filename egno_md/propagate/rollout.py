@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 
 from egno_md.core.progress import Progress, Silent
@@ -29,6 +30,7 @@ from egno_md.propagate.protein_lines import protein_values
 from egno_md.propagate.record import EVENTS, Recorder, load_state
 from egno_md.propagate.requirements import Extent, Model, check_boxes, extent
 from egno_md.propagate.run import TOTAL, Pace, run
+from egno_md.propagate.source import FunctionWindows
 from egno_md.propagate.start import frames_from_store, minimiser_iterations, preparation
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.summary import Description, RolloutSummary, summarise
@@ -98,7 +100,7 @@ class Request:
     def of(
         cls,
         system: str,
-        operator: Path | str | None,
+        operator: Path | str | Model | None,
         protocol: PropagateProtocol,
         start: Path | str | None,
         frame: int | Sequence[int] | None,
@@ -112,25 +114,29 @@ class Request:
             SpecError: the protocol asks for what cannot be done.
         """
         built = load_system(system)
-        bundle = model = None
-        if not isinstance(protocol.source, ExactSource):
-            bundle = find_operator(system, operator)
-            model = load_any_bundle(bundle)
+        bundle, model = None, None
+        match operator:
+            case str() | Path() | None if not isinstance(protocol.source, ExactSource):
+                bundle = find_operator(system, operator)
+                model = load_any_bundle(bundle)
+            case str() | Path() | None:
+                pass
+            case _:
+                model = operator
         reach = extent(protocol, built, model)
         source = None if start is None else Store(Path(start))
         return cls(built, bundle, model, protocol, reach, source, frame, seed)
 
     @property
     def card(self) -> BaseModel | None:
-        """Of the operator."""
-        return None if self.model is None else self.model.card
+        """Of the operator; None of a function."""
+        return getattr(self.model, "card", None)
 
     def open(self, out: Path, mode: OutputMode) -> Output:
         """The folder of the rollout, claimed for it."""
-        card = self.card
         request = {
             "system": self.built.spec.model_dump(mode="json"),
-            "operator": None if card is None else card.model_dump(mode="json"),
+            "operator": describe_model(self.model),
             "protocol": self.protocol.model_dump(mode="json"),
             "start": None if self.source is None else self.source.identity,
             "frame": self.frame,
@@ -169,9 +175,21 @@ class Request:
         return [note for note in notes if note]
 
 
+def describe_model(model: Model | None) -> dict[str, Any] | None:
+    """What decides the windows of an operator or a function, as JSON."""
+    match model:
+        case None:
+            return None
+        case FunctionWindows(function=function, window=window):
+            name = f"{function.__module__}.{function.__qualname__}"
+            return {"function": name, "time_points": list(window.time_points)}
+        case _:
+            return model.card.model_dump(mode="json")
+
+
 def run_propagate(
     system: str,
-    bundle: Path | str | None,
+    operator: Path | str | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -186,7 +204,8 @@ def run_propagate(
 
     Args:
         system: shipped name or folder.
-        bundle: of the operator; a name or None for one shipped with the system.
+        operator: folder of a bundle, the name of one shipped with the system, None for the
+            system's own, an operator that is loaded already, or a `FunctionWindows`.
         protocol: how far, by whom, how judged, how corrected.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -202,7 +221,7 @@ def run_propagate(
         WindowMismatch: the length is no whole number of windows.
     """
     progress, out = progress or Silent(), Path(out)
-    request = Request.of(system, bundle, protocol, start, frame, seed)
+    request = Request.of(system, operator, protocol, start, frame, seed)
     description = describe(protocol, request.extent.window_ps)
     target = resolve_device(device)
     frames = request.start_frames()
@@ -212,7 +231,9 @@ def run_propagate(
     if output.is_complete:
         progress.note(f"{out} is complete already.")
         return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
-    model = None if request.model is None else request.model.to(target)
+    model = request.model
+    if isinstance(model, torch.nn.Module):
+        model = model.to(target)
     iterations = minimiser_iterations(request.built.system, request.source is not None)
     plan = build(request.built, model, protocol, seed, iterations)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -125,6 +125,45 @@ def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Prop
     except PotentialError as error:
         return Proposal.failed(state.frame, str(error.args[0]))
     return Proposal.of(window)
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionWindows:
+    """Windows that a function of your own proposes, one start frame at a time.
+
+    Attributes:
+        function: a start frame to its window: positions and velocities of all atoms at every
+            time point, at the times of the start's plus the window's.
+        window: ΔT and its time points.
+        needs_forces: whether start frames must have forces.
+        kind: `sampler` where its time is not true time.
+
+    Example:
+        >>> import numpy as np
+        >>> from egno_md.core.state import Frame, Trajectory
+        >>> from egno_md.core.window import Window
+        >>> window = Window((0.001,))
+        >>> def ballistic(frame):
+        ...     x = frame.positions + frame.velocities * 0.001
+        ...     return Trajectory(x[None], np.array([frame.time + 0.001]), frame.velocities[None])
+        >>> FunctionWindows(ballistic, window).window.length
+        0.001
+    """
+
+    function: Callable[[Frame], Trajectory]
+    window: Window
+    needs_forces: bool = False
+    kind: Literal["dynamics", "sampler"] = "dynamics"
+
+    def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
+        """One window after every state."""
+        proposals = []
+        for state in states:
+            try:
+                proposals.append(Proposal.of(self.function(state.frame)))
+            except PotentialError as error:
+                proposals.append(Proposal.failed(state.frame, str(error.args[0])))
+        return proposals
 
 
 @dataclass(frozen=True, eq=False)
