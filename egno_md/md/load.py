@@ -17,7 +17,7 @@ from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System, atomic_numbers
 from egno_md.data.download import fetch_md17, file_identity
-from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
+from egno_md.data.foreign import finite_difference, in_pieces, open_foreign, select_atoms
 from egno_md.data.md17 import MD17_SPACING, read_md17
 from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import MANIFEST, Store, StoreWriter, new_manifest, single_system
@@ -170,27 +170,12 @@ def _open(
     if selection is not None:
         chosen = select_atoms(atoms, selection)
         atoms = atoms.subset(chosen.tolist())
-        trajectory = _choose(trajectory, chosen)
+        trajectory = trajectory.of_atoms(chosen)
     frames = len(trajectory)
     even = frames > 1 and is_evenly_spaced(trajectory.times)
-    return _Source(atoms, trajectory.spacing if even else None, False, _cut(trajectory), frames)
-
-
-def _choose(trajectory: Trajectory, atoms: np.ndarray) -> Trajectory:
-    """Some atoms only; the energy, which is of all of them, is kept only with all."""
-    has_all = len(atoms) == trajectory.positions.shape[1]
-    return replace(
-        trajectory,
-        positions=trajectory.positions[:, atoms],
-        forces=None if trajectory.forces is None else trajectory.forces[:, atoms],
-        potential_energy=trajectory.potential_energy if has_all else None,
+    return _Source(
+        atoms, trajectory.spacing if even else None, False, in_pieces(trajectory), frames
     )
-
-
-def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:
-    frames = frames_at_once(trajectory.positions.shape[1])
-    for start in range(0, len(trajectory), frames):
-        yield trajectory.slice(start, start + frames)
 
 
 def _with_velocities(path: Path, opened: _Source, velocities: Velocities) -> Iterator[Trajectory]:

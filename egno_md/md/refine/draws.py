@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
-from egno_md.core.state import Frame, Trajectory, join
+from egno_md.core.state import Frame, Trajectory
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
@@ -106,23 +106,15 @@ class LangevinWindows:
         random: np.random.Generator,
     ) -> Trajectory:
         """MD in place of a draw, recorded after the times `elapsed`, ps."""
-        parts, before, begun = [], 0.0, frame.time
+        frames, before, begun = [], 0.0, frame.time
         self.engine.load(frame)
         frame = replace(frame, velocities=self.velocities(random))
         for time in elapsed:
             frame = self.run(frame, time - before, friction, random)
             before = time
             frame = replace(frame, time=begun + time)
-            parts.append(
-                Trajectory(
-                    frame.positions[None],
-                    np.array([frame.time]),
-                    velocities=frame.velocities[None],
-                    forces=None if frame.forces is None else frame.forces[None],
-                    potential_energy=np.array([frame.potential_energy]),
-                )
-            )
-        return join(parts)
+            frames.append(frame)
+        return Trajectory.of(frames)
 
 
 class SamplerRefiner:
