@@ -8,7 +8,6 @@ import json
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def run_compare(
     with run_folder(out, "compare", request, mode, [reference, *paths], progress) as run:
         if run.is_complete:
             return read_comparison(out)
-        with open_executor(workers) if executor is None else nullcontext(executor) as chosen:
+        with open_executor(workers, given=executor) as chosen:
             if chosen is None:
                 comparisons = _compare_all(held, sides, labels, seed, progress)
             else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
 from egno_md.core.errors import SpecError
-from egno_md.core.processes import die_with_parent
+from egno_md.core.executors import LocalProcesses
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, provenance, run_folder
 from egno_md.data.store import write_json
@@ -145,8 +144,7 @@ def _run_all(
             progress.note(_told(result))
             yield result
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, die_with_parent) as pool:
+    with LocalProcesses(workers) as pool:
         waiting = {pool.submit(_in_worker, j, protocol, load.data): i for i, j in enumerate(jobs)}
         found: dict[int, dict[str, Any]] = {}
         for answer in as_completed(waiting):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
 from egno_md.core.errors import SpecError
-from egno_md.core.processes import die_with_parent
+from egno_md.core.executors import LocalProcesses
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.output import OutputMode, provenance, run_folder
 from egno_md.data.store import write_json
@@ -118,7 +117,7 @@ def _train_all(
             found[index] = lab.train(training, part)
             progress.note(_told(training, found[index]))
         return list(found.values())
-    with ProcessPoolExecutor(workers, get_context("spawn"), die_with_parent) as pool:
+    with LocalProcesses(workers) as pool:
         waiting = {pool.submit(_in_worker, lab, t): i for i, t in enumerate(trainings)}
         for answer in as_completed(waiting):
             index = waiting[answer]
