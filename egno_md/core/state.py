@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -61,6 +62,15 @@ class Trajectory:
     potential_energy: Float[Array, " frames"] | None = None
     box: Float[Array, "frames 3 3"] | None = None
 
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> Trajectory:
+        """Frames in order, at least one; a field is kept where every frame has it."""
+        rows = (
+            (f.positions, f.time, f.velocities, f.forces, f.potential_energy, f.box) for f in frames
+        )
+        columns = zip(*rows, strict=True)
+        return cls(*(None if any(v is None for v in c) else np.stack(c) for c in columns))  # type: ignore[arg-type]
+
     def __len__(self) -> int:
         return len(self.positions)
 
@@ -93,6 +103,17 @@ class Trajectory:
     def every(self, stride: int, first: int = 0) -> Trajectory:
         """Each `stride`-th frame from `first` on, as views."""
         return Trajectory(*(None if a is None else a[first::stride] for a in self.arrays()))  # type: ignore[arg-type]
+
+    def of_atoms(self, atoms: Array) -> Trajectory:
+        """Some atoms only; the energy, which is of all of them, is kept only with all."""
+        has_all = len(atoms) == self.positions.shape[1]
+        return replace(
+            self,
+            positions=self.positions[:, atoms],
+            velocities=None if self.velocities is None else self.velocities[:, atoms],
+            forces=None if self.forces is None else self.forces[:, atoms],
+            potential_energy=self.potential_energy if has_all else None,
+        )
 
     def arrays(self) -> tuple[Array | None, ...]:
         """Every field that has frames, in the order of the constructor."""

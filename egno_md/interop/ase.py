@@ -196,14 +196,7 @@ class CalculatorReference:
             now = replace(now, velocities=half + 0.5 * self.timestep * now.forces / self.masses)
             if step in stops:
                 frames.append(now)
-        return Trajectory(
-            np.stack([f.positions for f in frames]),
-            frame.time + np.asarray(elapsed),
-            np.stack([f.velocities for f in frames]),
-            np.stack([f.forces for f in frames if f.forces is not None]),
-            np.array([f.potential_energy for f in frames]),
-            None if frame.box is None else np.repeat(frame.box[None], len(frames), axis=0),
-        )
+        return replace(Trajectory.of(frames), times=frame.time + np.asarray(elapsed))
 
 
 def _check_atoms(atoms: Atoms, policy: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity
-from egno_md.data.output import Output, OutputMode, open_output
+from egno_md.data.output import Output, OutputMode, run_folder
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
@@ -132,7 +133,9 @@ class Request:
         """Of the operator; None of a function."""
         return getattr(self.model, "card", None)
 
-    def open(self, out: Path, mode: OutputMode) -> Output:
+    def folder(
+        self, out: Path, mode: OutputMode, progress: Progress
+    ) -> AbstractContextManager[Output]:
         """The folder of the rollout, claimed for it."""
         request = {
             "system": self.built.spec.model_dump(mode="json"),
@@ -144,7 +147,7 @@ class Request:
         }
         inputs = [] if self.bundle is None else [self.bundle]
         inputs += [] if self.source is None else [self.source.root]
-        return open_output(out, "propagate", request, mode, inputs=inputs)
+        return run_folder(out, "propagate", request, mode, inputs, progress)
 
     def start_frames(self) -> list[Frame] | None:
         """Stored frames of every replica; None to begin at the structure."""
@@ -227,22 +230,20 @@ def run_propagate(
     frames = request.start_frames()
     for note in request.notes(description):
         progress.note(note)
-    output = request.open(out, mode)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
-    model = request.model
-    if isinstance(model, torch.nn.Module):
-        model = model.to(target)
-    iterations = minimiser_iterations(request.built.system, request.source is not None)
-    plan = build(request.built, model, protocol, seed, iterations)
-    try:
-        summary = _propagate(request, description, plan, out, frames, progress)
-    finally:
-        plan.bench.close()
-    content = summary.to_json()
-    write_json(out / SUMMARY, content)
-    output.finish(summary=content)
+    with request.folder(out, mode, progress) as output:
+        if output.is_complete:
+            return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
+        model = request.model
+        if isinstance(model, torch.nn.Module):
+            model = model.to(target)
+        iterations = minimiser_iterations(request.built.system, request.source is not None)
+        plan = build(request.built, model, protocol, seed, iterations)
+        try:
+            summary = _propagate(request, description, plan, out, frames, progress)
+        finally:
+            plan.bench.close()
+        write_json(out / SUMMARY, summary.to_json())
+        output.finish(summary=summary.to_json())
     return Rollout(out, summary)
 
 
