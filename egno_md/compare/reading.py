@@ -15,7 +15,7 @@ from egno_md.compare.observable import Mode
 from egno_md.compare.observables.thermal import has_constraints
 from egno_md.compare.sides import Side
 from egno_md.core.errors import DataError, EgnoMDError
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity

@@ -11,7 +11,7 @@ import mdtraj
 import numpy as np
 from jaxtyping import Float, Int
 
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.thermal import atom_freedom
 
 Array = np.ndarray

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 
-from egno_md.core.periodic import (
-    follow,
-    lattice_vectors,
-    make_whole,
-    molecule_centres,
-    molecule_numbers,
-    smallest_height,
-)
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.state import Trajectory, is_evenly_spaced, join
 from egno_md.core.thermal import group_temperatures, maxwell_velocities, ornstein_uhlenbeck
 from egno_md.core.units import kinetic_energy, temperature
 from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
+from egno_md.geometry.images import (
+    follow,
+    lattice_vectors,
+    make_whole,
+    molecule_centres,
+    smallest_height,
+)
 from egno_md.geometry.superpose import superpose
 
 ROUNDING = 1e-9

@@ -11,7 +11,6 @@ from scipy import stats
 
 from egno_md.compare.catalogue import entry
 from egno_md.compare.findings import Bench, Findings, not_available
-from egno_md.compare.near import near_pairs
 from egno_md.compare.observable import INDISTINGUISHABLE, Observable, Stability
 from egno_md.compare.observables.internal import neighbours, torsion_values
 from egno_md.compare.observables.ramachandran import outlier_shares
@@ -19,6 +18,7 @@ from egno_md.compare.record import Probe, Record
 from egno_md.compare.statistics import MEAN
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
+from egno_md.geometry.images import near_pairs
 
 if TYPE_CHECKING:
     from egno_md.compare.context import Context

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.compare.findings import Bench, Findings, not_available
-from egno_md.compare.near import near_pairs
 from egno_md.compare.observables.internal import as_mdtraj, bonds_apart, neighbours
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
+from egno_md.geometry.images import near_pairs
 
 if TYPE_CHECKING:
     from egno_md.compare.context import Context

@@ -11,7 +11,6 @@ import pytest
 
 from egno_md.compare import distances
 from egno_md.compare.comparison import compare
-from egno_md.compare.near import near_pairs
 from egno_md.compare.observable import Comparison
 from egno_md.compare.observables import integrity, internal, peptide, surface
 from egno_md.compare.reading import Choice, read_side
@@ -19,6 +18,7 @@ from egno_md.compare.sides import Side
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, element_masses
 from egno_md.data.store import StoreWriter, new_manifest
+from egno_md.geometry.images import near_pairs
 
 from .builders import peptide as build
 
