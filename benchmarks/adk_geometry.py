@@ -12,9 +12,9 @@ from egno_md.compare.observables.internal import bonds_apart
 from egno_md.compare.observables.ramachandran import outlier_shares
 from egno_md.core.state import Frame
 from egno_md.data.store import Store
-from egno_md.geometry.frames import superpose
 from egno_md.geometry.peptide import find_peptide
 from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.superposition import superposed_rmsd
 from egno_md.md.build import load_system
 from egno_md.propagate.checks import Checker
 from egno_md.propagate.proteins import find_observer
@@ -129,9 +129,5 @@ def steps(reference: Store, rolled: Store, window: float) -> dict[str, Any]:
 
 
 def _moves(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    found = []
-    for a, b in pairs:
-        before, after, turn = superpose(a[None], b[None], np.ones(len(a)))
-        left = (b - after) - (a - before) @ turn[0].T
-        found.append(10 * float(np.sqrt(np.square(left).sum() / len(a))))
-    return {"mean / Å": round(float(np.mean(found)), 3), "largest / Å": round(max(found), 3)}
+    moves = [10 * superposed_rmsd(b, a) for a, b in pairs]
+    return {"mean / Å": round(float(np.mean(moves)), 3), "largest / Å": round(max(moves), 3)}

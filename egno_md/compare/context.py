@@ -14,6 +14,7 @@ from egno_md.compare.sides import Survey
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.geometry.peptide import Peptide, find_peptide
+from egno_md.geometry.superposition import mean_structure
 
 Array = np.ndarray
 
@@ -55,7 +56,7 @@ class Context:
     @cached_property
     def target(self) -> Float[Array, "atoms 3"]:
         """Mean structure, nm."""
-        return structure.mean_structure(self.system, self.survey.sample)
+        return mean_structure(self.survey.sample, structure.heavy_atoms(self.system))
 
     @property
     def start(self) -> Float[Array, "atoms 3"]:

@@ -11,6 +11,7 @@ from egno_md.compare import distances, histograms
 from egno_md.compare.observables import energetics, geometry, internal, structure, thermal
 from egno_md.compare.statistics import WIDTH
 from egno_md.core.units import kinetic_energy
+from egno_md.geometry.superposition import mean_structure, superposed
 
 SINGLE_PRECISION = 1e-5
 """nm; MDTraj superposes in single precision."""
@@ -22,7 +23,7 @@ def as_mdtraj(system, trajectory) -> mdtraj.Trajectory:
 
 def test_rmsd_agrees_with_mdtraj(system, sample):
     chain = sample()
-    mean = structure.mean_structure(system, chain.positions)
+    mean = mean_structure(chain.positions, structure.heavy_atoms(system))
     target = mdtraj.Trajectory(mean[None].astype(np.float32), system.topology)
     heavy = structure.heavy_atoms(system)
     expected = mdtraj.rmsd(as_mdtraj(system, chain), target, atom_indices=heavy)
@@ -40,9 +41,9 @@ def test_a_mirror_image_is_not_superposed_by_reflection(system, sample):
 
 def test_rmsf_agrees_with_mdtraj_about_the_mean(system, sample):
     chain = sample()
-    mean = structure.mean_structure(system, chain.positions)
+    mean = mean_structure(chain.positions, structure.heavy_atoms(system))
     features = structure.fluctuation_features(system, chain.positions, mean).mean(axis=0)
-    aligned = structure.superposed(system, chain.positions, mean)
+    aligned = superposed(chain.positions, mean, structure.heavy_atoms(system))
     frames = mdtraj.Trajectory(aligned.astype(np.float32), system.topology)
     about = mdtraj.Trajectory(aligned.mean(0)[None].astype(np.float32), system.topology)
     expected = mdtraj.rmsf(frames, about, precentered=False, atom_indices=range(4))
