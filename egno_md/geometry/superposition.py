@@ -11,6 +11,12 @@ MEAN_ITERATIONS = 5
 """Superpose-and-average rounds; the mean moves by less than 1e-4 nm after three."""
 
 
+def heavy_atoms(numbers: Int[Array, " atoms"]) -> Int[Array, " chosen"]:
+    """Atoms other than hydrogen, by which to fit; all atoms where those are fewer than three."""
+    heavy = np.flatnonzero(numbers > 1)
+    return heavy if len(heavy) >= 3 else np.arange(len(numbers))
+
+
 def rigid_fit(
     before: Float[Array, "*batch points 3"],
     after: Float[Array, "*batch points 3"],

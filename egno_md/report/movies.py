@@ -11,7 +11,7 @@ import numpy as np
 
 from egno_md.core.errors import DataError
 from egno_md.core.system import System
-from egno_md.geometry.superposition import superposed
+from egno_md.geometry.superposition import heavy_atoms, superposed
 
 FRAMES = 200
 """Frames kept of a trajectory."""
@@ -97,9 +97,7 @@ def select_atoms(system: System) -> Selection:
         if int(a) in place and int(b) in place
     )
     elements = tuple(str(symbols[i]) for i in chosen)
-    heavy = np.array([k for k, e in enumerate(elements) if e != "H"], dtype=int)
-    if len(heavy) < 3:
-        heavy = np.arange(len(chosen))
+    heavy = heavy_atoms(system.atomic_numbers[chosen])
     if not dry:  # a liquid has no shape to superpose
         heavy = heavy[:0]
     note = f"without {' and '.join(left_out)}" if left_out else ""

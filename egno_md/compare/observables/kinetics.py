@@ -7,7 +7,6 @@ import numpy as np
 from egno_md.compare.blocks import Blocks, from_series
 from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available, profile
-from egno_md.compare.observables import internal
 from egno_md.compare.statistics import (
     Estimate,
     effective_samples,
@@ -16,6 +15,7 @@ from egno_md.compare.statistics import (
     joined,
 )
 from egno_md.compare.verdicts import difference
+from egno_md.geometry import internal
 
 Array = np.ndarray
 

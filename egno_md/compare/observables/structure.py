@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, floor, not_available, observable, with_square
-from egno_md.compare.observables import internal
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN, WIDTH, Statistic, estimate
 from egno_md.compare.verdicts import difference
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
-from egno_md.geometry.superposition import superposed
-
-if TYPE_CHECKING:
-    from egno_md.compare.context import Context
+from egno_md.geometry import internal
+from egno_md.geometry.superposition import heavy_atoms, superposed
 
 Array = np.ndarray
-
-
-def heavy_atoms(system: System) -> Array:
-    """Indices of atoms other than hydrogen; all atoms where there are too few to align."""
-    heavy = np.flatnonzero(system.atomic_numbers > 1)
-    return heavy if len(heavy) >= 3 else np.arange(system.n_atoms)
 
 
 def radii_of_gyration(
@@ -46,7 +37,7 @@ def fluctuation_features(
 
     The RMSF about the mean position is the `WIDTH` of these.
     """
-    moved = superposed(positions, target, heavy_atoms(system)) - target
+    moved = superposed(positions, target, heavy_atoms(system.atomic_numbers)) - target
     return np.concatenate([moved, (moved**2).sum(-1, keepdims=True)], axis=-1)
 
 
@@ -55,7 +46,7 @@ def probes(context: Context) -> list[Probe]:
     if context.has_images:
         return []
     system, target = context.system, context.target
-    heavy = heavy_atoms(system)
+    heavy = heavy_atoms(system.atomic_numbers)
 
     def measure(part: Trajectory) -> Mapping[str, Array]:
         features = fluctuation_features(system, part.positions, target)
@@ -96,7 +87,7 @@ def findings(context: Context, bench: Bench) -> Findings:
 
 def _heavy_fluctuation(system: System, bench: Bench):
     """√ of the mean over heavy atoms of the squared fluctuation."""
-    heavy = heavy_atoms(system)
+    heavy = heavy_atoms(system.atomic_numbers)
 
     def squared(mean: Array) -> Array:
         x = mean.reshape(*mean.shape[:-1], -1, 4)

@@ -8,10 +8,11 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from egno_md.compare import distances, histograms
-from egno_md.compare.observables import energetics, geometry, internal, structure, thermal
+from egno_md.compare.observables import energetics, geometry, structure, thermal
 from egno_md.compare.statistics import WIDTH
 from egno_md.core.units import kinetic_energy
-from egno_md.geometry.superposition import mean_structure, superposed
+from egno_md.geometry import internal
+from egno_md.geometry.superposition import heavy_atoms, mean_structure, superposed
 
 SINGLE_PRECISION = 1e-5
 """nm; MDTraj superposes in single precision."""
@@ -23,9 +24,9 @@ def as_mdtraj(system, trajectory) -> mdtraj.Trajectory:
 
 def test_rmsd_agrees_with_mdtraj(system, sample):
     chain = sample()
-    mean = mean_structure(chain.positions, structure.heavy_atoms(system))
+    mean = mean_structure(chain.positions, heavy_atoms(system.atomic_numbers))
     target = mdtraj.Trajectory(mean[None].astype(np.float32), system.topology)
-    heavy = structure.heavy_atoms(system)
+    heavy = heavy_atoms(system.atomic_numbers)
     expected = mdtraj.rmsd(as_mdtraj(system, chain), target, atom_indices=heavy)
     features = structure.fluctuation_features(system, chain.positions, mean)
     found = np.sqrt(features[:, heavy, 3].mean(axis=1))
@@ -41,9 +42,9 @@ def test_a_mirror_image_is_not_superposed_by_reflection(system, sample):
 
 def test_rmsf_agrees_with_mdtraj_about_the_mean(system, sample):
     chain = sample()
-    mean = mean_structure(chain.positions, structure.heavy_atoms(system))
+    mean = mean_structure(chain.positions, heavy_atoms(system.atomic_numbers))
     features = structure.fluctuation_features(system, chain.positions, mean).mean(axis=0)
-    aligned = superposed(chain.positions, mean, structure.heavy_atoms(system))
+    aligned = superposed(chain.positions, mean, heavy_atoms(system.atomic_numbers))
     frames = mdtraj.Trajectory(aligned.astype(np.float32), system.topology)
     about = mdtraj.Trajectory(aligned.mean(0)[None].astype(np.float32), system.topology)
     expected = mdtraj.rmsf(frames, about, precentered=False, atom_indices=range(4))
