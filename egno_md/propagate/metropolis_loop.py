@@ -13,7 +13,8 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Evaluator, Stretches
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.units import BOLTZMANN, thermal_speed
-from egno_md.geometry.rotors import Rotors, torsion_angles
+from egno_md.geometry.rotors import Rotors
+from egno_md.geometry.torsions import torsion_angles
 from egno_md.propagate.checks import Checker
 from egno_md.propagate.drawing import Drawer
 from egno_md.propagate.endings import single

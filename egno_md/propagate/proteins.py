@@ -13,7 +13,7 @@ from egno_md.core.errors import DataError, SpecError
 from egno_md.core.selection import choose_atoms
 from egno_md.core.units import format_quantity
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.build import BuiltSystem, read_structure
 from egno_md.md.refine.refiner import Held
 from egno_md.nn.card import OperatorCard
@@ -82,7 +82,7 @@ def what_is_held(
     """
     if protocol.refine_every is None:
         return None
-    system, stereo = built.system, Stereo.of(built.system)
+    system, stereo = built.system, Stereochemistry.of(built.system)
     if card.atoms == "ca":
         atoms = choose_atoms(system.topology, "ca", system.name)
     elif len(stereo.peptides):
@@ -92,7 +92,7 @@ def what_is_held(
         )
     else:
         atoms = np.flatnonzero(system.atomic_numbers > 1)
-    return Held(atoms, stereo.centres, stereo.peptides)
+    return Held(atoms, stereo)
 
 
 def caveat(card: OperatorCard) -> str:
