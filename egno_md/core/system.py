@@ -76,6 +76,29 @@ class System:
         return atom_freedom(self.masses, self.constraints, self.positions)
 
     @cached_property
+    def freedom(self) -> dict[str, float]:
+        """Degrees of freedom of all atoms ("all"), and of each element's by its symbol.
+
+        Constraints and the centre of mass at rest take from each element what
+        `atom_freedom` says.
+        """
+        elements = np.array(self.elements)
+        by_element = {
+            str(e): float(self.atom_freedom[elements == e].sum()) for e in np.unique(elements)
+        }
+        return {"all": float(self.degrees_of_freedom)} | by_element
+
+    @property
+    def internal_freedom(self) -> int:
+        """Degrees of freedom of what moves about the centre of mass, kept at rest or not."""
+        return min(self.degrees_of_freedom, 3 * self.n_atoms - 3)
+
+    @property
+    def has_constraints(self) -> bool:
+        """Whether there are fewer degrees of freedom than 3N - 3."""
+        return self.degrees_of_freedom < 3 * self.n_atoms - 3
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of what an operator must agree on: elements, order, bonds, masses."""
         return system_digest(self.topology, self.masses)

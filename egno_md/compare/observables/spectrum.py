@@ -15,7 +15,7 @@ from egno_md.compare.blocks import Blocks, BlockSums
 from egno_md.compare.findings import Bench, Findings, not_available, observable, profile
 from egno_md.compare.histograms import Measure, compare_histograms
 from egno_md.compare.observable import Series
-from egno_md.compare.observables.thermal import has_constraints, peculiar_velocities
+from egno_md.compare.observables.thermal import peculiar_velocities
 from egno_md.compare.sides import Survey
 from egno_md.compare.statistics import Estimate, estimate_together
 from egno_md.compare.verdicts import difference
@@ -49,7 +49,7 @@ HALF_L1 = Measure("½ ∫|Δ|", lambda p, q: np.abs(p - q).sum(axis=-1) / 2)
 def no_spectrum(survey: Survey, name: str) -> str | None:
     """Why a side has no spectrum; None where it has one."""
     spacing = survey.spacing
-    limit = COARSEST_CONSTRAINED if has_constraints(survey.side.system) else COARSEST
+    limit = COARSEST_CONSTRAINED if survey.side.system.has_constraints else COARSEST
     if spacing is None:
         return f"the frames of the {name} are not evenly spaced in time."
     if spacing > limit:

@@ -111,10 +111,6 @@ def test_hr_error_is_the_integral_of_the_difference():
     assert distances.HR_MAE.between(p, p) == 0.0
 
 
-def test_element_degrees_of_freedom_add_up(system):
-    assert sum(thermal.element_degrees_of_freedom(system).values()) == pytest.approx(12.0)
-
-
 def test_element_temperatures_of_maxwell_velocities_are_unbiased(system, sample):
     chain = sample(frames=20_000, kelvin=300.0)
     overall = thermal.temperatures(system, chain).mean()
