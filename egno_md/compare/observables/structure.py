@@ -104,5 +104,5 @@ def _heavy_fluctuation(system: System, bench: Bench):
         blocks.append(type(b)(b.counts, chosen, b.chain))
     sides = [estimate(b, statistic, bench.generator) for b in blocks]
     found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
-    low = float(floor(blocks[0], statistic)[0])
+    low = float(floor(blocks[0], statistic.value)[0])
     return observable("RMSF of heavy atoms", sides[0], sides[1], found, low)
