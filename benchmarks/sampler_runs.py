@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from egno_md.api import generate, propagate, protocol, train
-from egno_md.compare.observables.internal import angle_indices, angle_values
 from egno_md.console import Console
 from egno_md.core.seen import SeenAtoms
 from egno_md.data.store import Store
+from egno_md.geometry.internal import angle_indices, angle_values
 from egno_md.nn.bundle import load_any_bundle
 
 SHAPE_FRAMES = 20_000

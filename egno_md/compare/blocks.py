@@ -8,7 +8,7 @@ or more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -148,6 +148,30 @@ class BlockSums:
         for counts, sums in self.chains:
             counts[:] = [sum(counts[i : i + 2]) for i in range(0, len(counts), 2)]
             sums[:] = [sum(sums[i + 1 : i + 2], sums[i]) for i in range(0, len(sums), 2)]
+
+
+def from_pairs(
+    chains: Sequence[Array], lag: int, limit: int, sums: Callable[[Array], Array]
+) -> Blocks:
+    """Sums over frames and their partners `lag` later, by at most `limit` stretches of pairs.
+
+    Args:
+        chains: each ``(frames, ...)``.
+        lag: frames.
+        limit: most stretches, but for one more in each chain.
+        sums: takes consecutive frames to the sums over the pairs among them.
+    """
+    pairs = [max(len(c) - lag, 0) for c in chains]
+    length = max(-(-sum(pairs) // limit), 1)
+    counts, kept, chain, number = [], [], [], 0
+    for values, total in zip(chains, pairs, strict=True):
+        for start in range(0, total, length):
+            stop = min(start + length, total)
+            counts.append(stop - start)
+            kept.append(sums(values[start : stop + lag]))
+            chain.append(number)
+        number += total > 0
+    return Blocks(np.array(counts), np.array(kept), np.array(chain))
 
 
 def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:

@@ -12,8 +12,8 @@ from scipy.spatial.distance import pdist
 from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
 from egno_md.compare.histograms import Measure, compare_histograms
-from egno_md.compare.near import near_pairs
 from egno_md.compare.record import Probe
+from egno_md.geometry.images import near_pairs
 
 Array = np.ndarray
 

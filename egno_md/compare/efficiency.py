@@ -8,8 +8,8 @@ from egno_md.compare.catalogue import entry
 from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
 from egno_md.compare.observable import Efficiency
-from egno_md.compare.observables import internal
 from egno_md.compare.statistics import ENOUGH_SAMPLES, effective_samples, inefficiency
+from egno_md.geometry import internal
 
 Array = np.ndarray
 

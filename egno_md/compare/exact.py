@@ -63,10 +63,9 @@ def exact_findings(bench: Bench, elements: list[str]) -> Findings:
 
 def _exact_widths(system: System, elements: list[str]) -> dict[str, float]:
     """Width of the kinetic temperature over its mean, overall and of each element that moves."""
-    freedom = thermal.element_degrees_of_freedom(system)
     relative = thermal.element_widths(system)
-    overall = {"": float(np.sqrt(2 / thermal.degrees_of_freedom(system)))}
-    return overall | {f" of {e}": relative[e] for e in elements if freedom[e] > 0}
+    overall = {"": float(np.sqrt(2 / system.internal_freedom))}
+    return overall | {f" of {e}": relative[e] for e in elements if system.freedom[e] > 0}
 
 
 def _estimate(record: Record, quantity: str, statistic: Statistic, bench: Bench) -> Estimate:

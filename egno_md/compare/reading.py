@@ -12,10 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from egno_md.compare.observable import Mode
-from egno_md.compare.observables.thermal import has_constraints
 from egno_md.compare.sides import Side
 from egno_md.core.errors import DataError, EgnoMDError
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity
@@ -207,14 +206,14 @@ def _has_freedom(system: System, atoms: Array | None) -> bool:
     """Whether the degrees of freedom of some atoms are known: of all, or without constraints."""
     if atoms is None or len(atoms) == system.n_atoms:
         return True
-    return not has_constraints(system)
+    return not system.has_constraints
 
 
 def _subset(system: System, atoms: Array | None) -> System:
     """Some atoms only; where constraints are, their degrees of freedom are not known."""
     if atoms is None or len(atoms) == system.n_atoms:
         return system
-    freedom = 0 if has_constraints(system) else 3 * len(atoms) - 3
+    freedom = 0 if system.has_constraints else 3 * len(atoms) - 3
     return replace(
         system,
         topology=system.topology.subset(atoms.tolist()),

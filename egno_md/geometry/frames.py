@@ -51,26 +51,3 @@ def carry(
     new = axes(after[..., centre, :], after[..., first, :], after[..., second, :])
     local = np.einsum("nij,nj->ni", old, before[carried] - before[centre])
     return after[..., centre, :] + np.einsum("...nij,ni->...nj", new, local)
-
-
-def superpose(
-    before: Float[Array, "groups points 3"],
-    after: Float[Array, "*batch groups points 3"],
-    weights: Float[Array, " points"],
-) -> tuple[
-    Float[Array, "groups 3"], Float[Array, "*batch groups 3"], Float[Array, "*batch groups 3 3"]
-]:
-    """Weighted centres, and proper rotations R with after ≈ R before (Kabsch 1976).
-
-    Returns:
-        Centre before, centre after, rotation.
-    """
-    share = weights / weights.sum()
-    old = np.einsum("p,gpx->gx", share, before)
-    new = np.einsum("p,...gpx->...gx", share, after)
-    covariance = np.einsum(
-        "p,...gpx,gpy->...gxy", share, after - new[..., None, :], before - old[:, None]
-    )
-    u, _, vt = np.linalg.svd(covariance)
-    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
-    return old, new, u @ vt

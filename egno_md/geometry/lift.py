@@ -20,7 +20,8 @@ from egno_md.core.selection import AtomChoice, choose_atoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.geometry.bonded import bond_neighbours
-from egno_md.geometry.frames import carry, superpose
+from egno_md.geometry.frames import carry
+from egno_md.geometry.superposition import rigid_fit
 
 Array = np.ndarray
 
@@ -96,7 +97,7 @@ class Lift:
         after = np.empty((*predicted.shape[:-2], self.count, 3))
         after[..., self.chosen, :] = predicted
         if len(self.units):
-            old, new, turn = superpose(before[self.units], after[..., self.units, :], UNIT_WEIGHTS)
+            old, new, turn = rigid_fit(before[self.units], after[..., self.units, :], UNIT_WEIGHTS)
             local = before[self.unit_atoms] - old[self.unit_of]
             moved = np.einsum("...nij,nj->...ni", turn[..., self.unit_of, :, :], local)
             after[..., self.unit_atoms, :] = new[..., self.unit_of, :] + moved

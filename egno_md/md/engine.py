@@ -14,10 +14,10 @@ from jaxtyping import Float
 from openmm import unit
 
 from egno_md.core.errors import PotentialError, SpecError
-from egno_md.core.periodic import follow
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
+from egno_md.geometry.images import follow
 from egno_md.md.build import BuiltSystem
 from egno_md.md.constraints import ConstraintProjector
 from egno_md.md.given import GivenSystem

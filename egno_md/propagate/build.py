@@ -14,7 +14,7 @@ from egno_md.core.state import Frame
 from egno_md.core.window import Window
 from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine, ThermostatName
@@ -321,7 +321,7 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
     Springs hold the backbone, or the alpha carbons of an operator that knows no
     more; heavy atoms of what is no protein.
     """
-    system, stereo = built.system, Stereo.of(built.system)
+    system, stereo = built.system, Stereochemistry.of(built.system)
     if card is not None and card.atoms == "ca":
         atoms = choose_atoms(system.topology, "ca", system.name)
     elif len(stereo.peptides):
@@ -331,7 +331,7 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
         )
     else:
         atoms = np.flatnonzero(system.atomic_numbers > 1)
-    return Held(atoms, stereo.centres, stereo.peptides)
+    return Held(atoms, stereo)
 
 
 def _sampler(bench: Bench, model: SamplerOperator, steps: int, solver: spec.Solver) -> Sampler:

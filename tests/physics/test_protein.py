@@ -15,7 +15,7 @@ from egno_md.core.errors import BundleMismatch, PotentialError, SpecError
 from egno_md.core.selection import choose_atoms, reduce_system
 from egno_md.core.state import Frame
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry, signed_volumes
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.prepare.run import run_prepare
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
@@ -56,8 +56,9 @@ def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
         assert "".join(r.code for r in protein) == sequence
     structure = (built.folder / built.spec.structure).read_bytes()
     assert hashlib.sha256(structure).hexdigest() == recipe["structure_sha256"]
-    stereo = Stereo.of(built.system)
-    assert (stereo.signs(built.system.positions) > 0)[: len(protein) // 2].all()
+    chiral = [{a.name: a.index for a in r.atoms} for r in protein if r.name != "GLY"]
+    corners = np.array([[r[n] for n in ("N", "C", "CB", "CA")] for r in chiral])
+    assert (signed_volumes(built.system.positions, corners) > 0).all(), "L amino acids"
     assert "doi 10.2210" in recipe["source"]["origin"]
     assert built.system.masses[built.system.atomic_numbers == 1].min() > 1.0
     flexible = built.flexible()
@@ -95,10 +96,10 @@ def test_a_recipe_makes_the_same_system_again(name: str, source: str, tmp_path: 
 
 
 def make_refiner(built: BuiltSystem, **changes: object) -> OpenMMRefiner:
-    stereo = Stereo.of(built.system)
+    stereo = Stereochemistry.of(built.system)
     spec = Refinement.model_validate({"timestep": "1 fs", "dynamics": "10 fs", **changes})
     atoms = choose_atoms(built.system.topology, "backbone", built.system.name)
-    held = Held(atoms, stereo.centres, stereo.peptides)
+    held = Held(atoms, stereo)
     return OpenMMRefiner(built, spec, KELVIN, "auto", 1, held)
 
 
@@ -108,7 +109,7 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     chignolin: BuiltSystem, choice, angstrom: float
 ) -> None:
     system, lift = chignolin.system, Lift.of(chignolin.system, choice)
-    random, stereo = np.random.default_rng(4), Stereo.of(system)
+    random, stereo = np.random.default_rng(4), Stereochemistry.of(system)
     shaken = system.positions[lift.chosen]
     shaken = shaken + 0.1 * angstrom * random.standard_normal(shaken.shape)
     still = np.zeros_like(system.positions)
@@ -124,19 +125,19 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     assert done.max_force < refiner.spec.max_force
     assert done.frame.is_finite
     assert done.moves.shape == (system.n_atoms,)
-    assert stereo.changed(system.positions, done.frame.positions) == ()
+    assert not stereo.changed(system.positions, done.frame.positions).any()
 
 
 def test_refinement_turns_a_centre_back(chignolin: BuiltSystem) -> None:
     """Threonine 6's CB inside out: its two substituents swapped."""
-    system, stereo = chignolin.system, Stereo.of(chignolin.system)
+    system, stereo = chignolin.system, Stereochemistry.of(chignolin.system)
     swapped = system.positions.copy()
     og, cg = (system.topology.select(f"resid 5 and name {n}")[0] for n in ("OG1", "CG2"))
     swapped[[og, cg]] = swapped[[cg, og]]
     sound = Frame(system.positions, np.zeros_like(swapped))
-    assert stereo.changed(system.positions, swapped) == ("THR6 CB",)
+    assert stereo.named(stereo.changed(system.positions, swapped)) == ("THR6 CB",)
     done = make_refiner(chignolin).refine(Frame(swapped, sound.velocities), KELVIN, 1, sound)
-    assert stereo.changed(system.positions, done.frame.positions) == ()
+    assert not stereo.changed(system.positions, done.frame.positions).any()
 
 
 def test_positions_that_are_not_finite_are_refused(chignolin: BuiltSystem) -> None:

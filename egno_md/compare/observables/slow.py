@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.blocks import Blocks, from_pairs, from_series
 from egno_md.compare.context import Context
-from egno_md.compare.findings import Bench, Findings, not_available, profile
+from egno_md.compare.findings import Bench, Findings, floor, not_available, profile
 from egno_md.compare.histograms import FREE_ENERGY, compare_histograms
 from egno_md.compare.observable import Distribution
 from egno_md.compare.statistics import (
@@ -31,6 +31,8 @@ LAG_SHARE = 1 / 8
 """The lag is a quarter of the slowest torsion's integrated correlation time, which is g/2."""
 SMALLEST = 1e-6
 """Directions whose variance is below this share of the mean variance are damped."""
+STILL = 1e-12
+"""Variance of a cosine or sine that is rounding of single precision."""
 FEWEST_FRAMES = 50
 
 
@@ -70,29 +72,21 @@ def one_per_bond(context: Context) -> Array:
 
 
 def covariances(chains: Sequence[Array], lag: int) -> Blocks:
-    """Sums over stretches of 1, x, x x' and their lagged partners, symmetrised in time.
+    """Sums over stretches of x, x x' and their lagged partners, symmetrised in time.
 
     Args:
         chains: each ``(frames, features)``.
         lag: frames.
     """
-    frames = sum(max(len(c) - lag, 0) for c in chains)
-    length = max(-(-frames // STRETCHES), 1)
-    counts, sums, numbers = [], [], []
-    number = 0
-    for x in chains:
-        total = len(x) - lag
-        for start in range(0, total, length):
-            stop = min(start + length, total)
-            a, b = x[start:stop], x[start + lag : stop + lag]
-            now = (a.T @ a + b.T @ b) / 2
-            later = (a.T @ b + b.T @ a) / 2
-            mean = (a.sum(axis=0) + b.sum(axis=0)) / 2
-            counts.append(stop - start)
-            sums.append(np.concatenate([mean, now.ravel(), later.ravel()]))
-            numbers.append(number)
-        number += total > 0
-    return Blocks(np.array(counts), np.array(sums), np.array(numbers))
+
+    def sums(x: Array) -> Array:
+        a, b = x[:-lag], x[lag:]
+        now = (a.T @ a + b.T @ b) / 2
+        later = (a.T @ b + b.T @ a) / 2
+        mean = (a.sum(axis=0) + b.sum(axis=0)) / 2
+        return np.concatenate([mean, now.ravel(), later.ravel()])
+
+    return from_pairs(chains, lag, STRETCHES, sums)
 
 
 def _matrices(mean: Array, size: int) -> tuple[Array, Array, Array]:
@@ -104,20 +98,26 @@ def _matrices(mean: Array, size: int) -> tuple[Array, Array, Array]:
     return m, now, later
 
 
-def _whitened(now: Array, later: Array) -> tuple[Array, Array]:
-    """Whitening matrix, and the lagged covariance in its frame."""
-    size = now.shape[-1]
-    damped = SMALLEST * np.trace(now, axis1=-2, axis2=-1)[..., None, None] / size
-    values, vectors = np.linalg.eigh(now + damped * np.eye(size))
-    white = vectors / np.sqrt(np.maximum(values, 1e-300))[..., None, :]
-    return white, np.swapaxes(white, -1, -2) @ later @ white
+def decomposed(now: Array, later: Array) -> tuple[Array, Array]:
+    """Eigenvalues of TICA, slowest first, and vectors whose components have unit variance.
+
+    Solved by deeptime, with the sign that makes the largest coefficient of a vector positive.
+    """
+    from deeptime.numeric import eig_corr
+
+    damping = max(SMALLEST * np.trace(now) / len(now), STILL)
+    damped = now + damping * np.eye(len(now))
+    values, vectors = eig_corr(damped, later, epsilon=0.0, canonical_signs=True)
+    order = np.argsort(-values)  # deeptime's is by size: fast oscillations are negative
+    return values[order], vectors[:, order]
 
 
 def timescales(mean: Array, size: int, lag: float) -> Array:
     """-lag/ln λ of the slowest components, ``(..., 3)``, ps."""
-    _, now, later = _matrices(mean, size)
-    values = np.linalg.eigvalsh(_whitened(now, later)[1])[..., ::-1][..., :TIMESCALES]
-    return -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+    _, now, later = _matrices(mean.reshape(-1, mean.shape[-1]), size)
+    values = np.array([decomposed(*both)[0][:TIMESCALES] for both in zip(now, later, strict=True)])
+    found = -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+    return found.reshape(*mean.shape[:-1], -1)
 
 
 def find_components(context: Context, chains: Sequence[Array], spacing: float) -> Components | None:
@@ -129,9 +129,8 @@ def find_components(context: Context, chains: Sequence[Array], spacing: float) -
     if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
         return None
     mean, now, later = _matrices(covariances(x, lag).mean, x[0].shape[1])
-    white, lagged = _whitened(now, later)
-    _, vectors = np.linalg.eigh(lagged)
-    return Components(mean, white @ vectors[:, ::-1][:, :COMPONENTS], lag * spacing, chosen)
+    vectors = decomposed(now, later)[1][:, :COMPONENTS]
+    return Components(mean, vectors, lag * spacing, chosen)
 
 
 def findings(
@@ -190,7 +189,7 @@ def _timescales(
     bench: Bench,
 ) -> Findings:
     name = "TICA timescales"
-    sides, floor = [], None
+    sides, low = [], None
     for record, side, slow in zip(bench.records, chains, projected, strict=True):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
@@ -205,13 +204,10 @@ def _timescales(
         samples = float(effective_samples(slow, inefficiency(slow)).min())
         series = blocks.split(blocks.each[:, :size])
         sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
-        if floor is None:
-            halves = blocks.halves()
-            floor = np.zeros(sides[0].value.shape)
-            if halves is not None:
-                floor = value(halves[1].mean) - value(halves[0].mean)
+        if low is None:
+            low = floor(blocks, value)
     points = [sum(map(len, c)) for c in chains]
     found = difference(sides[0], sides[1], bench.extents(points))
     labels = tuple(f"component {k + 1}" for k in range(len(sides[0].value)))
-    assert floor is not None
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, floor),))
+    assert low is not None
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from itertools import combinations
 
 import mdtraj
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.core.system import System
+from egno_md.geometry.bonded import bond_neighbours
 
 Array = np.ndarray
 
@@ -19,20 +19,11 @@ LARGEST_RING = 8
 """Bonds in rings up to this size do not rotate."""
 
 
-def neighbours(system: System) -> dict[int, list[int]]:
-    """Bonded atoms of each atom, sorted."""
-    bonded: dict[int, list[int]] = defaultdict(list)
-    for i, j in system.bonds.tolist():
-        bonded[i].append(j)
-        bonded[j].append(i)
-    return {i: sorted(bonded[i]) for i in range(system.n_atoms)}
-
-
 def angle_indices(system: System) -> Array:
     """``(angles, 3)`` atoms of every angle between two bonds."""
     angles = [
         (i, centre, k)
-        for centre, ends in neighbours(system).items()
+        for centre, ends in enumerate(bond_neighbours(system.bonds, system.n_atoms))
         for i, k in combinations(ends, 2)
     ]
     return np.array(angles, dtype=np.int64).reshape(-1, 3)
@@ -46,9 +37,9 @@ def torsion_indices(system: System) -> Array:
     followed in every torsion, hydrogens included; larger ones in the one
     torsion per bond that runs through the heaviest, then first, neighbours.
     """
-    bonded, numbers = neighbours(system), system.atomic_numbers
+    bonded, numbers = bond_neighbours(system.bonds, system.n_atoms), system.atomic_numbers
     is_small = system.n_atoms <= SMALL_MOLECULE
-    found = []
+    quads = []
     for j, k in system.bonds.tolist():
         if min(numbers[j], numbers[k]) == 1 or _in_ring(bonded, j, k):
             continue
@@ -58,11 +49,11 @@ def torsion_indices(system: System) -> Array:
         ]
         if not is_small:
             ends = [sorted(e, key=lambda n: (-numbers[n], n))[:1] for e in ends]
-        found += [(i, j, k, last) for i in ends[0] for last in ends[1] if i != last]
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+        quads += [(i, j, k, last) for i in ends[0] for last in ends[1] if i != last]
+    return np.array(quads, dtype=np.int64).reshape(-1, 4)
 
 
-def _in_ring(bonded: dict[int, list[int]], j: int, k: int) -> bool:
+def _in_ring(bonded: list[list[int]], j: int, k: int) -> bool:
     """Whether j and k stay connected within a small ring when their bond is cut."""
     reached, edge = {j}, {j}
     for step in range(LARGEST_RING - 1):
@@ -71,19 +62,6 @@ def _in_ring(bonded: dict[int, list[int]], j: int, k: int) -> bool:
             return True
         reached |= edge
     return False
-
-
-def bonds_apart(system: System, most: int) -> dict[int, dict[int, int]]:
-    """Atoms up to `most` bonds from each atom, with how many bonds; itself at zero."""
-    bonded = neighbours(system)
-    found = {}
-    for atom in range(system.n_atoms):
-        apart, edge = {atom: 0}, [atom]
-        for distance in range(1, most + 1):
-            edge = [n for a in edge for n in bonded[a] if n not in apart]
-            apart.update(dict.fromkeys(edge, distance))
-        found[atom] = apart
-    return found
 
 
 def as_mdtraj(system: System, positions: Float[Array, "frames atoms 3"]) -> mdtraj.Trajectory:
@@ -103,13 +81,6 @@ def angle_values(
 ) -> Float[Array, "frames angles"]:
     """Degrees."""
     return np.degrees(mdtraj.compute_angles(as_mdtraj(system, positions), indices, periodic=False))
-
-
-def torsion_values(
-    system: System, indices: Array, positions: Float[Array, "frames atoms 3"]
-) -> Float[Array, "frames torsions"]:
-    """Radians in [-π, π]."""
-    return mdtraj.compute_dihedrals(as_mdtraj(system, positions), indices, periodic=False)
 
 
 def labels(system: System, indices: Array) -> tuple[str, ...]:

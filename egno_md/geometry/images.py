@@ -1,4 +1,4 @@
-"""Periodic boxes: lattice vectors, nearest images, whole molecules.
+"""Periodic boxes: lattice vectors, nearest images, pairs of neighbours, whole molecules.
 
 Box vectors are the rows of a matrix. The fractional coordinates of a
 displacement shorter than half the smallest height of the box lie within ½ of
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import breadth_first_order
+from scipy.spatial import KDTree
+
+from egno_md.core.molecules import bond_matrix, molecule_numbers
 
 Array = np.ndarray
 
@@ -58,9 +60,35 @@ def images_around(
     return images @ box, origin
 
 
-def molecule_numbers(bonds: Int[Array, "bonds 2"], atoms: int) -> Int[Array, " atoms"]:
-    """Number of the molecule (by bonds) that each atom belongs to, from 0."""
-    return connected_components(_adjacency(bonds, atoms), directed=False)[1]
+def near_pairs(
+    first: Float[Array, "n 3"],
+    second: Float[Array, "m 3"],
+    reach: float,
+    box: Float[Array, "3 3"] | None = None,
+) -> tuple[Int[Array, "pairs 2"], Float[Array, "pairs 3"]]:
+    """Pairs of two sets of points within reach of one another.
+
+    Args:
+        first: nm, wrapped or not.
+        second: likewise.
+        reach: nm; may be beyond half the box.
+        box: vectors as rows, of any shape; None for points as they are.
+
+    Returns:
+        Numbers in the first and in the second set, and vectors from the one to the
+        nearest image of the other, nm.
+    """
+    home, images, origin = np.asarray(first), np.asarray(second), np.arange(len(second))
+    if box is not None:
+        home = images_around(first, 0.0, box)[0][: len(first)]
+        images, origin = images_around(second, reach, box)
+    matches = KDTree(home).sparse_distance_matrix(KDTree(images), reach, output_type="ndarray")
+    if box is not None and 2 * reach > smallest_height(box):
+        nearest_first = matches[np.argsort(matches["v"])]
+        codes = nearest_first["i"] * len(second) + origin[nearest_first["j"]]
+        matches = nearest_first[np.unique(codes, return_index=True)[1]]
+    pairs = np.stack([matches["i"], origin[matches["j"]]], axis=1)
+    return pairs, images[matches["j"]] - home[matches["i"]]
 
 
 def molecule_centres(
@@ -79,7 +107,7 @@ def make_whole(
     The first atom of each molecule stays where it is.
     """
     atoms = len(positions)
-    adjacency = _adjacency(bonds, atoms)
+    adjacency = bond_matrix(bonds, atoms)
     whole = np.array(positions, dtype=np.float64)
     _, first = np.unique(molecule_numbers(bonds, atoms), return_index=True)
     for root in first:
@@ -102,8 +130,3 @@ def follow(
     """
     moved = molecule_centres(after, molecule) - molecule_centres(before, molecule)
     return after - lattice_vectors(moved, box)[molecule]
-
-
-def _adjacency(bonds: Int[Array, "bonds 2"], atoms: int) -> csr_array:
-    ones = np.ones(len(bonds), dtype=np.int8)
-    return csr_array((ones, (bonds[:, 0], bonds[:, 1])), shape=(atoms, atoms))

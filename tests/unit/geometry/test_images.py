@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from egno_md.core.periodic import (
+from egno_md.core.molecules import molecule_numbers
+from egno_md.core.thermal import atom_freedom
+from egno_md.geometry.images import (
     follow,
     images_around,
     lattice_vectors,
     make_whole,
     molecule_centres,
-    molecule_numbers,
     smallest_height,
 )
-from egno_md.core.thermal import atom_freedom
 
 TRICLINIC = np.array([[2.0, 0.0, 0.0], [0.6, 1.8, 0.0], [-0.5, 0.4, 1.7]])
 ROUNDING = 1e-12
