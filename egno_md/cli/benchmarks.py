@@ -131,9 +131,9 @@ def _run(
     console: Console,
     data: Path | None = None,
 ) -> None:
-    from egno_md.cli.tables import benchmark_rows
     from egno_md.paper.run import run_benchmark
-    from egno_md.spec.benchmark import BenchmarkProtocol
+    from egno_md.paper.spec import BenchmarkProtocol
+    from egno_md.paper.table import benchmark_rows
     from egno_md.spec.files import find_protocol, read_spec
 
     told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
@@ -183,10 +183,10 @@ def stress(
     says what it found in sentences. --resume goes on, and may add questions and
     seeds.
     """
-    from egno_md.paper.stress import run_stress
+    from egno_md.paper.stress.run import run_stress
+    from egno_md.paper.stress.spec import StressProtocol
     from egno_md.paper.stress.tables import stress_tables
     from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.spec.stress import StressProtocol
 
     told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
     rules = read_spec(find_protocol("stress", protocol), StressProtocol, told)

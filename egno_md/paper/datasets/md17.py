@@ -13,15 +13,14 @@ from jaxtyping import Float, Int
 from egno_md.core.errors import DataError, SpecError
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import atomic_numbers
-from egno_md.core.task import Task
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
-from egno_md.data.cut import Cut, Targets, join_windows, target_offsets
 from egno_md.data.download import MD17_MOLECULES
 from egno_md.data.md17 import read_md17
 from egno_md.data.store import Store
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.data.windows import SPLITS, split_stretches
 from egno_md.geometry.bonded import hop_pairs
+from egno_md.paper.datasets.cut import Cut, Targets, join_windows, target_offsets
+from egno_md.paper.task import Task, TaskData, TaskWindows
 from egno_md.spec.train import Split
 
 Array = np.ndarray

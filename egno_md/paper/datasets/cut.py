@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.core.errors import SpecError, WindowMismatch
-from egno_md.data.tasks import TaskWindows
+from egno_md.paper.task import TaskWindows
 
 Array = np.ndarray
 
