@@ -11,7 +11,7 @@ from egno_md.paper.operator import TaskOperator
 from egno_md.paper.task import Task, TaskData
 from egno_md.spec.network import PublishedEgno
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 ONES = Scales(length=1, velocity=1, acceleration=1, position_residual=1, velocity_residual=1)
 
 
