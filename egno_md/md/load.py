@@ -19,7 +19,7 @@ from egno_md.core.system import System, atomic_numbers
 from egno_md.data.download import fetch_md17, file_identity
 from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
 from egno_md.data.md17 import MD17_SPACING, read_md17
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import MANIFEST, Store, StoreWriter, new_manifest, single_system
 from egno_md.md.build import load_system
 
@@ -99,7 +99,7 @@ def run_load(
         name: of the system; its own name, or the file's, if None.
         system: shipped name or folder whose topology, masses and constraints are
             those of the trajectory.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Returns:
@@ -132,15 +132,14 @@ def run_load(
         "system": matter.name,
         "digest": matter.digest,
     }
-    output = open_output(out, "load", request, mode, inputs=[path])
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Store(out)
-    _clear(out)
-    manifest = new_manifest(matter, "load", opened.spacing, request=request)
-    writer = StoreWriter(out, manifest, matter.topology)
-    _write(writer, chain([first], parts), opened, progress)
-    output.finish(frames=writer.manifest.frames)
+    with run_folder(out, "load", request, mode, [path], progress) as run:
+        if run.is_complete:
+            return Store(out)
+        _clear(out)
+        manifest = new_manifest(matter, "load", opened.spacing, request=request)
+        writer = StoreWriter(out, manifest, matter.topology)
+        _write(writer, chain([first], parts), opened, progress)
+        run.finish(frames=writer.manifest.frames)
     return Store(out)
 
 

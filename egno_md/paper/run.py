@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.core.progress import Progress, Silent
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, provenance, run_folder
 from egno_md.data.store import write_json
 from egno_md.nn.device import resolve_device
 from egno_md.nn.native import described
@@ -45,7 +45,7 @@ def run_benchmark(
         data: files of the data set, where it is not generated.
         device: ``auto``, ``cpu`` or ``gpu``.
         workers: processes that share the runs.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Returns:
@@ -63,30 +63,30 @@ def run_benchmark(
     rules = protocol.model_dump(mode="json", exclude={"models"})
     rules["data"] |= data_identity(task)
     inputs = [Path(data)] if data is not None else []
-    output = open_output(out, "benchmark", rules, mode, inputs=inputs)
-    jobs = [
-        Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
-        for name in names
-        for seed in seeds
-    ]
-    results = _earlier(jobs, protocol, out, load)
-    results += run_all(jobs, partial(_train, protocol, load), _in_words, workers, progress)
-    task = load(_widest(protocol, {r["model"] for r in results}))
-    rows = summarise(protocol, results, task)
-    content = {
-        "task": protocol.data.kind,
-        "unit": protocol.unit,
-        "data": {"source": task.source, **task.settings},
-        "epochs": protocol.epochs,
-        "rows": rows,
-        "still": standing_still(task.test),
-        "provenance": provenance() | {"loops": described()},
-    }
-    write_json(out / "results.json", content)
-    runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
-    draw_benchmark(content, runs, out)
-    output.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
-    return content
+    with run_folder(out, "benchmark", rules, mode, inputs) as run:
+        jobs = [
+            Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
+            for name in names
+            for seed in seeds
+        ]
+        results = _earlier(jobs, protocol, out, load)
+        results += run_all(jobs, partial(_train, protocol, load), _in_words, workers, progress)
+        task = load(_widest(protocol, {r["model"] for r in results}))
+        rows = summarise(protocol, results, task)
+        content = {
+            "task": protocol.data.kind,
+            "unit": protocol.unit,
+            "data": {"source": task.source, **task.settings},
+            "epochs": protocol.epochs,
+            "rows": rows,
+            "still": standing_still(task.test),
+            "provenance": provenance() | {"loops": described()},
+        }
+        write_json(out / "results.json", content)
+        runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
+        draw_benchmark(content, runs, out)
+        run.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
+        return content
 
 
 def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:

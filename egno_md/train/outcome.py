@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from egno_md.core.errors import DataError
 from egno_md.core.processes import rank
+from egno_md.core.progress import Progress
 from egno_md.core.units import parse_quantity
 from egno_md.data.frames import frame_bytes
-from egno_md.data.output import Output, OutputMode, open_output, provenance, read_run
+from egno_md.data.output import LOCK, Output, OutputMode, provenance, read_run, run_folder
 from egno_md.data.store import Store, write_json
-from egno_md.nn.bundle import save_bundle
+from egno_md.nn.bundle import load_any_bundle, save_bundle
 from egno_md.nn.native import described
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
@@ -50,22 +54,21 @@ def training_request(store: Store, protocol: TrainProtocol, seed: int) -> dict[s
     }
 
 
-def open_training(
-    out: Path, request: dict[str, Any], mode: OutputMode, store: Store
-) -> tuple[Output | None, dict[str, Any]]:
-    """Claim the folder of a training; of processes that train together one alone writes.
-
-    Returns:
-        What is to be finished, None in the others, and the record of the run, which may be
-        an earlier one that is complete.
+@contextmanager
+def training_folder(
+    out: Path, request: dict[str, Any], mode: OutputMode, store: Store, progress: Progress
+) -> Iterator[Output]:
+    """The folder of a training; of processes that train together one alone claims it.
 
     Raises:
-        OutputError: see `open_output`.
+        OutputError: see `run_folder`.
     """
-    if rank() > 0:
-        return None, (mode == "resume" and read_run(out)) or {}
-    output = open_output(out, "train", request, mode, inputs=[store.root])
-    return output, output.record
+    if rank() == 0:
+        with run_folder(out, "train", request, mode, [store.root], progress) as run:
+            yield run
+    else:
+        earlier = read_run(out) if mode == "resume" else None
+        yield Output(out, earlier or {"status": "running"}, FileLock(out / LOCK))
 
 
 def finish_training(
@@ -73,8 +76,7 @@ def finish_training(
     fitted: FitResult,
     found: dict[str, Any],
     request: dict[str, Any],
-    out: Path,
-    output: Output | None,
+    run: Output,
 ) -> Training:
     """Write bundle, loss plot and summary.
 
@@ -83,8 +85,7 @@ def finish_training(
         fitted: how that ended.
         found: what the summary says besides.
         request: from `training_request`.
-        out: folder of the run.
-        output: to finish; None for a process that trains along and writes nothing.
+        run: from `training_folder`; a process that trains along writes nothing.
     """
     summary = {
         **found,
@@ -97,13 +98,19 @@ def finish_training(
     training = {**request, **summary, "provenance": provenance() | {"loops": described()}}
     told = operator.card.model_copy(update={"training": training})
     operator.card = told  # type: ignore[assignment]  # of the operator's own kind
-    bundle = out / "bundle"
-    if output is not None:
+    bundle = run.root / "bundle"
+    if rank() == 0:
         save_bundle(bundle, operator)
-        plot_training(read_metrics(out / "metrics.csv"), out)
-        write_json(out / "summary.json", summary)
-        output.finish(summary=summary)
+        plot_training(read_metrics(run.root / "metrics.csv"), run.root)
+        write_json(run.root / "summary.json", summary)
+        run.finish(summary=summary)
     return Training(bundle, operator, summary)
+
+
+def earlier_training(run: Output) -> Training:
+    """A training that is complete already."""
+    bundle = run.root / "bundle"
+    return Training(bundle, load_any_bundle(bundle), run.record["summary"])
 
 
 def frame_spacing(store: Store) -> float:

@@ -18,7 +18,6 @@ from egno_md.data.output import OutputMode
 from egno_md.data.store import Store
 from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import load_bundle
 from egno_md.nn.card import OperatorCard
 from egno_md.nn.device import resolve_device
 from egno_md.nn.edges import check_edges
@@ -31,11 +30,12 @@ from egno_md.train.fit import fit
 from egno_md.train.outcome import (
     TRAINING,
     Training,
+    earlier_training,
     finish_training,
     frame_spacing,
     memory_for,
-    open_training,
     temperature_of,
+    training_folder,
     training_request,
 )
 from egno_md.train.run_sampler import run_train_sampler
@@ -60,7 +60,7 @@ def run_train(
         out: for the bundle, checkpoints, metrics and the loss plot.
         seed: of the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
-        mode: see `open_output`; `resume` continues from the last checkpoint.
+        mode: see `run_folder`; `resume` continues from the last checkpoint.
         progress: who listens.
 
     Raises:
@@ -76,45 +76,44 @@ def run_train(
     window, sets = window_datasets(store, protocol)
     request = training_request(store, protocol, seed)
     target = resolve_device(device)
-    output, record = open_training(out, request, mode, store)
-    if record.get("status") == "complete":
-        progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])
-    torch.manual_seed(seed)
-    spacing = frame_spacing(store)
-    scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = _card(protocol.network, window, system, store, scales)
-    card = card.model_copy(update={"atoms": protocol.atoms})
-    card = with_neighbours(card, sets["train"])
-    operator = WindowOperator(card)
-    parameters = sum(p.numel() for p in operator.parameters())
-    progress.note(
-        f"{parameters:,} parameters, {len(sets['train']):,} training and "
-        f"{len(sets['validation']):,} validation windows"
-    )
-    result = fit(
-        operator,
-        sets["train"],
-        sets["validation"],
-        protocol,
-        out,
-        seed=seed,
-        device="gpu" if target.type == "cuda" else "cpu",
-        progress=progress,
-    )
-    errors = measure_errors(operator, sets["validation"])
-    validation = {
-        "f_mse": errors.f_mse,
-        "a_mse": errors.a_mse,
-        "velocity_error": errors.velocity_error[-1],
-    }
-    found = {
-        "system": system.name,
-        "parameters": parameters,
-        "training_windows": len(sets["train"]),
-        "validation": validation,
-    }
-    return finish_training(operator, result, found, request, out, output)
+    with training_folder(out, request, mode, store, progress) as run:
+        if run.is_complete:
+            return earlier_training(run)
+        torch.manual_seed(seed)
+        spacing = frame_spacing(store)
+        scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
+        card = _card(protocol.network, window, system, store, scales)
+        card = card.model_copy(update={"atoms": protocol.atoms})
+        card = with_neighbours(card, sets["train"])
+        operator = WindowOperator(card)
+        parameters = sum(p.numel() for p in operator.parameters())
+        progress.note(
+            f"{parameters:,} parameters, {len(sets['train']):,} training and "
+            f"{len(sets['validation']):,} validation windows"
+        )
+        result = fit(
+            operator,
+            sets["train"],
+            sets["validation"],
+            protocol,
+            out,
+            seed=seed,
+            device="gpu" if target.type == "cuda" else "cpu",
+            progress=progress,
+        )
+        errors = measure_errors(operator, sets["validation"])
+        validation = {
+            "f_mse": errors.f_mse,
+            "a_mse": errors.a_mse,
+            "velocity_error": errors.velocity_error[-1],
+        }
+        found = {
+            "system": system.name,
+            "parameters": parameters,
+            "training_windows": len(sets["train"]),
+            "validation": validation,
+        }
+        return finish_training(operator, result, found, request, run)
 
 
 def window_datasets(

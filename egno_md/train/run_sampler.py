@@ -15,7 +15,6 @@ from egno_md.data.output import OutputMode
 from egno_md.data.sampler_windows import SamplerWindows
 from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
-from egno_md.nn.bundle import load_any_bundle
 from egno_md.nn.device import resolve_device
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
@@ -25,11 +24,12 @@ from egno_md.train.loop import read_metrics
 from egno_md.train.outcome import (
     TRAINING,
     Training,
+    earlier_training,
     finish_training,
     frame_spacing,
     memory_for,
-    open_training,
     temperature_of,
+    training_folder,
     training_request,
 )
 from egno_md.train.sampler import fit_sampler, window_spread
@@ -71,40 +71,39 @@ def run_train_sampler(
         )
     request = training_request(store, protocol, seed)
     target = resolve_device(device)
-    output, record = open_training(out, request, mode, store)
-    if record.get("status") == "complete":
-        progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_any_bundle(out / "bundle"), record["summary"])
-    torch.manual_seed(seed)
-    card = _card(network, window, seen, store, sets["train"])
-    operator = SamplerOperator(card)
-    operator.learn_distances(sets["train"].frames_apart(DISTANCE_FRAMES))
-    parameters = sum(p.numel() for p in operator.parameters())
-    progress.note(
-        f"{parameters:,} parameters, {len(sets['train']):,} training and "
-        f"{len(sets['validation']):,} validation windows of {len(seen.atoms)} atoms"
-    )
-    result = fit_sampler(
-        operator,
-        sets["train"],
-        sets["validation"],
-        protocol,
-        out,
-        seed=seed,
-        device="gpu" if target.type == "cuda" else "cpu",
-        progress=progress,
-    )
-    metrics = read_metrics(out / "metrics.csv")
-    best = min((float(r["val_flow_loss"]) for r in metrics), default=None)
-    found = {
-        "system": system.name,
-        "mode": "sampler",
-        "statement": card.statement,
-        "parameters": parameters,
-        "training_windows": len(sets["train"]),
-        "validation": {"flow_loss": best},
-    }
-    return finish_training(operator, result, found, request, out, output)
+    with training_folder(out, request, mode, store, progress) as run:
+        if run.is_complete:
+            return earlier_training(run)
+        torch.manual_seed(seed)
+        card = _card(network, window, seen, store, sets["train"])
+        operator = SamplerOperator(card)
+        operator.learn_distances(sets["train"].frames_apart(DISTANCE_FRAMES))
+        parameters = sum(p.numel() for p in operator.parameters())
+        progress.note(
+            f"{parameters:,} parameters, {len(sets['train']):,} training and "
+            f"{len(sets['validation']):,} validation windows of {len(seen.atoms)} atoms"
+        )
+        result = fit_sampler(
+            operator,
+            sets["train"],
+            sets["validation"],
+            protocol,
+            out,
+            seed=seed,
+            device="gpu" if target.type == "cuda" else "cpu",
+            progress=progress,
+        )
+        metrics = read_metrics(out / "metrics.csv")
+        best = min((float(r["val_flow_loss"]) for r in metrics), default=None)
+        found = {
+            "system": system.name,
+            "mode": "sampler",
+            "statement": card.statement,
+            "parameters": parameters,
+            "training_windows": len(sets["train"]),
+            "validation": {"flow_loss": best},
+        }
+        return finish_training(operator, result, found, request, run)
 
 
 def sampler_datasets(

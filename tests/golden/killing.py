@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from egno_md.rollout.recorder import Recorder
 
 from egno_md.core.errors import EnsembleError
-from egno_md.rollout.recorder import Recorder
 
 RECORDER, RECORD = Recorder, "record"
 """Takes in one window of one replica."""

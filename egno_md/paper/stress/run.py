@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from egno_md.core.progress import Progress, Silent
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, provenance, run_folder
 from egno_md.data.store import write_json
 from egno_md.nn.device import resolve_device
 from egno_md.nn.native import described
@@ -49,7 +49,7 @@ def run_stress(
         seeds: of weights and batches.
         device: ``auto``, ``cpu`` or ``gpu``, for the trainings.
         workers: processes that share the trainings.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Returns:
@@ -61,29 +61,29 @@ def run_stress(
     progress, out = progress or Silent(), Path(out)
     names = _chosen(questions)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
-    output = open_output(out, "benchmark stress", protocol.model_dump(mode="json"), mode)
-    names = _chosen([*names, *output.record.get("questions", [])])
-    seeds = sorted({*seeds, *output.record.get("seeds", [])})
-    lab = Lab(protocol, out, seeds, target)
-    trainings = _ordered([t for name in names for t in QUESTIONS[name].needs(lab)])
-    results = run_all(trainings, lab.train, _in_words, workers, progress)
-    measured = {name: QUESTIONS[name].measure(lab) for name in names}
-    titles = {name: model.title for name, model in protocol.models.items()}
-    content = {
-        "task": "stress",
-        "models": titles,
-        "sizes": protocol.sizes.model_dump(),
-        "epochs": protocol.epochs,
-        "seeds": list(seeds),
-        "findings": findings(measured, titles),
-        "questions": measured,
-        "trainings": [_short(t, r) for t, r in zip(trainings, results, strict=True)],
-        "provenance": provenance() | {"loops": described()},
-    }
-    write_json(out / "results.json", content)
-    draw_stress(content, out)
-    output.finish(questions=names, seeds=list(seeds))
-    return content
+    with run_folder(out, "benchmark stress", protocol.model_dump(mode="json"), mode) as run:
+        names = _chosen([*names, *run.record.get("questions", [])])
+        seeds = sorted({*seeds, *run.record.get("seeds", [])})
+        lab = Lab(protocol, out, seeds, target)
+        trainings = _ordered([t for name in names for t in QUESTIONS[name].needs(lab)])
+        results = run_all(trainings, lab.train, _in_words, workers, progress)
+        measured = {name: QUESTIONS[name].measure(lab) for name in names}
+        titles = {name: model.title for name, model in protocol.models.items()}
+        content = {
+            "task": "stress",
+            "models": titles,
+            "sizes": protocol.sizes.model_dump(),
+            "epochs": protocol.epochs,
+            "seeds": list(seeds),
+            "findings": findings(measured, titles),
+            "questions": measured,
+            "trainings": [_short(t, r) for t, r in zip(trainings, results, strict=True)],
+            "provenance": provenance() | {"loops": described()},
+        }
+        write_json(out / "results.json", content)
+        draw_stress(content, out)
+        run.finish(questions=names, seeds=list(seeds))
+        return content
 
 
 def _chosen(questions: Sequence[str]) -> list[str]:
