@@ -8,16 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from egno_md.rollout.recorder import Recorder
 
 from egno_md.core.errors import EnsembleError
+from egno_md.propagate.recorder import Recorder
 
 RECORDER, RECORD = Recorder, "record"
 """Takes in one window of one replica."""
 
 FLUSHES = (
-    "egno_md.workflows.rolling.WINDOWS_PER_FLUSH",
-    "egno_md.workflows.propagate_sampler.WINDOWS_PER_FLUSH",
+    "egno_md.propagate.rolling.WINDOWS_PER_FLUSH",
+    "egno_md.propagate.run_sampler.WINDOWS_PER_FLUSH",
 )
 """Windows between two checkpoints."""
 
