@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Any, Never
 
 import lightning as L
 import torch
@@ -49,9 +49,13 @@ class BudgetModule(L.LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.optimisation.learning_rate * factor
 
-    def diverged(self) -> TrainingError:
-        """What a validation raises that finds weights or errors no longer finite."""
-        return TrainingError(
+    def refuse_divergence(self) -> Never:
+        """End a training whose weights or errors are no longer finite.
+
+        Raises:
+            TrainingError: always.
+        """
+        raise TrainingError(
             f"validation error became NaN at step {self.global_step}. "
             "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
         )

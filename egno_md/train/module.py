@@ -72,5 +72,5 @@ class OperatorModule(BudgetModule):
         values = self.measures(self._errors)
         is_finite = all(math.isfinite(v) for v in values.values())
         if not is_finite and not all(bool(p.isfinite().all()) for p in self.parameters()):
-            raise self.diverged()
+            self.refuse_divergence()
         self.log_dict({k: v if v < BLOWN_UP else BLOWN_UP for k, v in values.items()})

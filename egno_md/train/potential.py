@@ -125,7 +125,7 @@ class PotentialModule(BudgetModule):
         """Log the mean absolute errors."""
         force, energy, frames = self._sums.tolist()
         if not math.isfinite(force + energy):
-            raise self.diverged()
+            self.refuse_divergence()
         self.log_dict({"val_force_mae": force / frames, "val_energy_mae": energy / frames})
 
 

@@ -56,7 +56,7 @@ class SamplerModule(BudgetModule):
         """The same noise at every validation."""
         loss = flow_loss(self.operator, batch, drawing(self.seed, 1, number))
         if not bool(loss.isfinite()):
-            raise self.diverged()
+            self.refuse_divergence()
         self.log("val_flow_loss", loss, batch_size=len(batch.start))
 
 

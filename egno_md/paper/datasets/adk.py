@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,8 +20,9 @@ from egno_md.core.system import bond_indices
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM
 from egno_md.data.download import default_folder, fetch, file_sum
 from egno_md.data.foreign import ForeignFile, open_foreign
-from egno_md.paper.datasets.cut import Cut, Targets, Velocity, target_offsets
+from egno_md.paper.datasets.cut import Cut, target_offsets
 from egno_md.paper.datasets.psf import read_charges
+from egno_md.paper.spec import AdkSplit, Targets, Velocity
 from egno_md.paper.task import Task, TaskData, TaskWindows
 
 Array = np.ndarray
@@ -52,8 +52,6 @@ CUTOFF = 8.0
 
 SHARES = (0.6, 0.2)
 """Of the start frames, for training and validation; the rest tests."""
-
-AdkSplit = Literal["published", "time"]
 
 
 def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -> tuple[Path, Path]:

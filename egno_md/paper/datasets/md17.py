@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,7 +19,8 @@ from egno_md.data.md17 import read_md17
 from egno_md.data.store import Store
 from egno_md.data.windows import SPLITS, split_stretches
 from egno_md.geometry.bonded import hop_pairs
-from egno_md.paper.datasets.cut import Cut, Targets, join_windows, target_offsets
+from egno_md.paper.datasets.cut import Cut, join_windows, target_offsets
+from egno_md.paper.spec import Md17Split, Targets
 from egno_md.paper.task import Task, TaskData, TaskWindows
 from egno_md.spec.train import Split
 
@@ -27,8 +28,6 @@ Array = np.ndarray
 Stretches = Sequence[Trajectory]
 Starts = Int[Array, "starts 2"]
 """Number of the stretch and frame in it."""
-
-Md17Split = Literal["published", "random", "time"]
 
 SIZES = (500, 2000, 2000)
 """Windows of training, validation and test (Xu et al. 2024)."""
