@@ -16,9 +16,9 @@ from egno_md.md.prepare.run import run_prepare as prepare
 from egno_md.paper.run import run_benchmark as benchmark
 from egno_md.propagate.ensemble import run_ensemble as propagate
 from egno_md.propagate.parareal.run import run_parareal as parareal
+from egno_md.registry import protocol
 from egno_md.report.run import run_report as report
 from egno_md.spec.files import find_operator
-from egno_md.spec.protocols import protocol
 from egno_md.train.evaluate import run_evaluate as evaluate
 from egno_md.train.fit_potential import run_fit_potential as fit_potential
 from egno_md.train.run import run_train as train

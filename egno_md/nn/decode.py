@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -84,6 +85,25 @@ class Prediction:
     velocities: Float[Tensor, "batch points atoms 3"]
     penalty: Float[Tensor, ""] | None = None
     points: slice = field(default_factory=lambda: slice(None))
+
+
+class WindowDecoder(Protocol):
+    """What decodes windows, of molecules or of other point sets; see `WindowOperator`."""
+
+    @property
+    def scales(self) -> Units:
+        """What normalises the network."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained."""
+        ...
+
+    def __call__(
+        self, start: Start, time_points: Float[Tensor, " points"] | None = None
+    ) -> Prediction:
+        """Decode the windows after start frames, at the trained time points by default."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

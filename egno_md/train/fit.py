@@ -12,7 +12,7 @@ from egno_md.spec.train import TrainProtocol
 from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.module import OperatorModule
-from egno_md.train.sampling import FixedBatches, RandomBatches, loader
+from egno_md.train.sampling import FixedBatches, loader, random_batches
 
 VALIDATION_WINDOWS = 1024
 VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
@@ -58,11 +58,11 @@ def fit(
         TrainingError: the error became NaN.
     """
     if isinstance(operator.network, LinearNetwork):
-        return solve_linear(operator, train)
+        operator.eval()
+        return solve_linear(operator.network, operator.scales, train)
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
-    between = optimisation.validate_every * optimisation.accumulate
-    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
+    batches = random_batches(len(train), optimisation, seed)
     chosen = validation.spread(VALIDATION_WINDOWS, VALIDATION_ATOMS)
     at_once = min(64, VALIDATION_BATCH_ATOMS // validation.atoms)
     held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))

@@ -22,10 +22,10 @@ from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.run import run_propagate
+from egno_md.registry import protocol
 from egno_md.spec.files import shipped
 from egno_md.spec.network import Egno
 from egno_md.spec.propagate import Refinement
-from egno_md.spec.protocols import protocol
 from tests.conftest import make_card
 
 KELVIN = 300.0

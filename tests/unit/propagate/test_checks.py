@@ -14,7 +14,6 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System, element_masses
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.geometry.contacts import Contacts
-from egno_md.propagate.checks import Checker
 
 SPACING = 0.15
 BOTH_SEARCHES = pytest.mark.parametrize("limit", [64, 0])

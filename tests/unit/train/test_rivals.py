@@ -49,7 +49,7 @@ def test_every_rival_trains_on_a_store(
     points: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("egno_md.train.outcome.plot_training", lambda *_: None)
+    monkeypatch.setattr("egno_md.train.recipe.plot_training", lambda *_: None)
     spec = protocol({**SMALL, **network}, points)
     trained = run_train(harmonic_store.root, spec, tmp_path / "run", device="cpu")
     assert trained.summary["steps"] == 4

@@ -67,7 +67,7 @@ def test_a_kill_after_the_last_step_adds_none(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("egno_md.train.outcome.save_bundle", dying)
+        patch.setattr("egno_md.train.recipe.save_bundle", dying)
         with pytest.raises(Killed):
             run_train(harmonic_store.root, tiny(), tmp_path / "a", device="cpu")
     before = (tmp_path / "a" / "metrics.csv").read_text()

@@ -14,20 +14,20 @@ import torch
 
 from egno_md.core.errors import SpecError
 from egno_md.core.progress import Silent
-from egno_md.data.mocap import mocap_task
-from egno_md.data.nbody import nbody_task
-from egno_md.data.spheres import spheres_task
-from egno_md.data.tasks import TaskData
 from egno_md.data.windows import WindowBatch
-from egno_md.nn.task import TaskOperator
-from egno_md.spec.benchmark import StartNoise
+from egno_md.paper.datasets.mocap import mocap_task
+from egno_md.paper.datasets.nbody import nbody_task
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.spec import StartNoise
+from egno_md.paper.stress.spec import SpheresQuestion, StressSizes
+from egno_md.paper.stress.spheres import spheres_task
+from egno_md.paper.task import TaskData
+from egno_md.paper.training import TaskModule, fit_task, task_scales
 from egno_md.spec.network import Egno
-from egno_md.spec.stress import SpheresQuestion, StressSizes
 from egno_md.spec.train import Optimisation
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import drawing
-from egno_md.train.task import TaskModule, fit_task, task_scales
-from tests.unit.data.test_mocap import trials
+from tests.unit.paper.datasets.test_mocap import trials
 
 SPEC = Egno(kind="egno", layers=1, hidden=8, vectors=3, force_channel=False)
 

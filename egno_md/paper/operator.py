@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from egno_md.core.errors import SpecError
-from egno_md.core.task import NO_PAIRS, Task
 from egno_md.nn.card import Scales
 from egno_md.nn.decode import (
     Prediction,
@@ -32,6 +31,7 @@ from egno_md.nn.operator import time_positions
 from egno_md.nn.scene import Scene
 from egno_md.nn.spatial import LayerFactory
 from egno_md.nn.unroll import Times, check_window, decode_window
+from egno_md.paper.task import NO_PAIRS, Task
 from egno_md.spec.network import Egno, Network
 
 

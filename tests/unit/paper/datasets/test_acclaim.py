@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import DataError
-from egno_md.data.acclaim import read_amc, read_asf
+from egno_md.paper.datasets.acclaim import read_amc, read_asf
 
 EXACT = 1e-12
 """Rounding of a few rotations of short bones."""

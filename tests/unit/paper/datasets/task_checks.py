@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from egno_md.core.task import Task
-from egno_md.data.tasks import TaskData
 from egno_md.nn.card import Scales
 from egno_md.nn.decode import Prediction, Start
-from egno_md.nn.task import TaskOperator
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.task import Task, TaskData
 from egno_md.spec.network import PublishedEgno
 
-SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+SHARED = Path(__file__).parents[4].parent / "shared" / "data"
 ONES = Scales(length=1, velocity=1, acceleration=1, position_residual=1, velocity_residual=1)
 
 

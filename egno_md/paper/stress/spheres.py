@@ -16,10 +16,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from egno_md.core.task import Task
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.geometry.bonded import complete_pairs
-from egno_md.spec.stress import SpheresQuestion, StressSizes
+from egno_md.paper.stress.spec import SpheresQuestion, StressSizes
+from egno_md.paper.task import Task, TaskData, TaskWindows
 
 SPHERES = 5
 FIRST, SECOND = np.triu_indices(SPHERES, 1)

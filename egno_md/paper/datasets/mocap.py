@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Int
 
 from egno_md.core.errors import DataError, SpecError
-from egno_md.core.task import Task
-from egno_md.data.cut import Cut, Targets, join_windows, target_offsets
-from egno_md.data.mocap_trials import SUBJECTS, Subject, read_trials
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.geometry.bonded import hop_pairs
+from egno_md.paper.datasets.cut import Cut, join_windows, target_offsets
+from egno_md.paper.datasets.mocap_trials import SUBJECTS, Subject, read_trials
+from egno_md.paper.spec import Targets
+from egno_md.paper.task import Task, TaskData, TaskWindows
 
 Array = np.ndarray
 Starts = dict[int, Int[Array, " starts"]]

@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from egno_md.cli.tables import benchmark_rows
 from egno_md.core.errors import DataError
-from egno_md.data.nbody import nbody_task
 from egno_md.data.store import Store
-from egno_md.data.tasks import TaskData
-from egno_md.paper import tasks as benchmark_data
-from egno_md.paper.table import draw_benchmark
-from egno_md.paper.tasks import load_task
-from egno_md.paper.training import Job, standing_still, summarise
-from egno_md.spec.benchmark import (
+from egno_md.paper.datasets import load as benchmark_data
+from egno_md.paper.datasets.load import load_task
+from egno_md.paper.datasets.nbody import nbody_task
+from egno_md.paper.figure import draw_benchmark
+from egno_md.paper.job import Job
+from egno_md.paper.spec import (
     AdkData,
     BenchmarkModel,
     BenchmarkProtocol,
@@ -25,8 +23,10 @@ from egno_md.spec.benchmark import (
     Published,
     TaskDataSpec,
 )
+from egno_md.paper.table import benchmark_rows, standing_still, summarise
+from egno_md.paper.task import TaskData
 from egno_md.spec.network import PublishedEgno
-from tests.unit.data import test_adk, test_md17_task, test_mocap
+from tests.unit.paper.datasets import test_adk, test_md17, test_mocap
 
 
 def row(points: int, window: str = "uniform", reads: str = "frame") -> BenchmarkModel:
@@ -37,7 +37,7 @@ def row(points: int, window: str = "uniform", reads: str = "frame") -> Benchmark
 @pytest.fixture
 def files(tmp_path) -> Path:
     np.savez(tmp_path / "run.npz", **test_mocap.trials(11, 125))  # type: ignore[arg-type]
-    test_md17_task.save(tmp_path / "md17.npz", test_md17_task.moving(300))
+    test_md17.save(tmp_path / "md17.npz", test_md17.moving(300))
     test_adk.psf(tmp_path / "a.psf")
     test_adk.dcd(tmp_path / "a.dcd", 116)
     return tmp_path
@@ -123,9 +123,9 @@ def test_data_are_known_by_what_the_files_hold(files, tmp_path):
     before = known(MD17, 4, files / "md17.npz")
     (files / "md17.npz").rename(files / "other.npz")
     assert known(MD17, 4, files / "other.npz") == before
-    test_md17_task.save(files / "md17.npz", test_md17_task.moving(300) + 1)
+    test_md17.save(files / "md17.npz", test_md17.moving(300) + 1)
     assert known(MD17, 4, files / "md17.npz") != before
-    store = test_md17_task.store(tmp_path / "store", 2, test_md17_task.moving(200))
+    store = test_md17.store(tmp_path / "store", 2, test_md17.moving(200))
     assert known(MD17, 4, store) == Store(store).identity["fingerprint"]
     adk = AdkData(kind="adk")
     before = known(adk, 4, files)

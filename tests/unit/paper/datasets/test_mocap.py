@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from egno_md.core.errors import DataError, SpecError
-from egno_md.data.mocap import mocap_task
-from tests.unit.data.task_checks import parameters, predicted, shared
-from tests.unit.data.test_acclaim import ASF
+from egno_md.paper.datasets.mocap import mocap_task
+from tests.unit.paper.datasets.task_checks import parameters, predicted, shared
+from tests.unit.paper.datasets.test_acclaim import ASF
 
 TRAIN = (1, 2, 5, 6, 10)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import SpecError
-from egno_md.data import nbody
-from egno_md.data.nbody import FRAME, nbody_frames, nbody_task, simulate
+from egno_md.paper.datasets import nbody
+from egno_md.paper.datasets.nbody import FRAME, nbody_frames, nbody_task, simulate
 
 STATIC, BALLISTIC, LINEAR = 0.2715, 0.1079, 0.0819
 """F-MSE of y = x, of y = x + v, and of the fitted x + c v (Xu et al. 2024)."""

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.core.errors import DataError
-from egno_md.data.acclaim import read_amc, read_asf
 from egno_md.data.npz import read_npz
+from egno_md.paper.datasets.acclaim import read_amc, read_asf
 
 Array = np.ndarray
 

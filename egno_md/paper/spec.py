@@ -11,6 +11,15 @@ from egno_md.spec.base import Spec, Time, WallTime
 from egno_md.spec.network import Network, Positive
 from egno_md.spec.train import Steps
 
+Targets = Literal["uniform", "last"]
+"""EGNO-U: evenly spread over the window; EGNO-L: its last consecutive frames."""
+
+Velocity = Literal["forward", "backward"]
+"""x[t+1] − x[t], which looks one frame into the future, or x[t] − x[t−1]."""
+
+Md17Split = Literal["published", "random", "time"]
+AdkSplit = Literal["published", "time"]
+
 
 class NbodyData(Spec):
     """Charged particles, generated: Satorras et al. 2021 after Kipf et al. 2018.
@@ -63,7 +72,7 @@ class Md17Data(Spec):
     train: Positive = 500
     validation: Positive = 2000
     test: Positive = 2000
-    split: Literal["published", "random", "time"] = "random"
+    split: Md17Split = "random"
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -86,8 +95,8 @@ class AdkData(Spec):
     trajectory: Path | None = None
     offsets: tuple[Positive, ...] = (3, 7, 11, 15)
     cutoff: Annotated[float, Field(gt=0)] = 8.0
-    velocity: Literal["forward", "backward"] = "forward"
-    split: Literal["published", "time"] = "published"
+    velocity: Velocity = "forward"
+    split: AdkSplit = "published"
 
 
 class Published(Spec):
@@ -138,7 +147,7 @@ class BenchmarkModel(Spec):
 
     title: str
     network: Network
-    window: Literal["uniform", "last"] = "uniform"
+    window: Targets = "uniform"
     points: Positive
     steps: Steps = Steps()
     supervise_velocities: Annotated[float, Field(ge=0)] = 0.0

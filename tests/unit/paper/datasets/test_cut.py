@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import SpecError, WindowMismatch
-from egno_md.data.cut import Cut, join_windows, target_offsets
+from egno_md.paper.datasets.cut import Cut, join_windows, target_offsets
 
 
 def frames(count: int) -> np.ndarray:

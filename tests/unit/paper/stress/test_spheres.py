@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from egno_md.data.spheres import (
+from egno_md.paper.stress.spec import SpheresQuestion, StressSizes
+from egno_md.paper.stress.spheres import (
     FIRST,
     SECOND,
     Repulsion,
@@ -16,7 +17,6 @@ from egno_md.data.spheres import (
     spheres_task,
     velocity_decorrelation_time,
 )
-from egno_md.spec.stress import SpheresQuestion, StressSizes
 
 SPHERES = SpheresQuestion(diameter=1.25, stiffness=20.0)
 ROUNDING = 1e-10

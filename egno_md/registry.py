@@ -1,18 +1,18 @@
-"""Protocols by verb and name."""
+"""Every protocol by verb and name, those of the published tables among them."""
 
 from __future__ import annotations
 
 from typing import Literal, overload
 
 from egno_md.core.errors import SpecError
+from egno_md.paper.spec import BenchmarkProtocol
+from egno_md.paper.stress.spec import StressProtocol
 from egno_md.spec.base import Spec
-from egno_md.spec.benchmark import BenchmarkProtocol
 from egno_md.spec.files import find_protocol, read_spec, suggest
 from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.parareal import PararealProtocol
 from egno_md.spec.propagate import PropagateProtocol
-from egno_md.spec.stress import StressProtocol
 from egno_md.spec.train import TrainProtocol
 
 MODELS: dict[str, type[Spec]] = {

@@ -7,11 +7,11 @@ import pytest
 
 from egno_md.core.errors import DataError, SpecError, WindowMismatch
 from egno_md.core.state import Trajectory
-from egno_md.data import md17_task as md17
 from egno_md.data.md17 import MD17_SPACING, molecule_topology
-from egno_md.data.md17_task import md17_task
 from egno_md.data.store import StoreWriter, new_manifest, single_system
-from tests.unit.data.task_checks import parameters, predicted, shared
+from egno_md.paper.datasets import md17
+from egno_md.paper.datasets.md17 import md17_task
+from tests.unit.paper.datasets.task_checks import parameters, predicted, shared
 
 ETHANOL = np.array([[0.0, 0, 0], [1.5, 0, 0], [0, 1.4, 0], [-1.0, 0, 0]])
 """Å: C, C, O and one hydrogen."""

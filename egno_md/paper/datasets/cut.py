@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.core.errors import SpecError, WindowMismatch
-from egno_md.data.tasks import TaskWindows
+from egno_md.paper.spec import Targets, Velocity
+from egno_md.paper.task import TaskWindows
 
 Array = np.ndarray
-
-Targets = Literal["uniform", "last"]
-"""EGNO-U: evenly spread over the window; EGNO-L: its last consecutive frames."""
-
-Velocity = Literal["forward", "backward"]
-"""x[t+1] − x[t], which looks one frame into the future, or x[t] − x[t−1]."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.core.errors import SpecError
-from egno_md.core.task import Task
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.geometry.bonded import complete_pairs
+from egno_md.paper.task import Task, TaskData, TaskWindows
 
 PARTICLES = 5
 TIMESTEP = 1e-3

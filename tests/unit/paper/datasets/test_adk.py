@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import DataError, SpecError
-from egno_md.core.task import Task
-from egno_md.data import adk
-from egno_md.data.adk import adk_offsets, adk_task, fetch_adk
-from egno_md.data.psf import read_charges
-from tests.unit.data.task_checks import parameters, predicted, shared
+from egno_md.paper.datasets import adk
+from egno_md.paper.datasets.adk import adk_offsets, adk_task, fetch_adk
+from egno_md.paper.datasets.psf import read_charges
+from egno_md.paper.task import Task
+from tests.unit.paper.datasets.task_checks import parameters, predicted, shared
 
 ATOMS = (
     ("N", -0.47, 14.007),
@@ -148,7 +148,7 @@ def test_the_transition_path_has_855_backbone_atoms():
 
 
 def test_the_published_trajectory_is_known_by_its_sum(files, monkeypatch):
-    monkeypatch.setitem(adk.KNOWN_SUMS, adk.TRAJECTORY[1], adk.file_sum(files[1]))
+    monkeypatch.setitem(adk.SUMS, adk.TRAJECTORY[1], adk.file_sum(files[1]))
     data = adk_task(*files)
     assert data.source.startswith("adenylate kinase in equilibrium (Seyler & Beckstein 2017)")
     assert data.settings["frame_spacing_ps"] == 240
@@ -168,7 +168,7 @@ def test_the_published_trajectory_is_known_by_its_sum(files, monkeypatch):
     ],
 )
 def test_a_changed_task_is_not_the_published_one(files, monkeypatch, changes, is_other):
-    monkeypatch.setitem(adk.KNOWN_SUMS, adk.TRAJECTORY[1], adk.file_sum(files[1]))
+    monkeypatch.setitem(adk.SUMS, adk.TRAJECTORY[1], adk.file_sum(files[1]))
     assert adk_task(*files, **changes).stands_in == is_other
 
 
@@ -214,15 +214,15 @@ def test_options_that_do_not_exist_are_named(files):
 def test_both_files_are_fetched_under_their_own_names_with_known_sums(monkeypatch, tmp_path):
     asked = []
 
-    def fetch(url, folder, *, name, progress):
-        asked.append((url, name))
+    def fetch(url, folder, *, name, sha256, progress):
+        asked.append((url, sha256))
         return folder / name
 
     monkeypatch.setattr(adk, "fetch", fetch)
     found = fetch_adk(tmp_path)
     assert [path.name for path in found] == ["adk4AKE.psf", "1ake_007-nowater-core-dt240ps.dcd"]
     assert all(url.startswith("https://") for url, _ in asked)
-    assert all(len(adk.KNOWN_SUMS[name]) == 64 for _, name in asked)
+    assert all(len(sha256) == 64 for _, sha256 in asked)
 
 
 def test_the_task_takes_edges_within_the_cutoff(files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,23 +13,21 @@ from jaxtyping import Float, Int
 from egno_md.core.errors import DataError, SpecError
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import atomic_numbers
-from egno_md.core.task import Task
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
-from egno_md.data.cut import Cut, Targets, join_windows, target_offsets
 from egno_md.data.download import MD17_MOLECULES
 from egno_md.data.md17 import read_md17
 from egno_md.data.store import Store
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.data.windows import SPLITS, split_stretches
 from egno_md.geometry.bonded import hop_pairs
+from egno_md.paper.datasets.cut import Cut, join_windows, target_offsets
+from egno_md.paper.spec import Md17Split, Targets
+from egno_md.paper.task import Task, TaskData, TaskWindows
 from egno_md.spec.train import Split
 
 Array = np.ndarray
 Stretches = Sequence[Trajectory]
 Starts = Int[Array, "starts 2"]
 """Number of the stretch and frame in it."""
-
-Md17Split = Literal["published", "random", "time"]
 
 SIZES = (500, 2000, 2000)
 """Windows of training, validation and test (Xu et al. 2024)."""

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from egno_md.paper.table import COLOURS
+from egno_md.paper.figure import COLOURS
 
 SMALLEST = 1e-17
 """Where a residual of exactly nothing is drawn."""

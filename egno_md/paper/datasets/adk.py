@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,13 +17,13 @@ from jaxtyping import Float
 from egno_md.core.errors import DataError, SpecError
 from egno_md.core.progress import Progress
 from egno_md.core.system import bond_indices
-from egno_md.core.task import Task
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM
-from egno_md.data.cut import Cut, Targets, Velocity, target_offsets
-from egno_md.data.download import KNOWN_SUMS, default_folder, fetch, file_sum
+from egno_md.data.download import default_folder, fetch, file_sum
 from egno_md.data.foreign import ForeignFile, open_foreign
-from egno_md.data.psf import read_charges
-from egno_md.data.tasks import TaskData, TaskWindows
+from egno_md.paper.datasets.cut import Cut, target_offsets
+from egno_md.paper.datasets.psf import read_charges
+from egno_md.paper.spec import AdkSplit, Targets, Velocity
+from egno_md.paper.task import Task, TaskData, TaskWindows
 
 Array = np.ndarray
 
@@ -33,6 +32,11 @@ TRAJECTORY = (
     "https://ndownloader.figshare.com/files/8672074",
     "1ake_007-nowater-core-dt240ps.dcd",
 )
+SUMS = {
+    TOPOLOGY[1]: "1aa947d58fb41b6805dc1e7be4dbe65c6a8f4690f0bd7fc2ae03e7bd437085f4",
+    TRAJECTORY[1]: "598fcbcfcc425f6eafbe9997238320fcacc6a4613ecce061e1521732bab734bf",
+}
+"""SHA-256 by file name, as MDAnalysisData publishes them."""
 
 SPACING = 240.0
 """ps between frames of the equilibrium trajectory; a DCD header's own time means nothing."""
@@ -48,8 +52,6 @@ CUTOFF = 8.0
 
 SHARES = (0.6, 0.2)
 """Of the start frames, for training and validation; the rest tests."""
-
-AdkSplit = Literal["published", "time"]
 
 
 def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -> tuple[Path, Path]:
@@ -68,7 +70,10 @@ def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -
         DataError: no network, or other files than expected.
     """
     where = folder or default_folder()
-    psf, dcd = (fetch(u, where, name=n, progress=progress) for u, n in (TOPOLOGY, TRAJECTORY))
+    psf, dcd = (
+        fetch(url, where, name=name, sha256=SUMS[name], progress=progress)
+        for url, name in (TOPOLOGY, TRAJECTORY)
+    )
     return psf, dcd
 
 
@@ -149,7 +154,7 @@ def adk_task(
     cut = Cut(tuple(offsets), velocity, past)
     features = (charges[atoms] / charges[atoms].max()).astype(np.float32)[:, None]
     parts = _parts(trajectory, cut, positions, features, split)
-    is_published = file_sum(trajectory) == KNOWN_SUMS[TRAJECTORY[1]]
+    is_published = file_sum(trajectory) == SUMS[TRAJECTORY[1]]
     return TaskData(
         task=_task(file, cut, cutoff),
         train=parts[0],

@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from egno_md.core.errors import DataError
-from egno_md.data.adk import adk_offsets, adk_task, fetch_adk
 from egno_md.data.download import file_sum
-from egno_md.data.md17_task import md17_task
-from egno_md.data.mocap import mocap_task
-from egno_md.data.nbody import nbody_task
 from egno_md.data.store import MANIFEST, Store
-from egno_md.data.tasks import TaskData
-from egno_md.spec.benchmark import (
+from egno_md.paper.datasets.adk import adk_offsets, adk_task, fetch_adk
+from egno_md.paper.datasets.md17 import md17_task
+from egno_md.paper.datasets.mocap import mocap_task
+from egno_md.paper.datasets.nbody import nbody_task
+from egno_md.paper.spec import (
     AdkData,
     BenchmarkModel,
     Md17Data,
@@ -23,6 +22,7 @@ from egno_md.spec.benchmark import (
     NbodyData,
     TaskDataSpec,
 )
+from egno_md.paper.task import TaskData
 from egno_md.spec.network import PublishedEgno
 
 
@@ -94,6 +94,10 @@ class TaskLoader:
     def __init__(self, spec: TaskDataSpec, data: Path | str | None) -> None:
         self.spec, self.data = spec, data
         self._loaded: dict[tuple[int, str, bool], TaskData] = {}
+
+    def __reduce__(self) -> tuple[type[TaskLoader], tuple[TaskDataSpec, Path | str | None]]:
+        """Other processes load for themselves."""
+        return TaskLoader, (self.spec, self.data)
 
     def __call__(self, model: BenchmarkModel) -> TaskData:
         """The data of a row."""
