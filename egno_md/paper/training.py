@@ -28,7 +28,6 @@ from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import FixedBatches, drawing, piece_of_step, share
 
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_f_mse", "val_a_mse")
 SAMPLE = 200
 """Frames whose nearest neighbours set the unit of length."""
 NODES_AT_ONCE = 5000
@@ -233,4 +232,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling("val_f_mse", COLUMNS, _in_words)
+TELLING = Telling(("val_f_mse", "val_a_mse"), _in_words)

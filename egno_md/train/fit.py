@@ -18,16 +18,6 @@ VALIDATION_WINDOWS = 1024
 VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
 """Bounds on what a validation reads, and reads at once, in atoms."""
 
-COLUMNS: tuple[str, ...] = (
-    "step",
-    "seconds",
-    "learning_rate",
-    "loss",
-    "val_f_mse",
-    "val_a_mse",
-    "val_velocity_error",
-)
-
 
 def fit(
     operator: WindowOperator,
@@ -80,4 +70,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling("val_f_mse", COLUMNS, _in_words)
+TELLING = Telling(("val_f_mse", "val_a_mse", "val_velocity_error"), _in_words)

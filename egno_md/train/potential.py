@@ -20,7 +20,6 @@ from egno_md.train.sampling import FixedBatches, random_batches
 
 VALIDATION_FRAMES = 512
 FRAMES_PER_BATCH = 64
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_force_mae", "val_energy_mae")
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -205,4 +204,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling("val_force_mae", COLUMNS, _in_words)
+TELLING = Telling(("val_force_mae", "val_energy_mae"), _in_words)

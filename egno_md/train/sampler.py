@@ -24,7 +24,6 @@ from egno_md.train.sampling import (
 VALIDATION_WINDOWS = 384
 VALIDATION_BATCH = 128
 SAMPLE = 4096
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_flow_loss")
 
 
 class SamplerModule(BudgetModule):
@@ -135,4 +134,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     return {"validation loss": f"{row['val_flow_loss']:.4f} (1 knows only widths)"}
 
 
-TELLING = Telling("val_flow_loss", COLUMNS, _in_words)
+TELLING = Telling(("val_flow_loss",), _in_words)
