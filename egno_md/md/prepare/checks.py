@@ -89,8 +89,8 @@ def _one_chain_or_chosen(structure: Structure, choices: Choices) -> Structure:
     if not proteins:
         names = sorted({r.name for r in structure.residues})[:6]
         raise DataError(
-            f"{path}: holds no protein, only {', '.join(names)}. Small molecules need no "
-            "preparation: use 'egno-md init system'."
+            f"{path}: holds no protein, only {', '.join(names)}. Make a system of "
+            "water, with all its hydrogens, by 'egno-md init system'."
         )
     if choices.chains is None and len(proteins) > 1:
         raise DataError(

@@ -155,6 +155,14 @@ class Structure:
             for (chain, number, insertion, name), atoms in found.items()
         )
 
+    @property
+    def is_molecule(self) -> bool:
+        """Whether it holds neither protein nor nucleic acid, nor water alone."""
+        residues = self.residues
+        return not any(r.is_amino_acid or r.name in NUCLEIC for r in residues) and not all(
+            r.is_water for r in residues
+        )
+
 
 def read_records(path: Path, model: int = 1) -> Structure:
     """Read a PDB or PDBx/mmCIF file.
