@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame
-from egno_md.geometry.hydrogens import HydrogenLift
+from egno_md.geometry.lift import Lift
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.spec.propagate import Draws
 
@@ -31,7 +31,7 @@ class Drawer:
 
     operator: SamplerOperator
     seen: SeenAtoms
-    lift: HydrogenLift
+    lift: Lift
     draws: Draws
 
     @property

@@ -17,7 +17,7 @@ from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity, whole_multiple
 from egno_md.data.output import Output, OutputMode, open_output
 from egno_md.data.store import Store, new_manifest, write_json
-from egno_md.geometry.hydrogens import HydrogenLift
+from egno_md.geometry.lift import Lift
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate.chains import replica_seed
@@ -189,7 +189,7 @@ class _SamplerRun:
                 )
             return self._refiner
 
-        drawer = Drawer(operator, seen, HydrogenLift.of(system, seen, relaxed), protocol.draws)
+        drawer = Drawer(operator, seen, Lift.relaxed(system, seen.atoms, relaxed), protocol.draws)
         checker = Checker.of(system, relaxed, protocol.tolerances.contact)
         self.loop: SamplerLoop | MetropolisLoop
         if protocol.correction is not None:

@@ -97,7 +97,7 @@ class SamplerLoop:
         with self.tally.clock("network"):
             seen = self.drawer.draw(starts, [replicas[i].random for i in chosen])
         with self.tally.clock("lift"):
-            windows = self.drawer.lift(seen)
+            windows = self.drawer.lift.positions(None, seen)
         problems: list[str | None] = [None] * len(chosen)
         if self.controller.policy != "off":
             with self.tally.clock("checks"):
