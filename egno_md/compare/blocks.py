@@ -18,6 +18,8 @@ Array = np.ndarray
 
 MOST_STRETCHES = 256
 FEWEST_STRETCHES = 64
+STRETCHES_AT_ONCE = 16
+"""Of a series, whose features are in double precision while they are summed."""
 BYTES = 2**24
 """Memory for the sums of one quantity of one side, as far as 64 stretches allow."""
 
@@ -181,6 +183,9 @@ def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:
     for number, values in enumerate(chains):
         starts = np.arange(0, len(values), length)
         counts.append(np.diff(np.append(starts, len(values))))
-        sums.append(np.add.reduceat(values, starts, axis=0, dtype=np.float64))
+        for first in range(0, len(starts), STRETCHES_AT_ONCE):
+            some = starts[first : first + STRETCHES_AT_ONCE]
+            part = values[some[0] : some[-1] + length]
+            sums.append(np.add.reduceat(part, some - some[0], axis=0, dtype=np.float64))
         chain.append(np.full(len(starts), number))
     return Blocks(np.concatenate(counts), np.concatenate(sums), np.concatenate(chain))

@@ -39,7 +39,7 @@ def hop_pairs(
 def bonded_within(bonds: Int[np.ndarray, "bonds 2"], atoms: int, limit: int) -> csr_array:
     """Which atoms are at most `limit` bonds apart, each with itself, ``(atoms, atoms)``."""
     both = np.concatenate([bonds, bonds[:, ::-1], np.repeat(np.arange(atoms)[:, None], 2, axis=1)])
-    step = bond_matrix(both, atoms).astype(bool)
+    step = csr_array(bond_matrix(both, atoms).astype(bool))
     near = step
     for _ in range(limit - 1):
         near = csr_array((near @ step).astype(bool))

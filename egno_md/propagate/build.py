@@ -12,7 +12,6 @@ from egno_md.core.seen import SeenAtoms
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
 from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.barostat import MonteCarloBarostat
@@ -337,7 +336,7 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
 def _sampler(bench: Bench, model: SamplerOperator, steps: int, solver: spec.Solver) -> Sampler:
     system = bench.built.system
     seen = SeenAtoms.of(system, model.card.network.atoms)
-    lift = HydrogenLift.of(system, seen, bench.relaxed.positions)
+    lift = Lift.relaxed(system, seen.atoms, bench.relaxed.positions)
     return Sampler(model, seen, lift, steps, solver, bench.clocks)
 
 

@@ -15,7 +15,6 @@ from egno_md.core.ports import Reference, ThermostattedDynamics
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
@@ -238,7 +237,7 @@ class Sampler:
 
     operator: SamplerOperator
     seen: SeenAtoms
-    lift: HydrogenLift
+    lift: Lift
     steps: int
     solver: Solver = "euler"
     clocks: Clocks = field(default_factory=Clocks)
@@ -255,7 +254,7 @@ class Sampler:
         with self.clocks.charge("network"):
             drawn = self.draw([s.frame for s in states], [s.random for s in states])
         with self.clocks.charge("lift"):
-            windows = self.lift(drawn)
+            windows = self.lift.positions(None, drawn)
         points = np.array(self.window.time_points)
         return [
             Proposal.of(Trajectory(positions, state.frame.time + points))

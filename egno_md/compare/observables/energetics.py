@@ -8,7 +8,6 @@ import numpy as np
 
 from egno_md.compare.blocks import from_series
 from egno_md.compare.context import Context
-from egno_md.compare.exact import exact_findings
 from egno_md.compare.findings import (
     Bench,
     Findings,
@@ -17,6 +16,7 @@ from egno_md.compare.findings import (
     with_square,
 )
 from egno_md.compare.observables import thermal
+from egno_md.compare.observables.exact import exact_findings
 from egno_md.compare.record import Probe, Record
 from egno_md.compare.sides import Survey
 from egno_md.compare.statistics import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,8 @@ SMALLEST = 1e-6
 STILL = 1e-12
 """Variance of a cosine or sine that is rounding of single precision."""
 FEWEST_FRAMES = 50
+FRAMES_AT_ONCE = 2**16
+"""Whose features are held in double precision at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,10 @@ class Components:
 
     def project(self, chains: Sequence[Array]) -> list[Float[Array, "frames components"]]:
         """Chains of followed torsions, radians, on the components."""
-        return [(features(c[:, self.chosen]) - self.mean) @ self.vectors for c in chains]
+        return [np.concatenate([self._projected(p) for p in _parts(c)]) for c in chains]
+
+    def _projected(self, radians: Array) -> Float[Array, "frames components"]:
+        return (features(radians[:, self.chosen]) - self.mean) @ self.vectors
 
 
 def features(radians: Array) -> Array:
@@ -71,15 +76,24 @@ def one_per_bond(context: Context) -> Array:
     return np.array(sorted(first.values()), dtype=np.int64)
 
 
-def covariances(chains: Sequence[Array], lag: int) -> Blocks:
+def _parts(chain: Array) -> list[Array]:
+    """Consecutive frames, so many that their features take little memory."""
+    return np.array_split(chain, max(len(chain) // FRAMES_AT_ONCE, 1))
+
+
+def covariances(
+    chains: Sequence[Array], lag: int, of: Callable[[Array], Array] = lambda x: x
+) -> Blocks:
     """Sums over stretches of x, x x' and their lagged partners, symmetrised in time.
 
     Args:
-        chains: each ``(frames, features)``.
+        chains: each ``(frames, ...)``.
         lag: frames.
+        of: takes frames to x, ``(frames, features)``.
     """
 
-    def sums(x: Array) -> Array:
+    def sums(frames: Array) -> Array:
+        x = of(frames)
         a, b = x[:-lag], x[lag:]
         now = (a.T @ a + b.T @ b) / 2
         later = (a.T @ b + b.T @ a) / 2
@@ -107,7 +121,7 @@ def decomposed(now: Array, later: Array) -> tuple[Array, Array]:
 
     damping = max(SMALLEST * np.trace(now) / len(now), STILL)
     damped = now + damping * np.eye(len(now))
-    values, vectors = eig_corr(damped, later, epsilon=0.0, canonical_signs=True)
+    values, vectors, *_ = eig_corr(damped, later, epsilon=0.0, canonical_signs=True)
     order = np.argsort(-values)  # deeptime's is by size: fast oscillations are negative
     return values[order], vectors[:, order]
 
@@ -123,12 +137,12 @@ def timescales(mean: Array, size: int, lag: float) -> Array:
 def find_components(context: Context, chains: Sequence[Array], spacing: float) -> Components | None:
     """TICA of the reference; None where it is too short."""
     chosen = one_per_bond(context)
-    x = [features(c[:, chosen]) for c in chains]
-    g = float(inefficiency(x).max())
+    g = max(float(inefficiency([features(c[:, [t]]) for c in chains]).max()) for t in chosen)
     lag = max(round(g * LAG_SHARE), 1)
-    if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+    if sum(max(len(c) - lag, 0) for c in chains) < FEWEST_FRAMES:
         return None
-    mean, now, later = _matrices(covariances(x, lag).mean, x[0].shape[1])
+    sums = covariances([c[:, chosen] for c in chains], lag, features)
+    mean, now, later = _matrices(sums.mean, 2 * len(chosen))
     vectors = decomposed(now, later)[1][:, :COMPONENTS]
     return Components(mean, vectors, lag * spacing, chosen)
 
@@ -193,10 +207,10 @@ def _timescales(
     for record, side, slow in zip(bench.records, chains, projected, strict=True):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
-        x = [features(c[:, components.chosen]) for c in side]
-        if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+        if sum(max(len(c) - lag, 0) for c in side) < FEWEST_FRAMES:
             return not_available(f"a side has too few frames {components.lag:g} ps apart.", name)
-        blocks, size = covariances(x, lag), x[0].shape[1]
+        chosen = [c[:, components.chosen] for c in side]
+        blocks, size = covariances(chosen, lag, features), 2 * len(components.chosen)
 
         def value(m: Array, size: int = size, lag: float = lag * spacing) -> Array:
             return timescales(m, size, lag)

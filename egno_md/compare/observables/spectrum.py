@@ -70,7 +70,13 @@ def power(velocities: Float[Array, "frames atoms 3"], masses: Array, spacing: fl
     n = len(velocities)
     padded = int(next_fast_len(PADDING * n, real=True) or PADDING * n)
     frequencies, each = periodogram(
-        velocities, 1 / spacing, "hann", padded, detrend=False, scaling="spectrum", axis=0
+        velocities,
+        1 / spacing,
+        "hann",
+        padded,
+        detrend=False,
+        scaling="spectrum",
+        axis=0,  # type: ignore[arg-type]
     )
     spectrum = each.sum(axis=-1) @ masses
     spectrum[1 : (padded + 1) // 2] /= 2  # negative frequencies are no part of it

@@ -9,10 +9,9 @@ import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.compare import distances
 from egno_md.compare.comparison import compare
 from egno_md.compare.observable import Comparison
-from egno_md.compare.observables import integrity, peptide, surface
+from egno_md.compare.observables import distances, integrity, peptide, surface
 from egno_md.compare.reading import Choice, read_side
 from egno_md.compare.sides import Side
 from egno_md.core.state import Trajectory

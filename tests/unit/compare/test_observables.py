@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from egno_md.compare import distances, histograms
-from egno_md.compare.observables import energetics, geometry, structure, thermal
+from egno_md.compare import histograms
+from egno_md.compare.observables import distances, energetics, geometry, structure, thermal
 from egno_md.compare.statistics import WIDTH
 from egno_md.core.units import kinetic_energy
 from egno_md.geometry import internal
