@@ -74,9 +74,9 @@ def power(velocities: Float[Array, "frames atoms 3"], masses: Array, spacing: fl
         1 / spacing,
         "hann",
         padded,
-        detrend=False,
+        detrend=False,  # type: ignore[arg-type]
         scaling="spectrum",
-        axis=0,  # type: ignore[arg-type]
+        axis=0,
     )
     spectrum = each.sum(axis=-1) @ masses
     spectrum[1 : (padded + 1) // 2] /= 2  # negative frequencies are no part of it
