@@ -9,13 +9,13 @@ from jaxtyping import Float
 from egno_md.core.errors import SpecError
 from egno_md.nn.decode import Start
 from egno_md.nn.eghn import HierarchicalNetwork
-from egno_md.nn.operator import WindowOperator
+from egno_md.nn.operator import BoundOperator, WindowOperator
 from egno_md.nn.task import TaskOperator
 
 
 @torch.inference_mode()
 def cluster_assignment(
-    operator: WindowOperator | TaskOperator, start: Start
+    operator: WindowOperator | BoundOperator | TaskOperator, start: Start
 ) -> Float[np.ndarray, "batch points atoms clusters"]:
     """How much of each node belongs to each cluster, s of Han et al. 2022.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from egno_md.data.windows import WindowBatch, WindowDataset
-from egno_md.nn.operator import Prediction, Start, WindowOperator
+from egno_md.nn.operator import BoundOperator, Prediction, Start, WindowOperator
 from egno_md.train.losses import SquaredErrors
 
 SAMPLE = 3000
@@ -35,11 +35,11 @@ def measure(predict: Predictor, windows: WindowDataset, limit: int = SAMPLE) -> 
 
 
 def measure_errors(
-    operator: WindowOperator, windows: WindowDataset, limit: int = SAMPLE
+    operator: WindowOperator | BoundOperator, windows: WindowDataset, limit: int = SAMPLE
 ) -> SquaredErrors:
     """Errors of the operator over evenly spread windows."""
     times = torch.tensor(windows.window.time_points, dtype=torch.float64)
-    device = next(operator.parameters()).device
+    device = next(operator.network.parameters()).device
 
     def predict(batch: WindowBatch) -> Prediction:
         there = batch.to(device)
@@ -52,14 +52,14 @@ def measure_errors(
     return measure(predict, windows, limit)
 
 
-def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Predictor]:
+def baselines(operator: BoundOperator, windows: WindowDataset) -> dict[str, Predictor]:
     """Predictions that need no training.
 
     `persistence` keeps positions and velocities; `ballistic` is x + vτ;
     `half_a_tau_squared` is x + vτ + ½aτ² with v + aτ, where forces are known.
     """
     tau = torch.tensor(windows.window.time_points, dtype=torch.float32).view(1, -1, 1, 1)
-    masses = torch.tensor(operator.card.masses, dtype=torch.float32)[:, None]
+    masses = torch.tensor(operator.masses, dtype=torch.float32)[:, None]
 
     def persistence(b: WindowBatch) -> Prediction:
         shape = b.future_positions.shape

@@ -9,14 +9,15 @@ from typing import Any
 
 from egno_md.core.errors import DataError
 from egno_md.core.processes import rank
+from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
 from egno_md.data.frames import frame_bytes
 from egno_md.data.output import Output, OutputMode, open_output, provenance, read_run
 from egno_md.data.store import Store, write_json
 from egno_md.nn.bundle import save_bundle
+from egno_md.nn.card import OneSystem, Validity
 from egno_md.nn.native import described
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.operator import Operator
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import FitResult, read_metrics
 from egno_md.train.training_plot import plot_training
@@ -36,7 +37,7 @@ class Training:
     """
 
     bundle: Path
-    operator: WindowOperator | SamplerOperator
+    operator: Operator
     summary: dict[str, Any]
 
 
@@ -69,7 +70,7 @@ def open_training(
 
 
 def finish_training(
-    operator: WindowOperator | SamplerOperator,
+    operator: Operator,
     fitted: FitResult,
     found: dict[str, Any],
     request: dict[str, Any],
@@ -95,8 +96,7 @@ def finish_training(
         "seed": request["seed"],
     }
     training = {**request, **summary, "provenance": provenance() | {"loops": described()}}
-    told = operator.card.model_copy(update={"training": training})
-    operator.card = told  # type: ignore[assignment]  # of the operator's own kind
+    operator.card = operator.card.model_copy(update={"training": training})
     bundle = out / "bundle"
     if output is not None:
         save_bundle(bundle, operator)
@@ -131,6 +131,23 @@ def memory_for(store: Store, columns: Sequence[str], atoms: int, allowed: float)
     """
     needed = store.manifest.frames * frame_bytes(columns, atoms)
     return None if needed <= allowed * 2**30 else allowed * 2**30
+
+
+def validity_of(store: Store, system: System, one: OneSystem) -> Validity:
+    """Of an operator that was trained on one store, and asks for the system in it.
+
+    Args:
+        store: the training data.
+        system: in it.
+        one: as the operator sees it.
+    """
+    return Validity.of_one(
+        one,
+        charges=None if system.charge is None else (system.charge,),
+        periodic=system.box is not None,
+        kelvin=temperature_of(store),
+        potential=system.potential,
+    )
 
 
 def temperature_of(store: Store) -> float | None:

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import AtomChoice, choose_atoms, reduce_system
-from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode
 from egno_md.data.store import Store
 from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import load_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import DynamicsCard, OneSystem
 from egno_md.nn.device import resolve_device
 from egno_md.nn.edges import check_edges
 from egno_md.nn.operator import WindowOperator
-from egno_md.spec.network import Egno, Network
+from egno_md.spec.network import Egno
 from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.errors import measure_errors
@@ -35,8 +32,8 @@ from egno_md.train.outcome import (
     frame_spacing,
     memory_for,
     open_training,
-    temperature_of,
     training_request,
+    validity_of,
 )
 from egno_md.train.run_sampler import run_train_sampler
 from egno_md.train.scales import measure_scales, with_neighbours
@@ -79,13 +76,18 @@ def run_train(
     output, record = open_training(out, request, mode, store)
     if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])
+        return Training(out / "bundle", WindowOperator.load(out / "bundle"), record["summary"])
     torch.manual_seed(seed)
     spacing = frame_spacing(store)
-    scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = _card(protocol.network, window, system, store, scales)
-    card = card.model_copy(update={"atoms": protocol.atoms})
-    card = with_neighbours(card, sets["train"])
+    card = DynamicsCard(
+        network=protocol.network,
+        time_points=window.time_points,
+        vocabulary=tuple(sorted(set(system.atomic_numbers.tolist()))),
+        atoms=protocol.atoms,
+        scales=measure_scales(sets["train"], system, window, protocol.network, spacing),
+        validity=validity_of(store, system, OneSystem.of(system)),
+    )
+    card = with_neighbours(card, system, sets["train"])
     operator = WindowOperator(card)
     parameters = sum(p.numel() for p in operator.parameters())
     progress.note(
@@ -175,21 +177,3 @@ class Cutter:
 def uses_forces(protocol: TrainProtocol) -> bool:
     """Whether the network has the force channel."""
     return isinstance(protocol.network, Egno) and protocol.network.force_channel
-
-
-def _card(
-    network: Network, window: Window, system: System, store: Store, scales: Any
-) -> OperatorCard:
-    return OperatorCard(
-        network=network,
-        time_points=window.time_points,
-        system=system.name,
-        digest=system.digest,
-        atomic_numbers=tuple(system.atomic_numbers.tolist()),
-        masses=tuple(system.masses.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
-        periodic=system.box is not None,
-        scales=scales,
-        kelvin=temperature_of(store),
-        potential=system.potential,
-    )

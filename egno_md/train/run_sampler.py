@@ -15,7 +15,7 @@ from egno_md.data.output import OutputMode
 from egno_md.data.sampler_windows import SamplerWindows
 from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
-from egno_md.nn.bundle import load_any_bundle
+from egno_md.nn.card import OneSystem
 from egno_md.nn.device import resolve_device
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
@@ -29,8 +29,8 @@ from egno_md.train.outcome import (
     frame_spacing,
     memory_for,
     open_training,
-    temperature_of,
     training_request,
+    validity_of,
 )
 from egno_md.train.sampler import fit_sampler, window_spread
 
@@ -74,9 +74,18 @@ def run_train_sampler(
     output, record = open_training(out, request, mode, store)
     if record.get("status") == "complete":
         progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_any_bundle(out / "bundle"), record["summary"])
+        return Training(out / "bundle", SamplerOperator.load(out / "bundle"), record["summary"])
     torch.manual_seed(seed)
-    card = _card(network, window, seen, store, sets["train"])
+    numbers = tuple(seen.atomic_numbers.tolist())
+    bonds = tuple((int(a), int(b)) for a, b in seen.bonds)
+    one = OneSystem(name=system.name, atomic_numbers=numbers, bonds=bonds)
+    card = SamplerCard(
+        network=network,
+        time_points=window.time_points,
+        vocabulary=tuple(sorted(set(numbers))),
+        displacements=window_spread(sets["train"]),
+        validity=validity_of(store, system, one),
+    )
     operator = SamplerOperator(card)
     operator.learn_distances(sets["train"].frames_apart(DISTANCE_FRAMES))
     parameters = sum(p.numel() for p in operator.parameters())
@@ -152,18 +161,3 @@ def check_equilibrium(store: Store) -> None:
         raise DataError(
             f"{store.root}: its system is periodic, and samplers know no box. Use implicit solvent."
         )
-
-
-def _card(
-    network: Sampler, window: Window, seen: SeenAtoms, store: Store, windows: SamplerWindows
-) -> SamplerCard:
-    return SamplerCard(
-        network=network,
-        time_points=window.time_points,
-        system=store.manifest.system,
-        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
-        displacements=window_spread(windows),
-        kelvin=temperature_of(store),
-        potential=str(store.manifest.provenance.get("potential", "")),
-    )
