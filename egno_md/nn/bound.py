@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ class BoundOperator:
         return self._decode(start, time_points, follows=None)
 
     @torch.inference_mode()
-    def predict(self, frames: list[Frame]) -> Prediction:
+    def predict(self, frames: Sequence[Frame]) -> Prediction:
         """Decode the windows after `frames`, in the network's precision.
 
         Made for frames that follow those of the last call: neighbours are then
@@ -134,7 +135,7 @@ class BoundOperator:
         around = self.surroundings(start, self.card.time_points, None, follows=None)
         return make_scene(self.scales, start, around)
 
-    def start_of(self, frames: list[Frame]) -> Start:
+    def start_of(self, frames: Sequence[Frame]) -> Start:
         """Frames as tensors, where the operator is and in its precision."""
         parameter = next(self.operator.parameters())
 

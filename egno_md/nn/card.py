@@ -79,7 +79,7 @@ class OneSystem(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    atomic_numbers: tuple[AtomicNumber, ...]
+    atomic_numbers: Annotated[tuple[AtomicNumber, ...], Field(min_length=1)]
     bonds: tuple[tuple[int, int], ...]
     masses: tuple[float, ...] | None = None
     digest: str | None = None

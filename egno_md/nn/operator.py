@@ -193,7 +193,7 @@ class WindowOperator(Operator):
         """Decode a window of the one system that the card asks for; see `BoundOperator`."""
         return self.own(start, time_points)
 
-    def predict(self, frames: list[Frame]) -> Prediction:
+    def predict(self, frames: Sequence[Frame]) -> Prediction:
         """Decode windows of the one system that the card asks for; see `BoundOperator`."""
         return self.own.predict(frames)
 
@@ -211,9 +211,9 @@ class WindowOperator(Operator):
 
 def _calls(
     batches: Sequence[tuple[BoundOperator, Sequence[Frame]]],
-) -> list[list[tuple[int, BoundOperator, list[Frame], int]]]:
+) -> list[list[tuple[int, BoundOperator, Sequence[Frame], int]]]:
     """Pieces that go into each call: number of the batch, its operator, frames, the first's number."""
-    calls: list[list[tuple[int, BoundOperator, list[Frame], int]]] = []
+    calls: list[list[tuple[int, BoundOperator, Sequence[Frame], int]]] = []
     room = 0
     for number, (bound, frames) in enumerate(batches):
         size, first = len(bound.atoms), 0
@@ -221,7 +221,7 @@ def _calls(
             if room < size:
                 calls.append([])
                 room = max(ATOMS_AT_ONCE, size)
-            piece = list(frames[first : first + room // size])
+            piece = frames[first : first + room // size]
             calls[-1].append((number, bound, piece, first))
             first, room = first + len(piece), room - len(piece) * size
     return calls

@@ -10,7 +10,7 @@ import torch
 
 from egno_md.core.errors import BundleMismatch
 from egno_md.core.system import System
-from egno_md.nn.bundle import read_any_card, read_card, save_bundle
+from egno_md.nn.bundle import read_card, save_bundle
 from egno_md.nn.operator import Operator, WindowOperator
 from egno_md.nn.sampler import EDGES_AT_ONCE, SamplerOperator
 from egno_md.nn.symmetry import random_rotation
@@ -135,15 +135,14 @@ def test_saved_and_loaded_draws_the_same_to_the_bit(sampler, given, tmp_path: Pa
     save_bundle(tmp_path, sampler)
     loaded = Operator.load(tmp_path)
     assert isinstance(loaded, SamplerOperator)
-    assert loaded.card == sampler.card == read_any_card(tmp_path)
+    assert loaded.card == sampler.card == read_card(tmp_path)
     assert torch.equal(loaded.draw(*given, STEPS), sampler.draw(*given, STEPS))
 
 
 def test_where_dynamics_are_wanted_a_sampler_is_refused(sampler, tmp_path: Path) -> None:
     save_bundle(tmp_path, sampler)
-    for read in (read_card, WindowOperator.load):
-        with pytest.raises(BundleMismatch, match="holds a sampler of ala2"):
-            read(tmp_path)
+    with pytest.raises(BundleMismatch, match="holds a sampler of ala2"):
+        WindowOperator.load(tmp_path)
 
 
 def test_other_atoms_are_refused(sampler, ala2: System, ethanol: System, given) -> None:
