@@ -131,13 +131,12 @@ def _check_box(card: Card, system: System) -> None:
 
 
 def _check_bonds_and_masses(one: OneSystem, system: System, tolerance: float) -> System:
-    """The system with the card's masses where they are within the tolerance."""
+    """The system with the masses that the card has, to all digits."""
     masses = system.masses if one.masses is None else np.array(one.masses)
-    off = np.abs(masses - system.masses)
-    if off.max() <= tolerance:
-        system = replace(system, masses=masses)
-    if one.digest is None or one.digest == system.digest:
-        return system
+    off, same = np.abs(masses - system.masses), replace(system, masses=masses)
+    judged = same if off.max() <= tolerance else system
+    if one.digest is None or one.digest == judged.digest:
+        return same
     ours, theirs = _pairs(system.bonds), _pairs(one.bonds)
     first = ""
     if ours != theirs:
