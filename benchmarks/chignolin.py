@@ -43,7 +43,7 @@ from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.geometry.superposition import superposed  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.operator import Operator  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
@@ -73,7 +73,7 @@ def main() -> None:
     summary, rolled = drawn(SYSTEM, given.root / "rollout", operator, data, given.seed, settings)
     held = Store(given.reference or data)
     found = em.compare(held.root, [rolled.root], given.root / "comparison", mode="overwrite")
-    card = load_any_bundle(operator).card
+    card = Operator.load(operator).card
     content = {
         "statement": STATEMENT,
         "machine": provenance(),

@@ -34,6 +34,7 @@ class System:
         degrees_of_freedom: 3N minus constraints minus centre-of-mass motion.
         constraints: pairs of atoms at a fixed distance.
         potential: name of the potential that moves it, for provenance.
+        charge: net charge, e; None where unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class System:
     box: Float[Array, "3 3"] | None = None
     constraints: Int[Array, "constraints 2"] = field(default_factory=_no_pairs)
     potential: str = ""
+    charge: int | None = None
 
     @property
     def n_atoms(self) -> int:

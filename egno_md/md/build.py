@@ -113,6 +113,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
         box=box,
         constraints=constrained_pairs(openmm_system),
         potential=_describe(spec),
+        charge=getattr(spec.potential, "charge", None),
     )
     return BuiltSystem(system, openmm_system, topology, python_force, spec, folder)
 

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from egno_md.data.windows import WindowBatch, WindowDataset, WindowSet
+from egno_md.nn.bound import BoundOperator
 from egno_md.nn.decode import Prediction, Start, WindowDecoder
-from egno_md.nn.operator import WindowOperator
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.sampling import FixedBatches
 
@@ -75,21 +75,21 @@ def start_of(batch: WindowBatch) -> Start:
 
 
 def measure_errors(
-    operator: WindowOperator, windows: WindowDataset, limit: int = SAMPLE
+    operator: WindowDecoder, windows: WindowDataset, limit: int = SAMPLE
 ) -> SquaredErrors:
     """Errors of the operator over evenly spread windows."""
     times = torch.tensor(windows.window.time_points, dtype=torch.float64)
     return measure(predictor(operator, times), windows, limit)
 
 
-def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Predictor]:
+def baselines(operator: BoundOperator, windows: WindowDataset) -> dict[str, Predictor]:
     """Predictions that need no training.
 
     `persistence` keeps positions and velocities; `ballistic` is x + vτ;
     `half_a_tau_squared` is x + vτ + ½aτ² with v + aτ, where forces are known.
     """
     tau = torch.tensor(windows.window.time_points, dtype=torch.float32).view(1, -1, 1, 1)
-    masses = torch.tensor(operator.card.masses, dtype=torch.float32)[:, None]
+    masses = torch.tensor(operator.masses, dtype=torch.float32)[:, None]
 
     def persistence(b: WindowBatch) -> Prediction:
         shape = b.future_positions.shape

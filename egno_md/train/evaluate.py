@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ from egno_md.core.window import Window
 from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, write_json
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.nn.clusters import cluster_assignment
 from egno_md.nn.decode import Start
 from egno_md.nn.device import resolve_device
 from egno_md.nn.eghn import HierarchicalNetwork
-from egno_md.nn.operator import WindowOperator
+from egno_md.nn.operator import BoundOperator, WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.spec.network import decodes_any_time
 from egno_md.spec.train import DATA_MEMORY, Split
@@ -58,9 +58,10 @@ def run_evaluate(
         progress: who listens.
     """
     progress, out = progress or Silent(), Path(out)
-    operator = load_bundle(Path(bundle))
+    operator = WindowOperator.load(bundle)
     store = Store(Path(data))
-    check_belongs(operator.card, store.system())
+    # errors on data of another potential may well be asked for
+    bound = operator.bind(replace(store.system(), potential=""))
     request = {
         "operator": operator.card.model_dump(mode="json"),
         "data": store.identity,
@@ -90,27 +91,26 @@ def run_evaluate(
                 "These are not the data the operator was trained on: --part all uses more."
             )
         operator.to(target)
-        errors = {"operator": measure_errors(operator, windows)}
-        errors |= {k: measure(f, windows) for k, f in baselines(operator, windows).items()}
+        errors = {"operator": measure_errors(bound, windows)}
+        errors |= {k: measure(f, windows) for k, f in baselines(bound, windows).items()}
         seen = windows[windows.spread(16, 3000)]
         result = {
-            "system": operator.card.system,
+            "system": operator.card.subject,
             "data": request["data"],
             "part": part,
             "windows": errors["operator"].windows,
             "f_mse": errors["operator"].f_mse,
             "a_mse": errors["operator"].a_mse,
             "by_time": _by_time(errors, operator.card.window),
-            "zero_shot": _zero_shot(operator, cut),
-            "equivariance": equivariance_residuals(
-                operator.cpu(), seen, np.random.default_rng(seed)
-            ),
+            "zero_shot": _zero_shot(bound, cut),
         }
+        operator.cpu()
+        result["equivariance"] = equivariance_residuals(bound, seen, np.random.default_rng(seed))
         write_json(out / "evaluation.json", result)
         plot_evaluation(result, out / "figures")
         if isinstance(operator.network, HierarchicalNetwork):
             first = seen.positions[:1]
-            shares = cluster_assignment(operator, Start(first, seen.velocities[:1]))[0, -1]
+            shares = cluster_assignment(bound, Start(first, seen.velocities[:1]))[0, -1]
             topology = reduce_system(store.system(), operator.card.atoms).topology
             write_clusters(topology, first[0].numpy(), shares, out / "clusters")
         run.finish(summary=result)
@@ -135,7 +135,7 @@ def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str,
     return rows
 
 
-def _zero_shot(operator: WindowOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
+def _zero_shot(operator: BoundOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
     """Twice the time points, by interpolated time positions."""
     if not decodes_any_time(operator.card.network):
         kind = operator.card.network.kind

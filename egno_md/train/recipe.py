@@ -21,16 +21,16 @@ from egno_md.data.framed import FramedWindows
 from egno_md.data.frames import frame_bytes
 from egno_md.data.output import LOCK, Output, OutputMode, provenance, read_run, run_folder
 from egno_md.data.store import Store, write_json
-from egno_md.nn.bundle import load_any_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
+from egno_md.nn.card import OneSystem, Validity
 from egno_md.nn.device import resolve_device
 from egno_md.nn.native import described
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.operator import Operator
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import FitResult, read_metrics
 from egno_md.train.training_plot import plot_training
 
-Learned = TypeVar("Learned", WindowOperator, SamplerOperator)
+Learned = TypeVar("Learned", bound=Operator)
 Windows = TypeVar("Windows", bound=FramedWindows)
 
 TRAINING = ("train", "validation")
@@ -48,7 +48,7 @@ class Training:
     """
 
     bundle: Path
-    operator: WindowOperator | SamplerOperator
+    operator: Operator
     summary: dict[str, Any]
 
 
@@ -99,7 +99,7 @@ class Recipe(ABC, Generic[Learned, Windows]):
         bundle = out / "bundle"
         with _training_folder(out, request, mode, self.store, self.progress) as run:
             if run.is_complete:
-                return Training(bundle, load_any_bundle(bundle), run.record["summary"])
+                return Training(bundle, Operator.load(bundle), run.record["summary"])
             torch.manual_seed(seed)
             operator = self.build()
             parameters = sum(p.numel() for p in operator.parameters())
@@ -128,8 +128,7 @@ class Recipe(ABC, Generic[Learned, Windows]):
                 "seed": seed,
             }
             training = {**request, **summary, "provenance": provenance() | {"loops": described()}}
-            card = operator.card.model_copy(update={"training": training})
-            operator.card = card  # type: ignore[assignment]  # of the operator's own kind
+            operator.card = operator.card.model_copy(update={"training": training})
             if rank() == 0:
                 save_bundle(bundle, operator)
                 plot_training(read_metrics(out / "metrics.csv"), out)
@@ -180,6 +179,23 @@ def memory_for(store: Store, columns: Sequence[str], atoms: int, allowed: float)
     """
     needed = store.manifest.frames * frame_bytes(columns, atoms)
     return None if needed <= allowed * 2**30 else allowed * 2**30
+
+
+def validity_of(store: Store, system: System, one: OneSystem) -> Validity:
+    """Of an operator that was trained on one store, and asks for the system in it.
+
+    Args:
+        store: the training data.
+        system: in it.
+        one: as the operator sees it.
+    """
+    return Validity.of_one(
+        one,
+        charges=None if system.charge is None else (system.charge,),
+        periodic=system.box is not None,
+        kelvin=temperature_of(store),
+        potential=system.potential,
+    )
 
 
 def temperature_of(store: Store) -> float | None:

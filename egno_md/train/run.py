@@ -11,13 +11,12 @@ import numpy as np
 
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import AtomChoice, choose_atoms, reduce_system
-from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode
 from egno_md.data.store import Store
 from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import DynamicsCard, OneSystem
 from egno_md.nn.edges import check_edges
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.network import Egno, Network
@@ -31,7 +30,7 @@ from egno_md.train.recipe import (
     Training,
     frame_spacing,
     memory_for,
-    temperature_of,
+    validity_of,
 )
 from egno_md.train.run_sampler import SamplerRecipe
 from egno_md.train.scales import measure_scales, with_neighbours
@@ -88,10 +87,15 @@ class DynamicsRecipe(Recipe[WindowOperator, WindowDataset]):
         """An operator whose scales are those of the training windows."""
         windows, network = self.sets["train"], self.network
         spacing = frame_spacing(self.store)
-        scales = measure_scales(windows, self.system, self.window, network, spacing)
-        card = _card(network, self.window, self.system, self.store, scales)
-        card = card.model_copy(update={"atoms": self.protocol.atoms})
-        return WindowOperator(with_neighbours(card, windows))
+        card = DynamicsCard(
+            network=network,
+            time_points=self.window.time_points,
+            vocabulary=tuple(sorted(set(self.system.atomic_numbers.tolist()))),
+            atoms=self.protocol.atoms,
+            scales=measure_scales(windows, self.system, self.window, network, spacing),
+            validity=validity_of(self.store, self.system, OneSystem.of(self.system)),
+        )
+        return WindowOperator(with_neighbours(card, self.system, windows))
 
     def describe(self, operator: WindowOperator) -> dict[str, Any]:
         """Nothing further."""
@@ -99,7 +103,7 @@ class DynamicsRecipe(Recipe[WindowOperator, WindowDataset]):
 
     def validate(self, operator: WindowOperator, folder: Path) -> dict[str, Any]:
         """Errors of validation windows."""
-        errors = measure_errors(operator, self.sets["validation"])
+        errors = measure_errors(operator.own, self.sets["validation"])
         return {
             "f_mse": errors.f_mse,
             "a_mse": errors.a_mse,
@@ -165,21 +169,3 @@ class Cutter:
 def uses_forces(protocol: TrainProtocol) -> bool:
     """Whether the network has the force channel."""
     return isinstance(protocol.network, Egno) and protocol.network.force_channel
-
-
-def _card(
-    network: Network, window: Window, system: System, store: Store, scales: Any
-) -> OperatorCard:
-    return OperatorCard(
-        network=network,
-        time_points=window.time_points,
-        system=system.name,
-        digest=system.digest,
-        atomic_numbers=tuple(system.atomic_numbers.tolist()),
-        masses=tuple(system.masses.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
-        periodic=system.box is not None,
-        scales=scales,
-        kelvin=temperature_of(store),
-        potential=system.potential,
-    )

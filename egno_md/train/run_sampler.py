@@ -13,6 +13,7 @@ from egno_md.core.window import Window
 from egno_md.data.sampler_windows import SamplerWindows
 from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
+from egno_md.nn.card import OneSystem
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.sampler import Sampler
@@ -23,7 +24,7 @@ from egno_md.train.recipe import (
     Recipe,
     frame_spacing,
     memory_for,
-    temperature_of,
+    validity_of,
 )
 from egno_md.train.sampler import fit_sampler, window_spread
 
@@ -63,9 +64,21 @@ class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
     def build(self) -> SamplerOperator:
         """A sampler that has measured moves and distances of the training windows."""
         windows = self.sets["train"]
-        operator = SamplerOperator(_card(self.network, self.window, self.seen, self.store, windows))
+        operator = SamplerOperator(self._card(windows))
         operator.learn_distances(windows.frames_apart(DISTANCE_FRAMES))
         return operator
+
+    def _card(self, windows: SamplerWindows) -> SamplerCard:
+        numbers = tuple(self.seen.atomic_numbers.tolist())
+        bonds = tuple((int(a), int(b)) for a, b in self.seen.bonds)
+        one = OneSystem(name=self.system.name, atomic_numbers=numbers, bonds=bonds)
+        return SamplerCard(
+            network=self.network,
+            time_points=self.window.time_points,
+            vocabulary=tuple(sorted(set(numbers))),
+            displacements=window_spread(windows),
+            validity=validity_of(self.store, self.system, one),
+        )
 
     def describe(self, operator: SamplerOperator) -> dict[str, Any]:
         """What a sampler's time means."""
@@ -122,18 +135,3 @@ def check_equilibrium(store: Store) -> None:
         raise DataError(
             f"{store.root}: its system is periodic, and samplers know no box. Use implicit solvent."
         )
-
-
-def _card(
-    network: Sampler, window: Window, seen: SeenAtoms, store: Store, windows: SamplerWindows
-) -> SamplerCard:
-    return SamplerCard(
-        network=network,
-        time_points=window.time_points,
-        system=store.manifest.system,
-        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
-        displacements=window_spread(windows),
-        kelvin=temperature_of(store),
-        potential=str(store.manifest.provenance.get("potential", "")),
-    )

@@ -26,7 +26,7 @@ from egno_md.registry import protocol
 from egno_md.spec.files import shipped
 from egno_md.spec.network import Egno
 from egno_md.spec.propagate import Refinement
-from tests.conftest import make_card
+from tests.conftest import changed, make_card
 
 KELVIN = 300.0
 PROTEINS = {
@@ -158,7 +158,8 @@ def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
         }
     )  # fmt: skip
     card = make_card(reduce_system(built.system, "backbone"), spec, length=0.8)
-    card = card.model_copy(update={"atoms": "backbone", "kelvin": KELVIN, "system": "chignolin"})
+    card = changed(card, kelvin=KELVIN, one_name="chignolin")
+    card = card.model_copy(update={"atoms": "backbone"})
     small = card.scales.model_copy(
         update={"position_residual": 1e-3, "velocity_residual": 0.1, "length": 0.01}
     )
@@ -264,7 +265,7 @@ def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
             tmp_path / "data", protocol("train", name, small), tmp_path / name, device="cpu"
         )
         assert trained.operator.card.atoms == "backbone"
-        assert len(trained.operator.card.masses) == 39
+        assert trained.operator.card.validity.sizes == (39, 39)
     found = run_evaluate(trained.bundle, Store(tmp_path / "data").root, tmp_path / "evaluation")
     assert np.isfinite(found["f_mse"])
     assert (tmp_path / "evaluation" / "clusters").is_dir()

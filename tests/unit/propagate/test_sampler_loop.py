@@ -19,11 +19,6 @@ from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.geometry.lift import Lift
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.controller import Controller, RunningTemperature
-from egno_md.propagate.drawing import Drawer
-from egno_md.propagate.loop import Replica
-from egno_md.propagate.sampler_loop import SamplerLoop
 from egno_md.propagate.shapes import Shapes
 from egno_md.spec.propagate import Draws, Tolerances
 from tests.conftest import make_sampler

@@ -74,7 +74,7 @@ def test_the_linear_operator_is_solved_beats_ballistic_and_cannot_roll_out(
         return trained.operator(batch)
 
     ours = measure(linear, windows)
-    straight = measure(baselines(trained.operator, windows)["ballistic"], windows)
+    straight = measure(baselines(trained.operator.bind(), windows)["ballistic"], windows)
     assert (ours.positions < straight.positions).all()
     with pytest.raises(BundleMismatch, match="predicts positions alone"):
         check_rolls_out(trained.operator.card)
