@@ -42,7 +42,7 @@ from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.md.engine import OpenMMEngine  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.operator import Operator  # noqa: E402
 
 RESULTS = HERE / "results" / "adk_chain.json"
 SYSTEM = "adk"
@@ -176,7 +176,7 @@ def trained(given: argparse.Namespace, data: Path) -> Path:
 
 def learned(reference: Store, operator: Path) -> dict[str, Any]:
     """MD and training, as far as they matter."""
-    card = load_any_bundle(operator).card
+    card = Operator.load(operator).card
     training = card.training
     frames = sum(len(t) for t in reference)
     device = "a GPU" if torch.cuda.is_available() else "one thread of a CPU, a short run"

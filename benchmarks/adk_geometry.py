@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from egno_md.compare.observables.integrity import clash_count
-from egno_md.compare.observables.internal import bonds_apart
 from egno_md.compare.observables.ramachandran import outlier_shares
 from egno_md.core.state import Frame
 from egno_md.data.store import Store
-from egno_md.geometry.frames import superpose
+from egno_md.geometry.bonded import bonded_within
 from egno_md.geometry.peptide import find_peptide
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.superposition import superposed_rmsd
 from egno_md.md.build import load_system
 from egno_md.propagate.check import Checker
 from egno_md.propagate.observe import find_observers
@@ -48,7 +47,7 @@ def geometry(
          for f in sides["MD"]], axis=0,
     )  # fmt: skip
     checker = replace(checker, bond_lengths=lengths)
-    stereo, near, peptide = Stereo.of(system), bonds_apart(system, 3), find_peptide(system)
+    near, peptide = bonded_within(system.bonds, system.n_atoms, 3), find_peptide(system)
     assert peptide is not None
 
     def row(frame: Frame) -> dict[str, float]:
@@ -58,7 +57,7 @@ def geometry(
             "bond off by / Å": 10 * check.bond_deviation,
             "centres inverted": check.inverted_centres,
             "stereocentres or peptide bonds turned": len(check.turned),
-            "cis peptide bonds": stereo.cis(frame.positions),
+            "cis peptide bonds": int(checker.stereo.cis(frame.positions).sum()),
             "closest contact / Å": 10 * min(check.closest_contact, CONTACT),
             "clashes": clash_count(frame.positions, system, near),
             "Ramachandran outliers / %": 100 * float(outliers[0]),
@@ -129,9 +128,5 @@ def steps(reference: Store, rolled: Store, window: float) -> dict[str, Any]:
 
 
 def _moves(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    found = []
-    for a, b in pairs:
-        before, after, turn = superpose(a[None], b[None], np.ones(len(a)))
-        left = (b - after) - (a - before) @ turn[0].T
-        found.append(10 * float(np.sqrt(np.square(left).sum() / len(a))))
-    return {"mean / Å": round(float(np.mean(found)), 3), "largest / Å": round(max(found), 3)}
+    moves = [10 * superposed_rmsd(b, a) for a, b in pairs]
+    return {"mean / Å": round(float(np.mean(moves)), 3), "largest / Å": round(max(moves), 3)}

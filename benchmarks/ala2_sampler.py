@@ -44,7 +44,7 @@ from egno_md.compare.observables.phi_psi import (  # noqa: E402
 )
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.operator import Operator  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -100,7 +100,7 @@ def results(
 ) -> dict[str, Any]:
     """Everything measured."""
     learned, held = Store(data), Store(reference)
-    card = load_any_bundle(operator).card
+    card = Operator.load(operator).card
     torsions = {"data": phi_psi(learned), "reference": phi_psi(held)}
     spacing = {"data": learned.manifest.spacing, "reference": held.manifest.spacing}
     for name, (_, store) in rollouts.items():

@@ -39,9 +39,8 @@ from egno_md.core.state import Frame  # noqa: E402
 from egno_md.core.thermal import maxwell_velocities  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import write_json  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle, load_bundle  # noqa: E402
 from egno_md.nn.native import described  # noqa: E402
-from egno_md.nn.operator import WindowOperator  # noqa: E402
+from egno_md.nn.operator import Operator, WindowOperator  # noqa: E402
 from egno_md.nn.scene import Scene  # noqa: E402
 from egno_md.train.loop import products  # noqa: E402
 
@@ -124,7 +123,7 @@ def timed(call: Callable[[], Any], device: str) -> float:
 def windows(device: str, repeats: int, batches: tuple[int, ...]) -> dict[str, Any]:
     """Windows a second of the shipped operator of ethanol, without checks."""
     system = em.load_system("ethanol").system
-    operator = load_bundle(em.find_operator("ethanol", None)).to(device).eval()
+    operator = WindowOperator.load(em.find_operator("ethanol", None)).to(device).bind(system)
     random = np.random.default_rng(0)
     rows: dict[str, Any] = {}
     for batch in batches:
@@ -144,9 +143,9 @@ def windows(device: str, repeats: int, batches: tuple[int, ...]) -> dict[str, An
 
 def adk(system: str, operator: Path, count: int, folder: Path) -> dict[str, Any]:
     """A refined rollout of a protein beside OpenMM's own rate."""
-    learned = load_any_bundle(operator)
-    kind = "protein-300k" if isinstance(learned, WindowOperator) else "sampler-300k"
-    changes = {"length": f"{count * learned.card.time_points[-1]:g} ps", "refine.every": 1}
+    card = Operator.load(operator).card
+    kind = "protein-300k" if card.mode == "dynamics" else "sampler-300k"
+    changes = {"length": f"{count * card.window.length:g} ps", "refine.every": 1}
     protocol = em.protocol("propagate", kind, changes)
     found = em.propagate(system, operator, protocol, folder).summary
     wanted = ("windows", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up")

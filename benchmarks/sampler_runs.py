@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from egno_md.api import generate, propagate, protocol, train
-from egno_md.compare.observables.internal import angle_indices, angle_values
 from egno_md.console import Console
 from egno_md.core.seen import SeenAtoms
 from egno_md.data.store import Store
-from egno_md.nn.bundle import load_any_bundle
+from egno_md.geometry.internal import angle_indices, angle_values
+from egno_md.nn.operator import Operator
 
 SHAPE_FRAMES = 20_000
 
@@ -75,7 +75,7 @@ def drawn(
 
 def length(operator: Path, windows: int) -> str:
     """So many windows."""
-    return f"{windows * load_any_bundle(operator).card.window.length:g} ps"
+    return f"{windows * Operator.load(operator).card.window.length:g} ps"
 
 
 def shapes(reference: Store, drawn: Store) -> dict[str, Any]:

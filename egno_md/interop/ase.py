@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import mdtraj
 import numpy as np
 
-from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.errors import DataError, PotentialError, SpecError
 from egno_md.core.ports import Refiner
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
@@ -122,6 +123,31 @@ class WindowDynamics(MolecularDynamics):
         """For ASE's trajectory."""
         return {**super().todict(), "operator": self._walker.card.system}
 
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Write everything that is needed to go on bit for bit, but for the calculator's own memory."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self._walker.pack())
+        partial.replace(path)
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Go on from what `save_checkpoint` wrote, with the same atoms, operator and options.
+
+        Raises:
+            DataError: damaged, or of other atoms.
+        """
+        try:
+            self._walker.unpack(Path(path).read_bytes())
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: no checkpoint of a WindowDynamics ({type(error).__name__}). Load one that "
+                "its save_checkpoint wrote."
+            ) from None
+        if len(self._walker.frame.positions) != len(self.atoms):
+            raise DataError(f"{path}: a checkpoint of other atoms. Load it with those.")
+        self.nsteps = self._walker.windows
+        self._show()
+
     def step(self) -> None:
         """Move by one window."""
         atoms = self.atoms
@@ -129,10 +155,14 @@ class WindowDynamics(MolecularDynamics):
         if self._shown is None or not all(map(np.array_equal, _state(atoms), self._shown)):
             self._walker.place(_frame(atoms, moment))
         self._walker.window()
+        self._show()
+
+    def _show(self) -> None:
+        """Make the walker's frame that of the atoms."""
         end = self._walker.frame
-        atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
-        atoms.set_velocities(end.velocities / SPEED)
-        self._shown = _state(atoms)
+        self.atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
+        self.atoms.set_velocities(end.velocities / SPEED)
+        self._shown = _state(self.atoms)
 
 
 class CalculatorReference:
@@ -196,14 +226,7 @@ class CalculatorReference:
             now = replace(now, velocities=half + 0.5 * self.timestep * now.forces / self.masses)
             if step in stops:
                 frames.append(now)
-        return Trajectory(
-            np.stack([f.positions for f in frames]),
-            frame.time + np.asarray(elapsed),
-            np.stack([f.velocities for f in frames]),
-            np.stack([f.forces for f in frames if f.forces is not None]),
-            np.array([f.potential_energy for f in frames]),
-            None if frame.box is None else np.repeat(frame.box[None], len(frames), axis=0),
-        )
+        return replace(Trajectory.of(frames), times=frame.time + np.asarray(elapsed))
 
 
 def _check_atoms(atoms: Atoms, policy: str) -> None:

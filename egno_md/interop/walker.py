@@ -269,6 +269,11 @@ class Walker:
         self.state = replace(self.state, frame=replace(self.state.frame, time=moment))
 
     @property
+    def windows(self) -> int:
+        """Windows and stretches of exact steps behind it."""
+        return 0 if self.state is None else self.state.window
+
+    @property
     def frame(self) -> Frame:
         """Where it is, at the end of the last window."""
         assert self.state is not None
@@ -329,7 +334,7 @@ class Walker:
         return Statistics(
             steps=self.steps,
             simulated_ps=round(simulated, 9),
-            windows=0 if self.state is None else self.state.window,
+            windows=self.windows,
             events=dict(totals.events),
             temperature=totals.temperature.mean,
             temperature_by_element={

@@ -12,9 +12,8 @@ from egno_md.core.seen import SeenAtoms
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine, ThermostatName
@@ -35,7 +34,7 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.metropolis_move import MetropolisMove
 from egno_md.propagate.observe import find_observers
 from egno_md.propagate.requirements import Model, find_moves
-from egno_md.propagate.source import Exact, ExactLangevin, Operator, Sampler
+from egno_md.propagate.source import Exact, ExactLangevin, FunctionWindows, Operator, Sampler
 from egno_md.propagate.start import frame_from_structure
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Ending, Move
@@ -223,6 +222,8 @@ def build(
             lift = None if model.card.atoms == "all" else Lift.of(built.system, model.card.atoms)
             source = Operator(model, built.system.masses, lift, bench.clocks)
             return _windows_of_dynamics(bench, source, model.card)
+        case spec.OperatorSource(), FunctionWindows():
+            return _windows_of_dynamics(bench, model, None)
         case spec.ExactSource(window=length, points=points), _:
             source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
@@ -235,7 +236,9 @@ def build(
             raise TypeError(f"source {source.kind} cannot be built with {type(model).__name__}.")
 
 
-def _windows_of_dynamics(bench: Bench, source: Operator | Exact, card: OperatorCard | None) -> Plan:
+def _windows_of_dynamics(
+    bench: Bench, source: Operator | FunctionWindows | Exact, card: OperatorCard | None
+) -> Plan:
     built, protocol, boundary = bench.built, bench.protocol, bench.protocol.boundary
     thermostat = make_thermostat(boundary, built.system, protocol.temperature)
     parts = Parts(
@@ -251,8 +254,9 @@ def _windows_of_dynamics(bench: Bench, source: Operator | Exact, card: OperatorC
     )
     keeps_energy = isinstance(boundary, spec.NoThermostat) and boundary.keep_energy
     is_lifted = card is not None and card.atoms != "all"
-    accepted = "exact" if card is None else "accept"
-    rules = _rules(protocol, keeps_energy=keeps_energy and card is not None)
+    is_exact = isinstance(source, Exact)
+    accepted = "exact" if is_exact else "accept"
+    rules = _rules(protocol, keeps_energy=keeps_energy and not is_exact)
     move = assemble(source, parts, rules, is_lifted=is_lifted, accepted=accepted)
     machine = Machine(reference_platform=bench.engine.platform)
     if isinstance(source, Operator):
@@ -316,7 +320,7 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
     Springs hold the backbone, or the alpha carbons of an operator that knows no
     more; heavy atoms of what is no protein.
     """
-    system, stereo = built.system, Stereo.of(built.system)
+    system, stereo = built.system, Stereochemistry.of(built.system)
     if card is not None and card.atoms == "ca":
         atoms = choose_atoms(system.topology, "ca", system.name)
     elif len(stereo.peptides):
@@ -326,13 +330,13 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
         )
     else:
         atoms = np.flatnonzero(system.atomic_numbers > 1)
-    return Held(atoms, stereo.centres, stereo.peptides)
+    return Held(atoms, stereo)
 
 
 def _sampler(bench: Bench, model: SamplerOperator, steps: int, solver: spec.Solver) -> Sampler:
     system = bench.built.system
     seen = SeenAtoms.of(system, model.card.network.atoms)
-    lift = HydrogenLift.of(system, seen, bench.relaxed.positions)
+    lift = Lift.relaxed(system, seen.atoms, bench.relaxed.positions)
     return Sampler(model, seen, lift, steps, solver, bench.clocks)
 
 

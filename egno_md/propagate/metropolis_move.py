@@ -14,7 +14,8 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.ports import ThermostattedDynamics
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN, thermal_speed
-from egno_md.geometry.rotors import Rotors, torsion_angles
+from egno_md.geometry.rotors import Rotors
+from egno_md.geometry.torsions import torsion_angles
 from egno_md.propagate.clocks import Clocks
 from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.event import MoveRecord

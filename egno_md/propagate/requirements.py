@@ -19,6 +19,7 @@ from egno_md.nn.card import OperatorCard
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
+from egno_md.propagate.source import FunctionWindows
 from egno_md.spec import propagate as spec
 from egno_md.spec.network import predicts_velocities
 
@@ -28,7 +29,7 @@ FLEXIBLE_TIMESTEP = 1.0e-3
 SAME_TEMPERATURE = 0.02
 """A sampler is of one temperature; a share by which another is let pass."""
 
-Model = WindowOperator | SamplerOperator
+Model = WindowOperator | SamplerOperator | FunctionWindows
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
     Args:
         protocol: how far, and how.
         built: the system.
-        model: operator or sampler; None for a source that needs none.
+        model: operator, sampler or function; None for a source that needs none.
 
     Raises:
         BundleMismatch: the operator moves other atoms, or was trained on another potential.
@@ -73,6 +74,9 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
         case spec.ExactSource(window=duration, points=count), _:
             whole_multiple(duration, count * protocol.timestep, "source.window", "time points")
             points = tuple(duration * (p + 1) / count for p in range(count))
+            _check_boundary(protocol, built.system)
+        case spec.OperatorSource(), FunctionWindows(window=window, kind="dynamics"):
+            duration, points = window.length, window.time_points
             _check_boundary(protocol, built.system)
         case spec.OperatorSource(), _:
             raise SpecError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -15,7 +15,6 @@ from egno_md.core.ports import Reference, ThermostattedDynamics
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
@@ -133,6 +132,45 @@ def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Prop
 
 
 @dataclass(frozen=True, eq=False)
+class FunctionWindows:
+    """Windows that a function of your own proposes, one start frame at a time.
+
+    Attributes:
+        function: a start frame to its window: positions and velocities of all atoms at every
+            time point, at the times of the start's plus the window's.
+        window: ΔT and its time points.
+        needs_forces: whether start frames must have forces.
+        kind: `sampler` where its time is not true time.
+
+    Example:
+        >>> import numpy as np
+        >>> from egno_md.core.state import Frame, Trajectory
+        >>> from egno_md.core.window import Window
+        >>> window = Window((0.001,))
+        >>> def ballistic(frame):
+        ...     x = frame.positions + frame.velocities * 0.001
+        ...     return Trajectory(x[None], np.array([frame.time + 0.001]), frame.velocities[None])
+        >>> FunctionWindows(ballistic, window).window.length
+        0.001
+    """
+
+    function: Callable[[Frame], Trajectory]
+    window: Window
+    needs_forces: bool = False
+    kind: Literal["dynamics", "sampler"] = "dynamics"
+
+    def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
+        """One window after every state."""
+        proposals = []
+        for state in states:
+            try:
+                proposals.append(Proposal.of(self.function(state.frame)))
+            except PotentialError as error:
+                proposals.append(Proposal.failed(state.frame, str(error.args[0])))
+        return proposals
+
+
+@dataclass(frozen=True, eq=False)
 class Operator:
     """A window operator of all atoms, or of some that carry the others.
 
@@ -204,7 +242,7 @@ class Sampler:
 
     operator: SamplerOperator
     seen: SeenAtoms
-    lift: HydrogenLift
+    lift: Lift
     steps: int
     solver: Solver = "euler"
     clocks: Clocks = field(default_factory=Clocks)
@@ -221,7 +259,7 @@ class Sampler:
         with self.clocks.charge("network"):
             drawn = self.draw([s.frame for s in states], [s.random for s in states])
         with self.clocks.charge("lift"):
-            windows = self.lift(drawn)
+            windows = self.lift.positions(None, drawn)
         points = np.array(self.window.time_points)
         return [
             Proposal.of(Trajectory(positions, state.frame.time + points))

@@ -16,8 +16,8 @@ from egno_md.data.store import Store, StoreWriter
 from egno_md.nn.bundle import save_bundle
 from egno_md.propagate.record import load_state
 from egno_md.propagate.rollout import run_propagate
+from egno_md.registry import protocol
 from egno_md.spec.network import Egno
-from egno_md.spec.protocols import protocol
 from tests.cli.test_errors import fails
 from tests.conftest import Listener, make_operator
 

@@ -294,5 +294,5 @@ def test_the_card_of_a_shipped_operator_says_what_it_knows() -> None:
     assert "8 fs, decoded at 2, 4, 6, 8 fs" in told
     assert "up to 550 K" in told
     content = json.loads(egno("card", "ethanol/egno-8fs-500k", "--json").stdout)
-    assert content["system"] == "ethanol"
+    assert content["validity"]["system"]["name"] == "ethanol"
     assert "egno-8fs-500k" in egno("card", "ethanol/nothing", code=2).output

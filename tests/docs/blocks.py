@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from egno_md import api
 from egno_md.cli import main
+from egno_md.registry import MODELS, protocol
 from egno_md.spec.files import find_protocol
-from egno_md.spec.protocols import MODELS, protocol
 from egno_md.spec.system import SystemSpec
 
 ROOT = Path(__file__).resolve().parents[2]

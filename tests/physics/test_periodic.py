@@ -10,10 +10,10 @@ import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.core.periodic import lattice_vectors
 from egno_md.core.state import Frame
 from egno_md.core.units import kinetic_energy, temperature
 from egno_md.data.store import Store
+from egno_md.geometry.images import lattice_vectors
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVE, NVT, OpenMMEngine
 from egno_md.md.generate.run import run_generate

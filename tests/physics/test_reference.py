@@ -219,7 +219,7 @@ def test_refinement_repairs_a_broken_frame_and_thermalises() -> None:
     broken = start.positions + 0.03 * np.random.default_rng(1).standard_normal((22, 3))
     before = engine.evaluate(Frame(broken, start.velocities))
     refiner = OpenMMRefiner(built, Refinement(), 300.0, "auto", seed=1)
-    result = refiner.refine(before, 300.0, seed=3)
+    result = refiner.refine(before, start, np.random.default_rng(3))
     after = engine.evaluate(result.frame)
     assert np.linalg.norm(before.forces, axis=1).max() > 1e4
     assert result.max_force < Refinement().max_force

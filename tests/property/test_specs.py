@@ -11,12 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from egno_md.core.errors import SpecError
+from egno_md.paper.stress.spec import StressProtocol
+from egno_md.registry import MODELS
 from egno_md.spec.base import Spec
 from egno_md.spec.describe import dotted_keys
 from egno_md.spec.files import read_spec, shipped, validate
 from egno_md.spec.prepare import Preparation
-from egno_md.spec.protocols import MODELS
-from egno_md.spec.stress import StressProtocol
 from egno_md.spec.system import SystemSpec
 from egno_md.spec.template import commented_yaml
 from tests.property.lines import fine_or_one_line

@@ -14,7 +14,7 @@ import numpy as np
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.units import format_quantity, whole_multiple
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json
 from egno_md.md.build import load_system
 from egno_md.nn.bundle import check_belongs, load_bundle
@@ -109,33 +109,32 @@ def run_parareal(
         "seed": seed,
     }
     inputs = [bundle, *([] if source is None else [source.root])]
-    output = open_output(out, "parareal", request, mode, inputs=inputs)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return PararealRun(out, output.record["result"])
-    run = _Run(protocol, workers, width, progress)
-    with worker_processes(workers, built, bundle, protocol) as executor:
-        solution = run.solve(pair, executor, first)
-    manifest = new_manifest(
-        built.system,
-        "parareal",
-        protocol.frame_spacing,
-        spec=built.spec.model_dump(mode="json"),
-        protocol=protocol.model_dump(mode="json"),
-        seed=seed,
-        mode="dynamics",
-    )
-    writer = StoreWriter(out, manifest, built.system.topology)
-    trajectory = join(list(solution.slabs))
-    times = first.time + protocol.frame_spacing * np.arange(1, len(trajectory) + 1)
-    writer.append(replace(trajectory, times=times), "parareal")
-    writer.finish()
-    result = {"system": built.system.name, **run.describe(solution)}
-    if verify:
-        progress.note("Running it serially too.")
-        result["verified"] = _verify(pair, solution, first)
-    write_json(out / RESULT, result)
-    output.finish(result=result)
+    with run_folder(out, "parareal", request, mode, inputs, progress) as output:
+        if output.is_complete:
+            return PararealRun(out, output.record["result"])
+        run = _Run(protocol, workers, width, progress)
+        with worker_processes(workers, built, bundle, protocol) as executor:
+            solution = run.solve(pair, executor, first)
+        manifest = new_manifest(
+            built.system,
+            "parareal",
+            protocol.frame_spacing,
+            spec=built.spec.model_dump(mode="json"),
+            protocol=protocol.model_dump(mode="json"),
+            seed=seed,
+            mode="dynamics",
+        )
+        writer = StoreWriter(out, manifest, built.system.topology)
+        trajectory = join(list(solution.slabs))
+        times = first.time + protocol.frame_spacing * np.arange(1, len(trajectory) + 1)
+        writer.append(replace(trajectory, times=times), "parareal")
+        writer.finish()
+        result = {"system": built.system.name, **run.describe(solution)}
+        if verify:
+            progress.note("Running it serially too.")
+            result["verified"] = _verify(pair, solution, first)
+        write_json(out / RESULT, result)
+        output.finish(result=result)
     return PararealRun(out, result)
 
 

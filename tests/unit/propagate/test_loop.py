@@ -93,12 +93,13 @@ def make_loop(
 
 
 def make_replicas(system: System, count: int = 2) -> list[Replica]:
-    freedom = {"all": 24.0, "C": 5.0, "O": 2.0, "H": 18.0}
+    freedom = {"all": 24.0, "C": 5.0, "O": 2.0, "H": 18.0, "N": 6.0}
+    elements = len(set(system.elements))
     replicas = []
     for index in range(count):
         random = np.random.default_rng([1, index])
-        frame = Frame(system.positions, 0.5 * random.standard_normal((9, 3)))
-        replicas.append(Replica(frame, random, RunningTemperature(freedom), np.zeros(3)))
+        frame = Frame(system.positions, 0.5 * random.standard_normal(system.positions.shape))
+        replicas.append(Replica(frame, random, RunningTemperature(freedom), np.zeros(elements)))
     return replicas
 
 
@@ -149,13 +150,15 @@ def test_every_window_is_refined_when_asked_whatever_its_checks_say(ethanol: Sys
     assert loop.tally.mean("refinement_blocks") == 1
 
 
-def test_a_repair_that_leaves_another_molecule_ends_the_rollout(ethanol: System) -> None:
-    mirrored = ethanol.positions * np.array([1.0, 1.0, -1.0])
-    loop = replace(make_loop(ethanol, "refine", energy=1e-12), refiner=lambda: Healer(mirrored))
-    replicas = make_replicas(ethanol, 1)
+def test_a_repair_that_leaves_another_molecule_ends_the_rollout(ala2: System) -> None:
+    mirrored = ala2.positions * np.array([1.0, 1.0, -1.0])
+    loop = replace(make_loop(ala2, "refine", energy=1e-12), refiner=lambda: Healer(mirrored))
+    replicas = make_replicas(ala2, 1)
     ((_, event, trajectory),) = loop.advance(replicas, 0)
     assert event.kind == "stop"
-    assert event.reason == "after refinement: 2 centres inverted. Use policy fallback."
+    assert (
+        event.reason == "after refinement: ALA2 CA turned around (1 in all). Use policy fallback."
+    )
     assert len(trajectory) == 0
 
 

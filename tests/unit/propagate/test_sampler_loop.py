@@ -18,7 +18,7 @@ from egno_md.core.ports import Refinement
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
-from egno_md.geometry.hydrogens import HydrogenLift
+from egno_md.geometry.lift import Lift
 from egno_md.propagate.shapes import Shapes
 from egno_md.spec.propagate import Draws, Tolerances
 from tests.conftest import make_sampler
@@ -33,7 +33,7 @@ class Scripted:
     """Draws the start again; broken so often per replica as it is told."""
 
     seen: SeenAtoms
-    lift: HydrogenLift
+    lift: Lift
     draws: Draws
     broken: list[int] = field(default_factory=lambda: [0, 0])
     time_points: tuple[float, ...] = POINTS
@@ -83,7 +83,7 @@ def make_loop(
     **draws,
 ):
     seen = SeenAtoms.of(system, "heavy")
-    lift = HydrogenLift.of(system, seen, system.positions)
+    lift = Lift.relaxed(system, seen.atoms, system.positions)
     exact = exact or Exact()
     tolerances = Tolerances()
     drawer = Scripted(seen, lift, Draws(**draws), list(broken))
@@ -217,7 +217,7 @@ def test_each_fault_of_a_shape_is_named(shapes: Shapes, ala2: System) -> None:
     whole[3, 0, hydrogen] = ala2.positions[alpha] + arms[1] / sizes[1] * sizes[0]
     whole[3, 0, side] += moved - ala2.positions[beta]
     whole[3, 0, beta] = moved
-    omega = shapes.omegas[0]
+    omega = shapes.stereo.peptides[0]
     axis = ala2.positions[omega[2]] - ala2.positions[omega[1]]
     axis /= np.linalg.norm(axis)
     first = [i for i in range(22) if ala2.topology.atom(i).residue.index == 0]
@@ -234,7 +234,7 @@ def test_each_fault_of_a_shape_is_named(shapes: Shapes, ala2: System) -> None:
 def test_draws_stand_where_the_frame_stands_and_depend_on_their_own_stream(ala2: System) -> None:
     operator = make_sampler(ala2)
     seen = SeenAtoms.of(ala2, "heavy")
-    lift = HydrogenLift.of(ala2, seen, ala2.positions)
+    lift = Lift.relaxed(ala2, seen.atoms, ala2.positions)
     drawer = Drawer(operator, seen, lift, Draws(steps=2))
     far = Frame(ala2.positions + 500.0, np.zeros_like(ala2.positions))
     near = Frame(ala2.positions, np.zeros_like(ala2.positions))
@@ -246,7 +246,7 @@ def test_draws_stand_where_the_frame_stands_and_depend_on_their_own_stream(ala2:
 
 def make_drawer(system: System, operator: object, **draws: object) -> Drawer:
     seen = SeenAtoms.of(system, "heavy")
-    lift = HydrogenLift.of(system, seen, system.positions)
+    lift = Lift.relaxed(system, seen.atoms, system.positions)
     return Drawer(operator, seen, lift, Draws.model_validate(draws))  # type: ignore[arg-type]
 
 

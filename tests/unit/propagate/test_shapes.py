@@ -43,7 +43,7 @@ def test_the_worst_bond_of_any_point_is_named_in_angstrom() -> None:
 def test_the_closest_contact_of_any_point_is_named_in_angstrom(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egno_md.geometry.integrity.DENSE_LIMIT", limit)
+    monkeypatch.setattr("egno_md.geometry.contacts.DENSE_LIMIT", limit)
     chain = a_chain(6)
     windows = windows_of(chain)
     for window, apart in ((1, 0.09), (2, 0.11)):  # folded back upon itself, its bonds nearly kept
@@ -83,4 +83,4 @@ def test_every_inverted_centre_is_counted_once_a_window(ala2: System) -> None:
     starts[2] *= [1, 1, -1]
     shapes = shapes_of(ala2)
     found = shapes.problems(starts, windows)
-    assert found == [None, f"{len(shapes.integrity.centres)} centres inverted", None]
+    assert found == [None, f"{len(shapes.stereo.centres)} centres inverted", None]
