@@ -288,7 +288,7 @@ class Walker:
             PotentialError: its dynamics failed.
         """
         window = Window((steps * self.timestep,))
-        exact = Exact(self.reference, window)
+        exact = Exact(self.reference, window, self.clocks)
         rules = replace(
             self._rules,
             judge=spec.NoJudge(kind="none"),

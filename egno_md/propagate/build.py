@@ -224,7 +224,7 @@ def build(
         case spec.OperatorSource(), FunctionWindows():
             return _windows_of_dynamics(bench, model, None)
         case spec.ExactSource(window=length, points=points), _:
-            source = Exact(bench.engine, Window.uniform(length, points))
+            source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
         case spec.SamplerSource() as drawn, BoundSampler():
             return _drawn_windows(bench, _sampler(bench, model, drawn.steps, drawn.solver))

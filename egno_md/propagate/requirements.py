@@ -69,6 +69,8 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
                 _check_metropolis(protocol, protocol.source, built.system, model.atoms)
+            else:
+                _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
             whole_multiple(duration, count * protocol.timestep, "source.window", "time points")
             points = tuple(duration * (p + 1) / count for p in range(count))
@@ -108,7 +110,7 @@ def _check_agreement(protocol: spec.PropagateProtocol) -> None:
     if isinstance(protocol.correct, spec.Redraw) and not draws:
         raise SpecError(
             f"correct.kind: redraw, and source.kind: {protocol.source.kind} proposes the same window "
-            "again. Set correct.kind: fallback."
+            "again. Leave out correct, for what suits the source."
         )
 
 
@@ -153,6 +155,23 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
     if protocol.boundary.barostat is not None:
         raise SpecError("boundary.barostat: samplers know no box. Leave out barostat.")
+    learned = card.validity.kelvin
+    if learned is not None and abs(protocol.temperature / learned - 1) > SAME_TEMPERATURE:
+        raise SpecError(
+            f"temperature: {protocol.temperature:g} K, and the sampler of {card.subject} learned the "
+            f"distribution at {learned:g} K. Set temperature: {learned:g} K, or train one "
+            "on MD at yours."
+        )
+    if protocol.timestep > FLEXIBLE_TIMESTEP and not len(system.constraints):
+        raise SpecError(
+            f"timestep: {format_quantity(protocol.timestep, 'time')} is too long for {system.name} "
+            "without constraints. Use a system with constraints: h-bonds (such as ala2/hmr), or "
+            "timestep: 0.5 fs."
+        )
+
+
+def _check_draws(protocol: spec.PropagateProtocol) -> None:
+    """Refuse what only windows of dynamics could use."""
     if isinstance(protocol.judge, spec.EnergyJudge):
         raise SpecError(
             "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
@@ -163,24 +182,10 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
             f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
             "redraw, after which MD takes over."
         )
-    if protocol.workers > 1 and isinstance(protocol.source, spec.SamplerSource):
+    if protocol.workers > 1:
         raise SpecError(
             f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
             "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
-        )
-    if card.validity.kelvin is not None and (
-        abs(protocol.temperature / card.validity.kelvin - 1) > SAME_TEMPERATURE
-    ):
-        raise SpecError(
-            f"temperature: {protocol.temperature:g} K, and the sampler of {card.subject} learned the "
-            f"distribution at {card.validity.kelvin:g} K. Set temperature: {card.validity.kelvin:g} K, or train one "
-            "on MD at yours."
-        )
-    if protocol.timestep > FLEXIBLE_TIMESTEP and not len(system.constraints):
-        raise SpecError(
-            f"timestep: {format_quantity(protocol.timestep, 'time')} is too long for {system.name} "
-            "without constraints. Use a system with constraints: h-bonds (such as ala2/hmr), or "
-            "timestep: 0.5 fs."
         )
 
 
