@@ -16,10 +16,17 @@ from egno_md.core.ports import Refiner
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
-from egno_md.interop.walker import Statistics, Surroundings, Walker, Watch, check_fits
-from egno_md.nn.bundle import load_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.interop.walker import (
+    Statistics,
+    Surroundings,
+    Walker,
+    Watch,
+    bind,
+    load_window_operator,
+)
+from egno_md.nn.card import DynamicsCard
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.event import Event
 from egno_md.propagate.policy import Policy
 
@@ -50,7 +57,7 @@ class WindowDynamics(MolecularDynamics):
 
     Args:
         atoms: with a calculator; periodic along all axes or none, without constraints.
-        operator: folder of a bundle.
+        operator: folder of a bundle, ``SYSTEM/NAME`` of a shipped one, or one that is loaded.
         timestep: of the calculator's own dynamics, ASE units.
         temperature_K: of the thermostat; NVE where it is None.
         friction: 1 / ASE time.
@@ -71,7 +78,7 @@ class WindowDynamics(MolecularDynamics):
     def __init__(
         self,
         atoms: Atoms,
-        operator: str | Path,
+        operator: str | Path | WindowOperator,
         timestep: float = 0.5 * units.fs,
         *,
         temperature_K: float | None = None,
@@ -84,11 +91,11 @@ class WindowDynamics(MolecularDynamics):
         device: str = "auto",
         **kwargs: Any,
     ) -> None:
-        network = load_bundle(Path(operator)).to(resolve_device(device))
+        network = load_window_operator(operator).to(resolve_device(device))
         card = network.card
         _check_atoms(atoms, policy)
         system = _describe(atoms, card)
-        check_fits(card, system, temperature_K)
+        bound = bind(network, system, temperature_K)
         watch = Watch.of(
             policy,
             tolerances,
@@ -105,7 +112,7 @@ class WindowDynamics(MolecularDynamics):
             seed=seed,
             refiner=_no_refiner,
         )
-        self._walker = Walker(system, network, self._reference, watch, around)
+        self._walker = Walker(system, bound, self._reference, watch, around)
         self._shown: tuple[np.ndarray, ...] | None = None
         super().__init__(atoms, card.window.length * PICOSECOND, **kwargs)
 
@@ -121,7 +128,7 @@ class WindowDynamics(MolecularDynamics):
 
     def todict(self) -> dict[str, Any]:
         """For ASE's trajectory."""
-        return {**super().todict(), "operator": self._walker.card.system}
+        return {**super().todict(), "operator": self._walker.card.subject}
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Write everything that is needed to go on bit for bit, but for the calculator's own memory."""
@@ -247,7 +254,7 @@ def _check_atoms(atoms: Atoms, policy: str) -> None:
         raise SpecError("policy 'refine' needs OpenMM. Use 'fallback', or SurrogateSimulation.")
 
 
-def _describe(atoms: Atoms, card: OperatorCard) -> System:
+def _describe(atoms: Atoms, card: DynamicsCard) -> System:
     """The atoms with the operator's bonds: ASE has none."""
     topology = mdtraj.Topology()
     residue = topology.add_residue("MOL", topology.add_chain())

@@ -30,7 +30,8 @@ from egno_md.interop.walker import (
     Surroundings,
     Walker,
     Watch,
-    check_fits,
+    bind,
+    load_window_operator,
     points_that_work,
 )
 from egno_md.md.barostat import MonteCarloBarostat
@@ -38,8 +39,8 @@ from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVT, OpenMMEngine
 from egno_md.md.given import GivenSystem, give_system, read_integrator
 from egno_md.md.refine.refiner import OpenMMRefiner
-from egno_md.nn.bundle import load_bundle
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.event import Event
 from egno_md.propagate.policy import Policy
 from egno_md.spec.propagate import Refinement
@@ -79,7 +80,7 @@ class SurrogateSimulation(app.Simulation):
         platform: as in OpenMM; its name is used for checks too.
         platformProperties: as in OpenMM, for `context`.
         state: as in OpenMM.
-        operator: folder of a bundle.
+        operator: folder of a bundle, ``SYSTEM/NAME`` of a shipped one, or one that is loaded.
         policy: what to do with a bad window.
         tolerances: when it is bad: keys and values of a protocol's `tolerances`,
             such as ``{"bond": "0.5 angstrom"}``.
@@ -106,7 +107,7 @@ class SurrogateSimulation(app.Simulation):
         platformProperties: dict[str, str] | None = None,
         state: str | None = None,
         *,
-        operator: str | Path,
+        operator: str | Path | WindowOperator,
         policy: Policy = "fallback",
         tolerances: Mapping[str, object] | None = None,
         refinement: Mapping[str, object] | None = None,
@@ -126,10 +127,9 @@ class SurrogateSimulation(app.Simulation):
             )
         if policy == "refine":
             self._given.flexible()  # refuses constraints now and not in the first bad window
-        self._operator = load_bundle(Path(operator)).to(resolve_device(device))
-        card = self._operator.card
-        check_fits(card, self._given.system, self._settings.kelvin)
-        self._offsets = card.window.offsets(self._settings.timestep)
+        network = load_window_operator(operator).to(resolve_device(device))
+        self._operator = bind(network, self._given.system, self._settings.kelvin)
+        self._offsets = self._operator.window.offsets(self._settings.timestep)
         self._watch = Watch.of(
             policy,
             tolerances,
@@ -368,7 +368,7 @@ class SurrogateSimulation(app.Simulation):
         return moves, max(round(barostat.every / self._offsets[-1]), 1)
 
     def _refiner(self, given: GivenSystem) -> OpenMMRefiner:
-        kelvin = self._settings.kelvin or self._operator.card.kelvin or TARGET
+        kelvin = self._settings.kelvin or self._operator.card.validity.kelvin or TARGET
         settings = self._watch.refine or Refinement()
         return OpenMMRefiner(given, settings, kelvin, self._platform, self.seed)
 
@@ -377,7 +377,7 @@ class SurrogateSimulation(app.Simulation):
         return OpenMMEngine(
             given,
             timestep=s.timestep,
-            kelvin=s.kelvin or self._operator.card.kelvin or TARGET,
+            kelvin=s.kelvin or self._operator.card.validity.kelvin or TARGET,
             friction=s.friction or 1.0,
             seed=self.seed % ANY_SEED,
             platform=self._platform,

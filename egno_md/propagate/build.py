@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.core.window import Window
@@ -21,9 +20,9 @@ from egno_md.md.generate.chains import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
-from egno_md.nn.card import OperatorCard
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import DynamicsCard
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.assemble import Parts, Rules, assemble
 from egno_md.propagate.boundary import ChangeVolume
 from egno_md.propagate.check import Checker
@@ -218,7 +217,7 @@ def build(
     """
     bench = Bench(built, protocol, seed, iterations, Clocks())
     match protocol.source, model:
-        case spec.OperatorSource(), WindowOperator():
+        case spec.OperatorSource(), BoundOperator():
             lift = None if model.card.atoms == "all" else Lift.of(built.system, model.card.atoms)
             source = Operator(model, built.system.masses, lift, bench.clocks)
             return _windows_of_dynamics(bench, source, model.card)
@@ -227,9 +226,9 @@ def build(
         case spec.ExactSource(window=length, points=points), _:
             source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
-        case spec.SamplerSource() as drawn, SamplerOperator():
+        case spec.SamplerSource() as drawn, BoundSampler():
             return _drawn_windows(bench, _sampler(bench, model, drawn.steps, drawn.solver))
-        case spec.MetropolisSource() as drawn, SamplerOperator():
+        case spec.MetropolisSource() as drawn, BoundSampler():
             sampler = _sampler(bench, model, drawn.steps, drawn.solver)
             return _metropolis_moves(bench, sampler, drawn)
         case source, _:
@@ -237,7 +236,7 @@ def build(
 
 
 def _windows_of_dynamics(
-    bench: Bench, source: Operator | FunctionWindows | Exact, card: OperatorCard | None
+    bench: Bench, source: Operator | FunctionWindows | Exact, card: DynamicsCard | None
 ) -> Plan:
     built, protocol, boundary = bench.built, bench.protocol, bench.protocol.boundary
     thermostat = make_thermostat(boundary, built.system, protocol.temperature)
@@ -260,7 +259,7 @@ def _windows_of_dynamics(
     move = assemble(source, parts, rules, is_lifted=is_lifted, accepted=accepted)
     machine = Machine(reference_platform=bench.engine.platform)
     if isinstance(source, Operator):
-        machine = _machine(bench, source.operator, source.operator.card)
+        machine = _machine(bench, source.operator.operator, source.operator.card)
     return Plan(bench, move, source.window.points, thermostat, machine)
 
 
@@ -295,7 +294,7 @@ def _volume_moves(bench: Bench) -> ChangeVolume | None:
 class _Refiner:
     """Makes the refiner of windows of dynamics when it is first needed."""
 
-    def __init__(self, bench: Bench, card: OperatorCard | None) -> None:
+    def __init__(self, bench: Bench, card: DynamicsCard | None) -> None:
         self._bench, self._card = bench, card
         self._made: OpenMMRefiner | None = None
 
@@ -314,7 +313,7 @@ class _Refiner:
         return self._made
 
 
-def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
+def _held(built: BuiltSystem, card: DynamicsCard | None) -> Held:
     """What a refinement of every window must leave alone.
 
     Springs hold the backbone, or the alpha carbons of an operator that knows no
@@ -333,11 +332,10 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
     return Held(atoms, stereo)
 
 
-def _sampler(bench: Bench, model: SamplerOperator, steps: int, solver: spec.Solver) -> Sampler:
+def _sampler(bench: Bench, model: BoundSampler, steps: int, solver: spec.Solver) -> Sampler:
     system = bench.built.system
-    seen = SeenAtoms.of(system, model.card.network.atoms)
-    lift = Lift.relaxed(system, seen.atoms, bench.relaxed.positions)
-    return Sampler(model, seen, lift, steps, solver, bench.clocks)
+    lift = Lift.relaxed(system, model.atoms, bench.relaxed.positions)
+    return Sampler(model, lift, steps, solver, bench.clocks)
 
 
 def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
@@ -360,14 +358,14 @@ def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
         observers=find_observers(bench.built),
     )
     move = assemble(source, parts, _rules(protocol, keeps_energy=False))
-    return Plan(bench, move, source.window.points, None, _machine(bench, source.operator))
+    return Plan(bench, move, source.window.points, None, _machine(bench, source.operator.operator))
 
 
 def _metropolis_moves(bench: Bench, sampler: Sampler, settings: spec.MetropolisSource) -> Plan:
     protocol = bench.protocol
     move = MetropolisMove(
         sampler=sampler,
-        rotors=find_moves(bench.built.system, sampler.seen),
+        rotors=find_moves(bench.built.system, sampler.operator.atoms),
         settings=settings,
         evaluation=bench.evaluation,
         dynamics=LangevinWindows(bench.engine, protocol.temperature),
@@ -376,10 +374,10 @@ def _metropolis_moves(bench: Bench, sampler: Sampler, settings: spec.MetropolisS
         friction=bench.friction,
         clocks=bench.clocks,
     )
-    return Plan(bench, move, 1, None, _machine(bench, sampler.operator))
+    return Plan(bench, move, 1, None, _machine(bench, sampler.operator.operator))
 
 
-def _machine(bench: Bench, network: torch.nn.Module, card: OperatorCard | None = None) -> Machine:
+def _machine(bench: Bench, network: torch.nn.Module, card: DynamicsCard | None = None) -> Machine:
     return Machine(
         reference_platform=bench.engine.platform,
         network_device=str(next(network.parameters()).device),

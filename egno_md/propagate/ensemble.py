@@ -25,6 +25,7 @@ from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.data.outcomes import settle
 from egno_md.data.output import OutputMode
 from egno_md.data.store import Store, read_manifest, write_json, write_manifest
+from egno_md.nn.operator import Operator
 from egno_md.propagate.describe import describe
 from egno_md.propagate.record import EVENTS, chain_name, load_state
 from egno_md.propagate.requirements import Model
@@ -41,7 +42,7 @@ LAST_BYTES = 65536
 
 def run_ensemble(
     system: str,
-    operator: Path | str | Model | None,
+    operator: Path | str | Operator | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,

@@ -179,7 +179,7 @@ class MetropolisMove:
         for index in frames:
             drawn[index] += count
         # every time point is a centre: they cost nothing, and near ones propose near moves
-        places = np.searchsorted(self.sampler.seen.atoms, self.rotors.atoms)
+        places = np.searchsorted(self.sampler.operator.atoms, self.rotors.atoms)
         with np.errstate(invalid="ignore", over="ignore"):  # a wild draw has no torsions
             angles = torsion_angles(windows, places).reshape(len(frames), -1, len(places))
         return {i: each[:, blocks[i]] for i, each in zip(frames, angles, strict=True)}

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
 from egno_md.core.errors import BundleMismatch, DataError, SpecError
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.system import System
 from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.geometry.rotors import Rotors, find_rotors
 from egno_md.md.build import BuiltSystem
-from egno_md.nn.bundle import check_belongs, check_potential, check_sampler_belongs
-from egno_md.nn.card import OperatorCard
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import DynamicsCard
+from egno_md.nn.sampler import BoundSampler
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.propagate.source import FunctionWindows
 from egno_md.spec import propagate as spec
@@ -29,7 +28,8 @@ FLEXIBLE_TIMESTEP = 1.0e-3
 SAME_TEMPERATURE = 0.02
 """A sampler is of one temperature; a share by which another is let pass."""
 
-Model = WindowOperator | SamplerOperator | FunctionWindows
+Model = BoundOperator | BoundSampler | FunctionWindows
+"""What proposes windows of one system: an operator or a sampler bound to it, or a function."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
         model: operator, sampler or function; None for a source that needs none.
 
     Raises:
-        BundleMismatch: the operator moves other atoms, or was trained on another potential.
+        BundleMismatch: the operator cannot roll out.
         WindowMismatch: the length is no whole number of windows.
         SpecError: the protocol asks for what system, operator or source do not have.
     """
     _check_agreement(protocol)
     match protocol.source, model:
-        case spec.OperatorSource(), WindowOperator(card=card):
+        case spec.OperatorSource(), BoundOperator(card=card):
             _check_operator(protocol, built, card)
             duration, points = card.window.length, card.time_points
-        case ((spec.SamplerSource() | spec.MetropolisSource()), SamplerOperator(card=card)):
+        case ((spec.SamplerSource() | spec.MetropolisSource()), BoundSampler(card=card)):
             _check_sampler(protocol, built, card)
             points, duration = card.time_points, card.window.length
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
-                _check_metropolis(protocol, protocol.source, built.system, card)
+                _check_metropolis(protocol, protocol.source, built.system, model.atoms)
             else:
                 _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
@@ -125,10 +125,8 @@ def _check_boundary(protocol: spec.PropagateProtocol, system: System) -> None:
 
 
 def _check_operator(
-    protocol: spec.PropagateProtocol, built: BuiltSystem, card: OperatorCard
+    protocol: spec.PropagateProtocol, built: BuiltSystem, card: DynamicsCard
 ) -> None:
-    check_belongs(card, built.system)
-    check_potential(card, built.system)
     _check_boundary(protocol, built.system)
     check_rolls_out(card)
     card.window.offsets(protocol.timestep)
@@ -137,7 +135,7 @@ def _check_operator(
     is_refined = protocol.refine is not None and protocol.refine.every is not None
     if not is_refined and not isinstance(protocol.judge, spec.NoJudge):
         raise SpecError(
-            f"the operator of {card.system} knows its atoms: {card.atoms} alone; the others are "
+            f"the operator of {card.subject} knows its atoms: {card.atoms} alone; the others are "
             "carried along and clash until they are refined. Add --refine every=1, or judge.kind: "
             "none (--policy off) to go without."
         )
@@ -150,8 +148,6 @@ def _check_operator(
 
 def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: SamplerCard) -> None:
     system = built.system
-    check_sampler_belongs(card, system)
-    check_potential(card, system)
     if not isinstance(protocol.boundary, spec.Langevin):
         raise SpecError(
             f"boundary.kind: {protocol.boundary.kind} acts between windows of dynamics, and a "
@@ -159,10 +155,11 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
     if protocol.boundary.barostat is not None:
         raise SpecError("boundary.barostat: samplers know no box. Leave out barostat.")
-    if card.kelvin is not None and (abs(protocol.temperature / card.kelvin - 1) > SAME_TEMPERATURE):
+    learned = card.validity.kelvin
+    if learned is not None and abs(protocol.temperature / learned - 1) > SAME_TEMPERATURE:
         raise SpecError(
-            f"temperature: {protocol.temperature:g} K, and the sampler of {card.system} learned the "
-            f"distribution at {card.kelvin:g} K. Set temperature: {card.kelvin:g} K, or train one "
+            f"temperature: {protocol.temperature:g} K, and the sampler of {card.subject} learned the "
+            f"distribution at {learned:g} K. Set temperature: {learned:g} K, or train one "
             "on MD at yours."
         )
     if protocol.timestep > FLEXIBLE_TIMESTEP and not len(system.constraints):
@@ -196,10 +193,10 @@ def _check_metropolis(
     protocol: spec.PropagateProtocol,
     source: spec.MetropolisSource,
     system: System,
-    card: SamplerCard,
+    atoms: Int[np.ndarray, " seen"],
 ) -> None:
     """Refuse what would make Metropolis moves inexact."""
-    if not len(find_moves(system, SeenAtoms.of(system, card.network.atoms))):
+    if not len(find_moves(system, atoms)):
         raise SpecError(
             f"source.kind: metropolis: {system.name} has no rotatable bond among the atoms that the "
             "sampler draws, so there is nothing to move. Set source.kind: sampler."
@@ -221,13 +218,13 @@ def _check_metropolis(
     whole_multiple(source.dynamics, protocol.timestep, "source.dynamics", "timesteps")
 
 
-def find_moves(system: System, seen: SeenAtoms) -> Rotors:
+def find_moves(system: System, atoms: Int[np.ndarray, " seen"]) -> Rotors:
     """The rotatable bonds whose torsions a sampler draws."""
     rotors = find_rotors(system)
-    return rotors.subset(np.flatnonzero(np.isin(rotors.atoms, seen.atoms).all(axis=1)).tolist())
+    return rotors.subset(np.flatnonzero(np.isin(rotors.atoms, atoms).all(axis=1)).tolist())
 
 
-def check_rolls_out(card: OperatorCard) -> None:
+def check_rolls_out(card: DynamicsCard) -> None:
     """Refuse an operator without velocities, or whose velocities were never trained.
 
     Raises:
@@ -235,18 +232,18 @@ def check_rolls_out(card: OperatorCard) -> None:
     """
     if not predicts_velocities(card.network):
         raise BundleMismatch(
-            f"the operator of {card.system} is of kind: {card.network.kind}, which predicts "
+            f"the operator of {card.subject} is of kind: {card.network.kind}, which predicts "
             "positions alone, so its windows cannot follow each other. Train kind: egno."
         )
     protocol = card.training.get("protocol", {})
     if protocol and not protocol.get("supervise_velocities", 1.0):
         raise BundleMismatch(
-            f"the operator of {card.system} was trained without velocities, so its windows cannot "
+            f"the operator of {card.subject} was trained without velocities, so its windows cannot "
             "follow each other. Train with supervise_velocities: 1.0."
         )
 
 
-def check_whole(card: OperatorCard, what: str) -> None:
+def check_whole(card: DynamicsCard, what: str) -> None:
     """Refuse an operator of some atoms where nothing carries the others.
 
     Raises:
@@ -254,7 +251,7 @@ def check_whole(card: OperatorCard, what: str) -> None:
     """
     if card.atoms != "all":
         raise BundleMismatch(
-            f"the operator of {card.system} knows its atoms: {card.atoms} alone, and {what} moves "
+            f"the operator of {card.subject} knows its atoms: {card.atoms} alone, and {what} moves "
             "all of them. Use 'egno-md propagate --refine every=1', or train with atoms: all."
         )
 

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import BaseModel
-
 from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
@@ -22,9 +19,11 @@ from egno_md.data.output import Output, OutputMode, run_folder
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
-from egno_md.nn.bundle import load_any_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import Card, DynamicsCard
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import Operator
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.build import Plan, build
 from egno_md.propagate.describe import caveat, describe
 from egno_md.propagate.event import KINDS
@@ -102,7 +101,7 @@ class Request:
     def of(
         cls,
         system: str,
-        operator: Path | str | Model | None,
+        operator: Path | str | Operator | Model | None,
         protocol: PropagateProtocol,
         start: Path | str | None,
         frame: int | Sequence[int] | None,
@@ -126,7 +125,9 @@ class Request:
                 )
         elif isinstance(operator, str | Path) or operator is None:
             bundle = find_operator(system, operator)
-            model = load_any_bundle(bundle)
+            model = bind_model(Operator.load(bundle), built)
+        elif isinstance(operator, Operator):
+            model = bind_model(operator, built)
         else:
             model = operator
         reach = extent(protocol, built, model)
@@ -134,7 +135,7 @@ class Request:
         return cls(built, bundle, model, protocol, reach, source, frame, seed)
 
     @property
-    def card(self) -> BaseModel | None:
+    def card(self) -> Card | None:
         """Of the operator; None of a function."""
         return getattr(self.model, "card", None)
 
@@ -167,7 +168,7 @@ class Request:
 
     def notes(self, description: Description) -> list[str]:
         """What a user should know before it runs."""
-        kelvin = getattr(self.card, "kelvin", None)
+        kelvin = None if self.card is None else self.card.validity.kelvin
         notes = [description.statement]
         if not description.statement:
             notes = [
@@ -175,12 +176,23 @@ class Request:
                 f"{self.protocol.temperature:g} K: expect more fallbacks."
                 if kelvin is not None and self.protocol.temperature > WARM * kelvin
                 else "",
-                caveat(self.card) if isinstance(self.card, OperatorCard) else "",
+                caveat(self.card) if isinstance(self.card, DynamicsCard) else "",
                 preparation(
                     self.built.system, self.protocol.equilibration, self.source is not None
                 ),
             ]
         return [note for note in notes if note]
+
+
+def bind_model(operator: Operator, built: BuiltSystem) -> BoundOperator | BoundSampler:
+    """An operator on a system.
+
+    Raises:
+        BundleMismatch: the system lies outside what it was trained on.
+    """
+    bound = operator.bind(built.system)
+    assert isinstance(bound, BoundOperator | BoundSampler)
+    return bound
 
 
 def describe_model(model: Model | None) -> dict[str, Any] | None:
@@ -197,7 +209,7 @@ def describe_model(model: Model | None) -> dict[str, Any] | None:
 
 def run_propagate(
     system: str,
-    operator: Path | str | Model | None,
+    operator: Path | str | Operator | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -213,7 +225,7 @@ def run_propagate(
     Args:
         system: shipped name or folder.
         operator: folder of a bundle, the name of one shipped with the system, None for the
-            system's own, an operator that is loaded already, or a `FunctionWindows`.
+            system's own, an operator that is loaded or bound already, or a `FunctionWindows`.
         protocol: how far, by whom, how judged, how corrected.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -236,8 +248,8 @@ def run_propagate(
     for note in request.notes(description):
         progress.note(note)
     model = request.model
-    if isinstance(model, torch.nn.Module):
-        model = model.to(target)
+    if isinstance(model, BoundOperator | BoundSampler):
+        model.operator.to(target)
     iterations = minimiser_iterations(request.built.system, request.source is not None)
     # before the folder is claimed: what cannot be built must not cost results that are there
     plan = build(request.built, model, protocol, seed, iterations)

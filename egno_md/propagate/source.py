@@ -12,12 +12,11 @@ from jaxtyping import Float
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Reference, ThermostattedDynamics
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.window import Window
 from egno_md.geometry.lift import Lift
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.clocks import Clocks
 from egno_md.propagate.conservation import restore_momenta
 from egno_md.propagate.constraints import Projection
@@ -178,13 +177,13 @@ class Operator:
     some atoms have none to keep, since the others' is not known.
 
     Attributes:
-        operator: on the device where it runs.
+        operator: bound to the system, on the device where it runs.
         masses: Da, of all atoms.
         lift: from the operator's atoms to all; None where it predicts all.
         clocks: charged for network and lift.
     """
 
-    operator: WindowOperator
+    operator: BoundOperator
     masses: Float[Array, " atoms"]
     lift: Lift | None = None
     clocks: Clocks = field(default_factory=Clocks)
@@ -193,12 +192,12 @@ class Operator:
     @property
     def window(self) -> Window:
         """ΔT and its time points."""
-        return self.operator.card.window
+        return self.operator.window
 
     @property
     def needs_forces(self) -> bool:
         """Whether the operator has a force channel."""
-        return self.operator.card.uses_forces
+        return self.operator.needs_forces
 
     def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
         """The windows after many frames of the same system, in one network call."""
@@ -232,16 +231,14 @@ class Sampler:
     """A sampler of heavy atoms, its draws lifted to all atoms. It makes no velocities.
 
     Attributes:
-        operator: on the device where it runs.
-        seen: the atoms it sees.
+        operator: bound to the system, on the device where it runs.
         lift: from those to all atoms.
         steps: of the flow from noise to a window.
         solver: how the flow is followed.
         clocks: charged for network and lift.
     """
 
-    operator: SamplerOperator
-    seen: SeenAtoms
+    operator: BoundSampler
     lift: Lift
     steps: int
     solver: Solver = "euler"
@@ -252,7 +249,7 @@ class Sampler:
     @property
     def window(self) -> Window:
         """ΔT and its time points."""
-        return self.operator.card.window
+        return self.operator.window
 
     def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
         """One draw after every state, in one batch."""
@@ -275,10 +272,10 @@ class Sampler:
             frames: starts.
             random: of each frame; one draw of noise is taken from it.
         """
-        parameter = next(self.operator.parameters())
-        shape = (self.window.points, len(self.seen.atoms), 3)
+        parameter = next(self.operator.operator.parameters())
+        shape = (self.window.points, len(self.operator.atoms), 3)
         noise = np.stack([r.standard_normal(shape) for r in random])
-        start = np.stack([f.positions[self.seen.atoms] for f in frames])
+        start = np.stack([f.positions[self.operator.atoms] for f in frames])
         # about the centre: float32 keeps its digits however far a molecule has gone
         centre = start.mean(1, keepdims=True)
 

@@ -18,7 +18,7 @@ from egno_md.core.state import Frame, Trajectory
 from egno_md.data.store import Store
 from egno_md.md.build import BuiltSystem, build_system
 from egno_md.md.engine import OpenMMEngine
-from egno_md.nn.bundle import load_bundle
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.check import Checker
 from egno_md.propagate.correct import Monitor
 from egno_md.propagate.evaluation import Evaluation
@@ -137,7 +137,7 @@ def _prepare(spec: SystemSpec, folder: Path, bundle: Path, protocol: PararealPro
 
     torch.set_num_threads(1)
     built = build_system(spec, folder)
-    surrogate = Operator(load_bundle(bundle), built.system.masses)
+    surrogate = Operator(WindowOperator.load(bundle).bind(built.system), built.system.masses)
     _here = Timed(Pair(built, surrogate, protocol))
 
 

@@ -17,7 +17,7 @@ from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json
 from egno_md.md.build import load_system
-from egno_md.nn.bundle import check_belongs, load_bundle
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.parareal.pair import Pair, Timed, run_in_worker, worker_processes
 from egno_md.propagate.parareal.schedule import Job, Kind, makespan
 from egno_md.propagate.parareal.solver import Parareal, Solver
@@ -88,15 +88,15 @@ def run_parareal(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     bundle = find_operator(system, bundle)
-    operator = load_bundle(bundle)
+    operator = WindowOperator.load(bundle)
     check_whole(operator.card, "parareal")
-    check_belongs(operator.card, built.system)
+    bound = operator.bind(built.system)
     check_free(built.system, "parareal")
     check_rolls_out(operator.card)
     whole_multiple(protocol.slab, operator.card.window.length, "the slab", "windows")
     source = None if start is None else Store(Path(start))
     width = protocol.width or max(workers, 2)
-    pair = Pair(built, Operator(operator, built.system.masses), protocol)
+    pair = Pair(built, Operator(bound, built.system.masses), protocol)
     first = pair.start(source, frame, seed)
     request = {
         "system": built.spec.model_dump(mode="json"),
