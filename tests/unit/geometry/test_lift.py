@@ -16,7 +16,7 @@ from egno_md.core.system import System
 from egno_md.geometry.lift import Lift
 from egno_md.geometry.stereo import Stereo
 from egno_md.md.build import load_system
-from egno_md.propagate.observe import Observer, superposed_rmsd
+from egno_md.propagate.observe import ProteinObserver, superposed_rmsd
 
 CHOICES: tuple[AtomChoice, ...] = ("heavy", "backbone", "ca")
 ROUNDING = 1e-12
@@ -125,7 +125,7 @@ def test_a_mirror_image_and_a_turned_peptide_are_named(chignolin: System) -> Non
 def test_an_observer_knows_folds_extent_and_states(chignolin: System) -> None:
     x = chignolin.positions
     carbons = choose_atoms(chignolin.topology, "ca", "x")
-    observer = Observer.of(chignolin, {"native": x[carbons]})
+    observer = ProteinObserver.of(chignolin, {"native": x[carbons]})
     assert observer is not None
     turn = Rotation.from_rotvec([1.0, 0.2, -0.5]).as_matrix()
     found = observer.measure(Frame(x @ turn.T + 1.0, np.zeros_like(x)))
@@ -136,7 +136,7 @@ def test_an_observer_knows_folds_extent_and_states(chignolin: System) -> None:
     expected = np.sqrt(0.5 * share @ pairs @ share)
     assert found["radius_of_gyration"] == pytest.approx(expected, rel=1e-9)
     with pytest.raises(DataError, match="has 9 CA atoms, chignolin has 10"):
-        Observer.of(chignolin, {"other": x[carbons[:9]]})
+        ProteinObserver.of(chignolin, {"other": x[carbons[:9]]})
 
 
 def test_superposed_rmsd_ignores_a_rigid_move_but_not_a_mirror() -> None:
@@ -191,7 +191,7 @@ def test_cosines_of_peptide_bonds_are_those_of_omega(chignolin: System) -> None:
 
 
 def test_an_observer_tells_the_energy_where_it_is_known(chignolin: System) -> None:
-    observer, x = Observer.of(chignolin, {}), chignolin.positions
+    observer, x = ProteinObserver.of(chignolin, {}), chignolin.positions
     assert observer is not None
     told = {
         e: observer.measure(Frame(x, x, potential_energy=e)).get("potential_energy")
