@@ -68,7 +68,7 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
             points, duration = card.time_points, card.window.length
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
-                _check_metropolis(protocol, protocol.source, built.system, model.atoms)
+                _check_rotors(built.system, model.atoms)
             else:
                 _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
@@ -94,7 +94,9 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
 
 
 def _check_agreement(protocol: spec.PropagateProtocol) -> None:
-    """Refuse members that would have nothing to do beside the others."""
+    """Refuse members that would have nothing to do beside the others, or would spoil them."""
+    if isinstance(protocol.source, spec.MetropolisSource):
+        _check_metropolis(protocol, protocol.source)
     if isinstance(protocol.judge, spec.NoJudge) and protocol.correct is not None:
         raise SpecError(
             "correct: nothing is judged (judge.kind: none), so that no window is bad. Leave out "
@@ -189,18 +191,17 @@ def _check_draws(protocol: spec.PropagateProtocol) -> None:
         )
 
 
-def _check_metropolis(
-    protocol: spec.PropagateProtocol,
-    source: spec.MetropolisSource,
-    system: System,
-    atoms: Int[np.ndarray, " seen"],
-) -> None:
-    """Refuse what would make Metropolis moves inexact."""
+def _check_rotors(system: System, atoms: Int[np.ndarray, " seen"]) -> None:
+    """Refuse Metropolis moves where no torsion can move."""
     if not len(find_moves(system, atoms)):
         raise SpecError(
             f"source.kind: metropolis: {system.name} has no rotatable bond among the atoms that the "
             "sampler draws, so there is nothing to move. Set source.kind: sampler."
         )
+
+
+def _check_metropolis(protocol: spec.PropagateProtocol, source: spec.MetropolisSource) -> None:
+    """Refuse what would make Metropolis moves inexact."""
     if protocol.refine is not None:
         raise SpecError(
             "refine: a refined end is no state of the chain, and would spoil it. Leave out refine "
@@ -209,7 +210,7 @@ def _check_metropolis(
     if not isinstance(protocol.judge, spec.NoJudge):
         raise SpecError(
             f"judge.kind: {protocol.judge.kind} would pick among windows by their looks, and the "
-            "moves would not be exact. Set judge.kind: none (--policy off)."
+            "moves would not be exact. Set judge.kind: none and no correct (--policy off)."
         )
     if protocol.record.save == "points":
         raise SpecError(
