@@ -42,7 +42,7 @@ from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.md.engine import OpenMMEngine  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.operator import Operator  # noqa: E402
 
 RESULTS = HERE / "results" / "adk_chain.json"
 SYSTEM = "adk"
@@ -72,7 +72,7 @@ def main() -> None:
     )
     errors = em.evaluate(operator, data, given.root / "evaluation", mode="overwrite")
     found = em.compare(data, [rolled.out], given.root / "comparison", mode="overwrite")
-    reference, summary = Store(data), rolled.summary
+    reference, summary = Store(data), rolled.summary.to_json()
     events = [json.loads(x) for x in (rolled.out / "events.jsonl").read_text().splitlines()]
     spent = processor(watch, given.root / "processor.json", data)
     content = {
@@ -176,7 +176,7 @@ def trained(given: argparse.Namespace, data: Path) -> Path:
 
 def learned(reference: Store, operator: Path) -> dict[str, Any]:
     """MD and training, as far as they matter."""
-    card = load_any_bundle(operator).card
+    card = Operator.load(operator).card
     training = card.training
     frames = sum(len(t) for t in reference)
     device = "a GPU" if torch.cuda.is_available() else "one thread of a CPU, a short run"
@@ -214,7 +214,7 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
         "rollout_ns_per_day", "reference_ns_per_day", "speed_up", "reference_platform",
         "network_device", "network_threads",
     )  # fmt: skip
-    return {n: summary[n] for n in names}
+    return {n: summary.get(n) for n in names}
 
 
 def split(summary: dict[str, Any]) -> dict[str, float]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.proteins import find_observer
 
 from egno_md.compare.observables.integrity import clash_count
-from egno_md.compare.observables.internal import bonds_apart
 from egno_md.compare.observables.ramachandran import outlier_shares
 from egno_md.core.state import Frame
 from egno_md.data.store import Store
-from egno_md.geometry.frames import superpose
+from egno_md.geometry.bonded import bonded_within
 from egno_md.geometry.peptide import find_peptide
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.superposition import superposed_rmsd
 from egno_md.md.build import load_system
+from egno_md.propagate.check import Checker
+from egno_md.propagate.observe import find_observers
 
 MOST = 40
 """Frames of MD that are looked at, evenly spread."""
@@ -46,8 +46,8 @@ def geometry(
         [np.linalg.norm(f.positions[bonds[:, 0]] - f.positions[bonds[:, 1]], axis=1)
          for f in sides["MD"]], axis=0,
     )  # fmt: skip
-    checker = Checker(system, lengths, checker.integrity, CONTACT, checker.stereo)
-    stereo, near, peptide = Stereo.of(system), bonds_apart(system, 3), find_peptide(system)
+    checker = replace(checker, bond_lengths=lengths)
+    near, peptide = bonded_within(system.bonds, system.n_atoms, 3), find_peptide(system)
     assert peptide is not None
 
     def row(frame: Frame) -> dict[str, float]:
@@ -57,7 +57,7 @@ def geometry(
             "bond off by / Å": 10 * check.bond_deviation,
             "centres inverted": check.inverted_centres,
             "stereocentres or peptide bonds turned": len(check.turned),
-            "cis peptide bonds": stereo.cis(frame.positions),
+            "cis peptide bonds": int(checker.stereo.cis(frame.positions).sum()),
             "closest contact / Å": 10 * min(check.closest_contact, CONTACT),
             "clashes": clash_count(frame.positions, system, near),
             "Ramachandran outliers / %": 100 * float(outliers[0]),
@@ -82,8 +82,7 @@ def geometry(
 
 def observed(reference: Store, rolled: Store) -> dict[str, dict[str, Any]]:
     """Distance to both states, extent, fold, temperature and energy: means and widths."""
-    observer = find_observer(load_system("adk"))
-    assert observer is not None
+    (observer,) = find_observers(load_system("adk"))
     checker = Checker.of(reference.system(), reference.system().positions)
     found: dict[str, dict[str, Any]] = {}
     for name, held in (("MD", frames(reference, MOST)), ("rollout", frames(rolled))):
@@ -129,9 +128,5 @@ def steps(reference: Store, rolled: Store, window: float) -> dict[str, Any]:
 
 
 def _moves(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    found = []
-    for a, b in pairs:
-        before, after, turn = superpose(a[None], b[None], np.ones(len(a)))
-        left = (b - after) - (a - before) @ turn[0].T
-        found.append(10 * float(np.sqrt(np.square(left).sum() / len(a))))
-    return {"mean / Å": round(float(np.mean(found)), 3), "largest / Å": round(max(found), 3)}
+    moves = [10 * superposed_rmsd(b, a) for a, b in pairs]
+    return {"mean / Å": round(float(np.mean(moves)), 3), "largest / Å": round(max(moves), 3)}

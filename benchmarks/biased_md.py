@@ -14,7 +14,7 @@ import numpy as np
 import openmm
 
 from egno_md.core.units import BOLTZMANN
-from egno_md.geometry.rotors import torsion_angles
+from egno_md.geometry.torsions import torsion_angles
 from egno_md.md.build import load_system
 from egno_md.md.engine import OpenMMEngine
 

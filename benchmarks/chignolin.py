@@ -20,14 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 from typing import Any
 
-import mdtraj
 import numpy as np
 import torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-
-from egno_md.propagate.proteins import find_observer  # noqa: E402
 
 from benchmarks.sampler_runs import (  # noqa: E402
     arguments,
@@ -42,9 +39,11 @@ from egno_md import api as em  # noqa: E402
 from egno_md.compare.observable import Comparison  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
+from egno_md.geometry.superposition import superposed  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
-from egno_md.nn.bundle import load_any_bundle  # noqa: E402
+from egno_md.nn.operator import Operator  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
+from egno_md.propagate.observe import find_observers  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
 SYSTEM = "chignolin"
@@ -66,14 +65,12 @@ def main() -> None:
     )
     settings = {
         "length": length(operator, given.windows),
-        "draws.steps": given.steps,
-        "refine_every": 1,
-        "save": "windows",
+        "source.steps": given.steps,
     }
     summary, rolled = drawn(SYSTEM, given.root / "rollout", operator, data, given.seed, settings)
     held = Store(given.reference or data)
     found = em.compare(held.root, [rolled.root], given.root / "comparison", mode="overwrite")
-    card = load_any_bundle(operator).card
+    card = Operator.load(operator).card
     content = {
         "statement": STATEMENT,
         "machine": provenance(),
@@ -96,11 +93,9 @@ def simulated(store: Store) -> float:
 
 def fold(reference: Store, rolled: Store) -> dict[str, Any]:
     """CA RMSD to the crystal structure, and RMSF of every CA about the mean of its own side."""
-    observer = find_observer(load_system(SYSTEM))
-    assert observer is not None
+    (observer,) = find_observers(load_system(SYSTEM))
     carbons = observer.carbons
-    topology = observer.system.topology.subset(carbons.tolist())
-    native = mdtraj.Trajectory(observer.states["native"], topology)
+    native = observer.states["native"]
     parts = list(reference)
     half = sum(map(len, parts)) // 2
     whole = np.concatenate([t.positions for t in parts])
@@ -113,12 +108,11 @@ def fold(reference: Store, rolled: Store) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     flexible: dict[str, np.ndarray] = {}
     for name, positions in sides.items():
-        chain = mdtraj.Trajectory(positions[:, carbons], topology)
-        rmsd = 10 * mdtraj.rmsd(chain, native)
-        places = np.asarray(chain.superpose(native).xyz)
+        places = superposed(positions[:, carbons], native)
+        rmsd = 10 * np.sqrt(np.square(places - native).sum(-1).mean(-1))
         flexible[name] = 10 * np.sqrt(places.var(0).sum(-1))
         found[name] = {
-            "frames": len(chain),
+            "frames": len(places),
             "CA RMSD mean / Å": float(rmsd.mean()),
             "CA RMSD quartiles / Å": np.quantile(rmsd, [0.25, 0.5, 0.75]).tolist(),
             "folded share": float((rmsd < FOLDED).mean()),

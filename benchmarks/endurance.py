@@ -25,7 +25,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import write_json
 from egno_md.md.build import load_system
 from egno_md.nn.bundle import save_bundle
-from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.card import DynamicsCard, OneSystem, Scales, Validity
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.network import Egno
 
@@ -56,14 +56,12 @@ def make_bundle(folder: Path) -> Path:
     """An untrained operator whose windows are almost straight lines."""
     system = load_system(SYSTEM).system
     torch.manual_seed(0)
-    card = OperatorCard(
+    validity = Validity.of_one(OneSystem.of(system), kelvin=500.0)
+    card = DynamicsCard(
         network=Egno(kind="egno", layers=1, hidden=4, vectors=3, force_channel=False),
         time_points=tuple(WINDOW * 1e-3 * (p + 1) / 4 for p in range(4)),
-        system=system.name,
-        digest=system.digest,
-        atomic_numbers=tuple(system.atomic_numbers.tolist()),
-        masses=tuple(system.masses.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+        vocabulary=validity.elements,
+        validity=validity,
         scales=Scales(
             length=0.1,
             velocity=1.7,
@@ -71,7 +69,6 @@ def make_bundle(folder: Path) -> Path:
             position_residual=1e-4,
             velocity_residual=1e-2,
         ),
-        kelvin=500.0,
     )
     save_bundle(folder, WindowOperator(card).eval())
     return folder
@@ -83,10 +80,11 @@ def run(out: Path, windows: int) -> dict[str, Any]:
     memory = Memory()
     changes = {
         "length": f"{windows * WINDOW} fs",
-        "policy": "off",
-        "thermostat": {"kind": "langevin", "friction": "5 /ps"},
+        "judge": {"kind": "none"},
+        "correct": None,
+        "boundary": {"kind": "langevin", "friction": "5 /ps"},
         "equilibration": "10 fs",
-        "reference_steps": 10,
+        "record.reference_steps": 10,
     }
     begun = time.perf_counter()
     em.propagate(

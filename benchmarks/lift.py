@@ -23,9 +23,9 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.data.output import provenance
-from egno_md.geometry.integrity import Integrity
+from egno_md.geometry.contacts import Contacts
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.spec.propagate import Refinement
@@ -46,8 +46,8 @@ class Bench:
     built: BuiltSystem
     path: np.ndarray
     heavy: np.ndarray
-    stereo: Stereo
-    integrity: Integrity
+    stereo: Stereochemistry
+    contacts: Contacts
     refiners: dict[str, OpenMMRefiner]
 
     def refiner(self, lift: Lift) -> OpenMMRefiner:
@@ -60,7 +60,7 @@ class Bench:
                 KELVIN,
                 "CPU",
                 SEED,
-                Held(held, self.stereo.centres, self.stereo.peptides),
+                Held(held, self.stereo),
             )
         return self.refiners[lift.atoms]
 
@@ -92,20 +92,22 @@ def refine(bench: Bench, lift: Lift, before: np.ndarray, lifted: np.ndarray) -> 
     still = np.zeros_like(lifted)
     begun = time.perf_counter()
     try:
-        done = bench.refiner(lift).refine(Frame(lifted, still), KELVIN, SEED, Frame(before, still))
+        done = bench.refiner(lift).refine(
+            Frame(lifted, still), Frame(before, still), np.random.default_rng(SEED)
+        )
     except PotentialError as error:
         spent = time.perf_counter() - begun
         return {"refused": str(error.args[0]), "refine_seconds": round(spent, 2)}
     after = done.frame.positions
     changed = bench.stereo.changed(before, after)
-    contact = bench.integrity.closest_contact(after, 0.2)
+    contact = bench.contacts.closest(after, 0.2)
     return {
         "refine_seconds": round(time.perf_counter() - begun, 2),
         "blocks": done.blocks,
         "max_force": round(done.max_force, 1),
-        "changed": len(changed),
-        "cis_before": bench.stereo.cis(before),
-        "cis_after": bench.stereo.cis(after),
+        "changed": int(changed.sum()),
+        "cis_before": int(bench.stereo.cis(before).sum()),
+        "cis_after": int(bench.stereo.cis(after).sum()),
         "closest_contact_angstrom": round(10 * min(contact, 0.2), 2),
         "positions": after,
     }
@@ -156,8 +158,8 @@ def whole_path(bench: Bench) -> list[dict]:
                 lifted = lift.positions(before, target[lift.chosen])
                 errors.append(rmsd(lifted[bench.heavy], bench.path[start + stride]))
                 moves.append(rmsd(bench.path[start], bench.path[start + stride]))
-                changed += len(bench.stereo.changed(target, lifted))
-                cis += bench.stereo.cis(lifted) - bench.stereo.cis(target)
+                changed += int(bench.stereo.changed(target, lifted).sum())
+                cis += int(bench.stereo.cis(lifted).sum() - bench.stereo.cis(target).sum())
             rows.append(
                 {
                     "atoms": choice,
@@ -219,8 +221,8 @@ def main() -> None:
         built,
         heavy_path(asked.folder, system.topology),
         np.flatnonzero(system.atomic_numbers > 1),
-        Stereo.of(system),
-        Integrity.of(system),
+        Stereochemistry.of(system),
+        Contacts.of(system),
         {},
     )
     result = {

@@ -49,8 +49,8 @@ SAMPLE, LARGE_SAMPLE, SEED = 15, 30, 0
 """Mutants that are tried of a file, and of a decisive one."""
 
 DECISIVE = re.compile(
-    r"(propagate|geometry)/(checks|conservation|constraints|controller|integrity|parareal/schedule|shapes|thermostat)\.py"
-    r"|core/(fanout|lift|periodic|selection|state|thermal|units|window)\.py"
+    r"(propagate|geometry)/(check|conservation|constraints|contacts|correct|images|judge|parareal/schedule|shapes|stereocentres|thermostat)\.py"
+    r"|core/(fanout|lift|molecules|selection|state|thermal|units|window)\.py"
 )
 """What decides whether a window is believed, and what that rests on."""
 

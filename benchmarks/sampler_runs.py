@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from egno_md.api import generate, propagate, protocol, train
-from egno_md.compare.observables.internal import angle_indices, angle_values
 from egno_md.console import Console
 from egno_md.core.seen import SeenAtoms
 from egno_md.data.store import Store
-from egno_md.nn.bundle import load_any_bundle
+from egno_md.geometry.internal import angle_indices, angle_values
+from egno_md.nn.operator import Operator
 
 SHAPE_FRAMES = 20_000
 
@@ -70,12 +70,12 @@ def drawn(
         mode="resume",
         progress=console(folder),
     )
-    return done.summary, done.store
+    return done.summary.to_json(), done.store
 
 
 def length(operator: Path, windows: int) -> str:
     """So many windows."""
-    return f"{windows * load_any_bundle(operator).card.window.length:g} ps"
+    return f"{windows * Operator.load(operator).card.window.length:g} ps"
 
 
 def shapes(reference: Store, drawn: Store) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
         "refinement_shift_nm", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up",
         "reference_platform", "network_threads",
     )  # fmt: skip
-    found = {n: summary[n] for n in names}
+    found = {n: summary.get(n) for n in names}
     windows = max(summary["windows"], 1)
     found["milliseconds a window"] = {
         k: 1e3 * v / windows for k, v in summary["seconds"].items() if v

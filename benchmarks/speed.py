@@ -42,7 +42,7 @@ from egno_md.data.frames import frame_bytes  # noqa: E402
 from egno_md.data.output import RUN, provenance  # noqa: E402
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
-from egno_md.nn.card import OperatorCard, Scales  # noqa: E402
+from egno_md.nn.card import DynamicsCard, OneSystem, Scales, Validity  # noqa: E402
 from egno_md.nn.native import described  # noqa: E402
 from egno_md.nn.neighbours import find_pairs  # noqa: E402
 from egno_md.nn.operator import WindowOperator  # noqa: E402
@@ -110,13 +110,14 @@ def one_size(count: int) -> dict[str, float]:
 
 def water(count: int, points: int, random: np.random.Generator) -> tuple[WindowOperator, Frame]:
     """An operator with a radius graph, and a frame of so many atoms at water's density."""
-    card = OperatorCard(
+    one = OneSystem(name="water", atomic_numbers=(8,) * count, masses=(16.0,) * count, bonds=())
+    card = DynamicsCard(
         network=Egno(
             kind="egno", layers=4, hidden=32, vectors=4, edges="radius", cutoff=f"{CUTOFF} nm",
             force_channel=False,
         ),
-        time_points=tuple(0.001 * (1 + np.arange(points))), system="water", digest="", bonds=(),
-        atomic_numbers=(8,) * count, masses=(16.0,) * count,
+        time_points=tuple(0.001 * (1 + np.arange(points))), vocabulary=(8,),
+        validity=Validity.of_one(one),
         scales=Scales(length=0.1, velocity=1.0, acceleration=100.0, position_residual=0.01,
                       velocity_residual=1.0, neighbours=18.0),
     )  # fmt: skip
@@ -143,20 +144,20 @@ def rollouts(folder: Path, windows: int) -> dict[str, Any]:
         for replicas in (1, 16):
             changes = {
                 "length": f"{max(windows // replicas, 5) * 16} fs", "replicas": replicas,
-                "temperature": "300 K", "equilibration": "0.1 ps", "reference_steps": 200,
+                "temperature": "300 K", "equilibration": "0.1 ps", "record.reference_steps": 200,
             }  # fmt: skip
             protocol = em.protocol("propagate", "nvt-300k", changes)
             out = folder / f"{system}-{replicas}"
             summary = em.propagate(system, None, protocol, out).summary
-            clocks = summary["seconds"]
+            clocks = summary.seconds
             inside = sum(
                 clocks.get(k, 0.0) for k in ("network", "checks", "refinement", "fallback")
             )
             rows[f"{system}, {replicas} at once"] = {
-                "windows/s": round(summary["windows"] / clocks["total"], 1),
+                "windows/s": round(summary.windows / clocks["total"], 1),
                 "outside network and OpenMM": round(1 - inside / clocks["total"], 4),
-                "rollout ns/day": round(summary["rollout_ns_per_day"], 3),
-                "OpenMM ns/day": round(summary["reference_ns_per_day"], 3),
+                "rollout ns/day": round(summary.rollout_ns_per_day, 3),
+                "OpenMM ns/day": round(summary.reference_ns_per_day, 3),
             }
             print(rows, flush=True)
     return rows

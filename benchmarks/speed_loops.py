@@ -14,10 +14,10 @@ from egno_md import api as em
 from egno_md.core.state import Frame
 from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.block import EgnoShape
-from egno_md.nn.bundle import load_bundle
 from egno_md.nn.egno import EgnoNetwork
 from egno_md.nn.graph import make_graph
 from egno_md.nn.native.build import SWITCH
+from egno_md.nn.operator import WindowOperator
 
 BATCH = 50
 
@@ -73,8 +73,9 @@ def nbody() -> dict[str, Callable[[], Any]]:
 
 def windows() -> dict[str, Callable[[], Any]]:
     """Windows of ethanol at once."""
-    operator = load_bundle(em.find_operator("ethanol", "egno-8fs-500k"))
-    x = em.load_system("ethanol").system.positions
+    system = em.load_system("ethanol").system
+    operator = WindowOperator.load(em.find_operator("ethanol", "egno-8fs-500k")).bind(system)
+    x = system.positions
     random = np.random.default_rng(0)
     found: dict[str, Callable[[], Any]] = {}
     for count in (1, 16, 64):

@@ -25,7 +25,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
 from egno_md.md.build import load_system
 from egno_md.md.engine import NVT, OpenMMEngine
-from egno_md.nn.bundle import load_bundle
+from egno_md.nn.card import OneSystem, Validity
 from egno_md.nn.operator import Start, WindowOperator
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -34,11 +34,14 @@ DENSITY = 33.0
 """Waters per nm³."""
 
 ROLLOUTS = {
-    "4 fs checked, NVT": ("nvt-300k", {"length": "1 ps", "policy": "fallback"}),
-    "4 fs monitored, NVT": ("nvt-300k", {"length": "400 fs", "policy": "monitor"}),
+    "4 fs checked, NVT": ("nvt-300k", {"length": "1 ps"}),
+    "4 fs monitored, NVT": (
+        "nvt-300k",
+        {"length": "400 fs", "correct": {"kind": "monitor"}},
+    ),
     "4 fs checked, NPT": (
         "npt-300k",
-        {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.2},
+        {"length": "400 fs", "judge.tolerances.energy": 0.2},
     ),
 }
 
@@ -58,7 +61,7 @@ def main() -> None:
     evaluation = em.evaluate(
         trained.bundle, fresh.root, root / "evaluation", part="all", device="cpu", **again
     )
-    operator = load_bundle(trained.bundle)
+    operator = WindowOperator.load(trained.bundle)
     results = {
         "training": trained.summary,
         "held out, fresh data": {
@@ -72,7 +75,7 @@ def main() -> None:
         rollout = em.propagate(
             "waterbox",
             trained.bundle,
-            em.protocol("propagate", name, changes | {"reference_steps": 100}),
+            em.protocol("propagate", name, changes | {"record.reference_steps": 100}),
             folder,
             start=fresh.root,
             seed=3,
@@ -82,7 +85,7 @@ def main() -> None:
         frames = rollout.store.chain("replica-000")
         steps = np.abs(np.diff(frames.positions, axis=0)).max()
         results["rollouts"][label] = {
-            **rollout.summary,
+            **rollout.summary.to_json(),
             "largest step of an atom between windows, nm": round(float(steps), 4),
         }
     results["provenance"] = {
@@ -102,20 +105,21 @@ def against_size(trained: WindowOperator) -> dict:
     rows = []
     for waters in WATERS:
         card = trained.card
-        card = card.model_copy(
-            update={
-                "atomic_numbers": (8, 1, 1) * waters,
-                "masses": (15.9994, 1.00794, 1.00794) * waters,
-                "bonds": tuple((3 * i, 3 * i + k) for i in range(waters) for k in (1, 2)),
-            }
+        one = OneSystem(
+            name=card.subject,
+            atomic_numbers=(8, 1, 1) * waters,
+            masses=(15.9994, 1.00794, 1.00794) * waters,
+            bonds=tuple((3 * i, 3 * i + k) for i in range(waters) for k in (1, 2)),
         )
+        validity = Validity.of_one(one, periodic=True)
+        card = card.model_copy(update={"validity": validity})
         operator = WindowOperator(card).eval()
         operator.load_state_dict(trained.state_dict())
         start = a_box(waters)
         with torch.inference_mode():
-            graph = operator._edges.found(start.positions, start.box, follows=None)
+            graph = operator.own._edges.found(start.positions, start.box, follows=None)
             search = seconds(
-                lambda o=operator, s=start: o._edges.found(s.positions, s.box, follows=None)
+                lambda o=operator, s=start: o.own._edges.found(s.positions, s.box, follows=None)
             )
             rows.append(
                 {

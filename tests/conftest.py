@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -18,7 +19,7 @@ from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
-from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.card import Card, DynamicsCard, OneSystem, Scales, Validity
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
@@ -42,17 +43,15 @@ def ethanol() -> System:
     return load_system("ethanol").system
 
 
-def make_card(system: System, network: Network, length: float = 0.008) -> OperatorCard:
+def make_card(system: System, network: Network, length: float = 0.008) -> DynamicsCard:
     """A card with scales of ethanol at 500 K; one time point where the network has only one."""
     points = 1 if decodes_end_alone(network) else 4
-    return OperatorCard(
+    validity = Validity.of_one(OneSystem.of(system), kelvin=500.0)
+    return DynamicsCard(
         network=network,
         time_points=tuple(length * (p + 1) / points for p in range(points)),
-        system=system.name,
-        digest=system.digest,
-        atomic_numbers=tuple(system.atomic_numbers.tolist()),
-        masses=tuple(system.masses.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+        vocabulary=validity.elements,
+        validity=validity,
         scales=Scales(
             length=0.1,
             velocity=1.7,
@@ -60,8 +59,19 @@ def make_card(system: System, network: Network, length: float = 0.008) -> Operat
             position_residual=0.012,
             velocity_residual=2.4,
         ),
-        kelvin=500.0,
     )
+
+
+AnyCard = TypeVar("AnyCard", bound=Card)
+
+
+def changed(card: AnyCard, **changes: object) -> AnyCard:
+    """A card of another validity; changes of the one system that it asks for begin with `one_`."""
+    of_one = {k.removeprefix("one_"): v for k, v in changes.items() if k.startswith("one_")}
+    rest = {k: v for k, v in changes.items() if not k.startswith("one_")}
+    one = None if card.one is None else card.one.model_copy(update=of_one)
+    validity = card.validity.model_copy(update={"system": one, **rest})
+    return card.model_copy(update={"validity": validity})
 
 
 def make_operator(system: System, network: Network | None = None, seed: int = 0) -> WindowOperator:
@@ -69,6 +79,19 @@ def make_operator(system: System, network: Network | None = None, seed: int = 0)
     torch.manual_seed(seed)
     network = network or Egno(kind="egno", layers=2, hidden=16, vectors=4)
     return WindowOperator(make_card(system, network)).eval()
+
+
+VOCABULARY = (1, 6, 7, 8)
+
+
+def make_general_operator(network: Network | None = None, seed: int = 0) -> WindowOperator:
+    """An untrained operator for any molecule of up to 30 atoms of H, C, N and O."""
+    torch.manual_seed(seed)
+    network = network or Egno(kind="egno", layers=2, hidden=16, vectors=4)
+    validity = Validity(elements=VOCABULARY, sizes=(2, 30), kelvin=500.0)
+    card = make_card(load_system("ethanol").system, network)
+    changes = {"vocabulary": VOCABULARY, "validity": validity}
+    return WindowOperator(card.model_copy(update=changes)).eval()
 
 
 def harmonic_trajectory(
@@ -132,15 +155,18 @@ def make_sampler(system: System, seed: int = 0, **network: object) -> SamplerOpe
         {"kind": "sampler", "layers": 2, "hidden": 16, "vectors": 4} | network
     )
     seen = SeenAtoms.of(system, spec.atoms)
+    one = OneSystem(
+        name=system.name,
+        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
+        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
+    )
+    validity = Validity.of_one(one, kelvin=300.0, potential=system.potential)
     card = SamplerCard(
         network=spec,
         time_points=(10.0, 20.0, 30.0, 40.0),
-        system=system.name,
-        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
+        vocabulary=validity.elements,
+        validity=validity,
         displacements=(0.03, 0.035, 0.04, 0.045),
-        kelvin=300.0,
-        potential=system.potential,
     )
     operator = SamplerOperator(card)
     frames = torch.tensor(system.positions[seen.atoms]) + 0.005 * torch.randn(

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from egno_md.core.units import UNITS
+from egno_md.registry import MODELS
 from egno_md.spec.describe import describe, summary, tags
-from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
 
 ROOTS: dict[str, type[BaseModel]] = {**MODELS, "system.yaml": SystemSpec}

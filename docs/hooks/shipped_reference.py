@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from egno_md.nn.bundle import read_any_card
+from egno_md.nn.bundle import read_card
 from egno_md.spec.files import shipped
 
 
@@ -33,10 +33,11 @@ def _operators() -> Iterator[str]:
         "|---|---|---|---|---|---|",
     )
     for path in sorted(shipped("systems").glob("*/operators/*/card.json")):
-        card = read_any_card(path.parent)
+        card = read_card(path.parent)
         error = card.training.get("validation", {}).get("velocity_error")
         shown = "–" if error is None else f"{error:.1%} of thermal (validation)"
-        kelvin = "–" if card.kelvin is None else f"{card.kelvin:g} K"
+        validity = card.validity
+        kelvin = "–" if validity.kelvin is None else f"{validity.kelvin:g} K"
         window = f"{card.window.length * 1e3:g} | {card.window.points}"
         yield f"| `{path.parent.name}` | `{path.parents[2].name}` | {window} | {kelvin} | {shown} |"
 

@@ -131,15 +131,12 @@ def _run(
     console: Console,
     data: Path | None = None,
 ) -> None:
-    from egno_md.cli.tables import benchmark_rows
+    from egno_md import registry
     from egno_md.paper.run import run_benchmark
-    from egno_md.spec.benchmark import BenchmarkProtocol
-    from egno_md.spec.files import find_protocol, read_spec
+    from egno_md.paper.table import benchmark_rows
 
-    told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
-    rules = read_spec(find_protocol("benchmark", protocol), BenchmarkProtocol, told)
     content = run_benchmark(
-        rules,
+        registry.protocol("benchmark", protocol, _changed(settings, epochs)),
         out,
         models=_names(models),
         seeds=range(seed, seed + seeds),
@@ -183,15 +180,12 @@ def stress(
     says what it found in sentences. --resume goes on, and may add questions and
     seeds.
     """
-    from egno_md.paper.stress import run_stress
+    from egno_md import registry
+    from egno_md.paper.stress.run import run_stress
     from egno_md.paper.stress.tables import stress_tables
-    from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.spec.stress import StressProtocol
 
-    told = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
-    rules = read_spec(find_protocol("stress", protocol), StressProtocol, told)
     content = run_stress(
-        rules,
+        registry.protocol("stress", protocol, _changed(settings, epochs)),
         out,
         questions=_names(questions),
         seeds=range(seed, seed + seeds),
@@ -204,6 +198,11 @@ def stress(
         console.table(*table)
     sentences = [text for found in content["findings"].values() for text in found]
     console.result(content, *sentences, f"Figure and numbers: {out}")
+
+
+def _changed(settings: tuple[str, ...], epochs: int | None) -> dict[str, object]:
+    """What options change in the protocol."""
+    return read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
 
 
 def _names(listed: str) -> list[str]:

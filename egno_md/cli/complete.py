@@ -72,8 +72,8 @@ def runs(ctx: click.Context, param: click.Parameter, typed: str) -> list[Complet
 
 def settings(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """Dotted keys of the verb's protocol."""
+    from egno_md.registry import MODELS
     from egno_md.spec.describe import dotted_keys
-    from egno_md.spec.protocols import MODELS
 
     model = MODELS.get(ctx.info_name or "")
     return [] if model is None else _items((f"{k}=" for k in dotted_keys(model)), typed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from egno_md.compare.run import run_compare
 from egno_md.core.units import format_quantity
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import write_json
 from egno_md.md.generate.run import run_generate
 from egno_md.propagate.policy import with_policy
@@ -88,77 +88,77 @@ def run_demo(out: Path, *, seed: int, device: str, mode: OutputMode, console: Co
         console: who listens.
     """
     stage = Stages(console)
-    output = open_output(out, "demo", {"seed": seed}, mode)
-    inner: OutputMode = "resume"
-    stage("1/6 reference MD of ethanol, GFN2-xTB, NVE segments for training")
-    data = run_generate(
-        SYSTEM,
-        demo_protocol("segments", GenerateProtocol),
-        out / "data",
-        seed=seed,
-        workers=2,
-        mode=inner,
-        progress=console,
-    )
-    stage("2/6 reference MD, NVT, to compare with")
-    reference = run_generate(
-        SYSTEM,
-        demo_protocol("reference", GenerateProtocol),
-        out / "reference",
-        seed=seed + 1,
-        workers=2,
-        mode=inner,
-        progress=console,
-    )
-    stage("3/6 training an operator")
-    training = run_train(
-        data.root,
-        demo_protocol("train", TrainProtocol),
-        out / "operator",
-        seed=seed,
-        device=device,
-        mode=inner,
-        progress=console,
-    )
-    stage("4/6 evaluating it on held-out segments")
-    evaluation = run_evaluate(
-        training.bundle, data.root, out / "evaluation", seed=seed, mode=inner, progress=console
-    )
-    stage("5/6 propagating: falling back to MD, refining, and without any control")
-    rollouts: dict[str, RolloutSummary] = {}
-    for name, protocol in _rollout_protocols().items():
-        rollouts[name] = run_propagate(
+    with run_folder(out, "demo", {"seed": seed}, mode) as run:
+        inner: OutputMode = "resume"
+        stage("1/6 reference MD of ethanol, GFN2-xTB, NVE segments for training")
+        data = run_generate(
             SYSTEM,
-            training.bundle,
-            protocol,
-            out / name,
-            start=reference.root,
+            demo_protocol("segments", GenerateProtocol),
+            out / "data",
+            seed=seed,
+            workers=2,
+            mode=inner,
+            progress=console,
+        )
+        stage("2/6 reference MD, NVT, to compare with")
+        reference = run_generate(
+            SYSTEM,
+            demo_protocol("reference", GenerateProtocol),
+            out / "reference",
+            seed=seed + 1,
+            workers=2,
+            mode=inner,
+            progress=console,
+        )
+        stage("3/6 training an operator")
+        training = run_train(
+            data.root,
+            demo_protocol("train", TrainProtocol),
+            out / "operator",
             seed=seed,
             device=device,
             mode=inner,
             progress=console,
-        ).summary
-    stage("6/6 comparing with the reference, and the report")
-    folders = [out / name for name in rollouts if _has_frames(out / name)]
-    run_compare(
-        reference.root, folders, out / "comparison", seed=seed, mode=inner, progress=console
-    )
-    parts = ("data", "reference", "operator", "evaluation", *rollouts, "comparison")
-    page = run_report(
-        [out / p for p in parts],
-        out / "report",
-        mode="overwrite",
-        title="egno-md demo: ethanol, GFN2-xTB",
-    )
-    seconds = stage.seconds
-    summary = {
-        "seconds": round(seconds, 1),
-        "evaluation": {k: evaluation[k] for k in ("f_mse", "a_mse", "by_time")},
-        "rollouts": {n: s.to_json() for n, s in rollouts.items()},
-        "report": str(page),
-    }
-    write_json(out / "demo.json", summary)
-    output.finish(seconds=round(seconds, 1))
+        )
+        stage("4/6 evaluating it on held-out segments")
+        evaluation = run_evaluate(
+            training.bundle, data.root, out / "evaluation", seed=seed, mode=inner, progress=console
+        )
+        stage("5/6 propagating: falling back to MD, refining, and without any control")
+        rollouts: dict[str, RolloutSummary] = {}
+        for name, protocol in _rollout_protocols().items():
+            rollouts[name] = run_propagate(
+                SYSTEM,
+                training.bundle,
+                protocol,
+                out / name,
+                start=reference.root,
+                seed=seed,
+                device=device,
+                mode=inner,
+                progress=console,
+            ).summary
+        stage("6/6 comparing with the reference, and the report")
+        folders = [out / name for name in rollouts if _has_frames(out / name)]
+        run_compare(
+            reference.root, folders, out / "comparison", seed=seed, mode=inner, progress=console
+        )
+        parts = ("data", "reference", "operator", "evaluation", *rollouts, "comparison")
+        page = run_report(
+            [out / p for p in parts],
+            out / "report",
+            mode="overwrite",
+            title="egno-md demo: ethanol, GFN2-xTB",
+        )
+        seconds = stage.seconds
+        summary = {
+            "seconds": round(seconds, 1),
+            "evaluation": {k: evaluation[k] for k in ("f_mse", "a_mse", "by_time")},
+            "rollouts": {n: s.to_json() for n, s in rollouts.items()},
+            "report": str(page),
+        }
+        write_json(out / "demo.json", summary)
+        run.finish(seconds=round(seconds, 1))
     return Demo(
         [_operator_table(evaluation), _rollout_table(rollouts)],
         [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from egno_md.cli.demo import Demo, Stages, demo_protocol
 from egno_md.compare.observables.phi_psi import backbone_torsions, map_distance, positive_phi
 from egno_md.compare.run import run_compare
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, write_json
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.sampler_card import STATEMENT
@@ -45,73 +45,73 @@ def run_sampler_demo(
         console: who listens.
     """
     stage = Stages(console)
-    output = open_output(out, "demo", {"seed": seed, "system": "ala2"}, mode)
-    inner: OutputMode = "resume"
-    stage("1/5 reference MD of alanine dipeptide, two independent halves")
-    protocol = demo_protocol("ala2-reference", GenerateProtocol)
-    stores = {
-        name: run_generate(
-            SYSTEM,
-            protocol,
-            out / name,
-            seed=seed + number,
-            workers=2,
-            mode=inner,
-            progress=console,
-        )
-        for number, name in enumerate(("data", "reference"))
-    }
-    stage("2/5 training a sampler of 40 ps windows")
-    training = run_train(
-        stores["data"].root,
-        demo_protocol("ala2-train", TrainProtocol),
-        out / "operator",
-        seed=seed,
-        device=device,
-        mode=inner,
-        progress=console,
-    )
-    stage("3/5 drawing windows: every end refined, and never")
-    rollouts: dict[str, RolloutSummary] = {}
-    for name, checked in _rollout_protocols().items():
-        rollouts[name] = run_propagate(
-            SYSTEM,
-            training.bundle,
-            checked,
-            out / name,
-            start=stores["data"].root,
+    with run_folder(out, "demo", {"seed": seed, "system": "ala2"}, mode) as run:
+        inner: OutputMode = "resume"
+        stage("1/5 reference MD of alanine dipeptide, two independent halves")
+        protocol = demo_protocol("ala2-reference", GenerateProtocol)
+        stores = {
+            name: run_generate(
+                SYSTEM,
+                protocol,
+                out / name,
+                seed=seed + number,
+                workers=2,
+                mode=inner,
+                progress=console,
+            )
+            for number, name in enumerate(("data", "reference"))
+        }
+        stage("2/5 training a sampler of 40 ps windows")
+        training = run_train(
+            stores["data"].root,
+            demo_protocol("ala2-train", TrainProtocol),
+            out / "operator",
             seed=seed,
             device=device,
             mode=inner,
             progress=console,
-        ).summary
-    stage("4/5 comparing with the half that the sampler has not seen")
-    run_compare(
-        stores["reference"].root,
-        [out / name for name in rollouts],
-        out / "comparison",
-        seed=seed,
-        mode=inner,
-        progress=console,
-    )
-    maps = _maps(stores["reference"], {n: Store(out / n) for n in ("data", *rollouts)})
-    stage("5/5 the report")
-    parts = ("data", "reference", "operator", *rollouts, "comparison")
-    page = run_report(
-        [out / p for p in parts],
-        out / "report",
-        mode="overwrite",
-        title="egno-md demo: alanine dipeptide, a sampler",
-    )
-    seconds = stage.seconds
-    summary = {
-        "seconds": round(seconds, 1),
-        "rollouts": {n: s.to_json() for n, s in rollouts.items()},
-        "maps": maps,
-        "report": str(page),
-    }
-    write_json(out / "demo.json", summary)
-    output.finish(seconds=round(seconds, 1))
+        )
+        stage("3/5 drawing windows: every end refined, and never")
+        rollouts: dict[str, RolloutSummary] = {}
+        for name, checked in _rollout_protocols().items():
+            rollouts[name] = run_propagate(
+                SYSTEM,
+                training.bundle,
+                checked,
+                out / name,
+                start=stores["data"].root,
+                seed=seed,
+                device=device,
+                mode=inner,
+                progress=console,
+            ).summary
+        stage("4/5 comparing with the half that the sampler has not seen")
+        run_compare(
+            stores["reference"].root,
+            [out / name for name in rollouts],
+            out / "comparison",
+            seed=seed,
+            mode=inner,
+            progress=console,
+        )
+        maps = _maps(stores["reference"], {n: Store(out / n) for n in ("data", *rollouts)})
+        stage("5/5 the report")
+        parts = ("data", "reference", "operator", *rollouts, "comparison")
+        page = run_report(
+            [out / p for p in parts],
+            out / "report",
+            mode="overwrite",
+            title="egno-md demo: alanine dipeptide, a sampler",
+        )
+        seconds = stage.seconds
+        summary = {
+            "seconds": round(seconds, 1),
+            "rollouts": {n: s.to_json() for n, s in rollouts.items()},
+            "maps": maps,
+            "report": str(page),
+        }
+        write_json(out / "demo.json", summary)
+        run.finish(seconds=round(seconds, 1))
     return Demo(
         [_rollout_table(rollouts), _map_table(maps)],
         [

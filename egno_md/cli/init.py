@@ -9,14 +9,12 @@ from pathlib import Path
 
 from egno_md.core.errors import DataError, EgnoMDError, OutputError, PotentialError
 from egno_md.md.build import BuiltSystem, build_system
+from egno_md.md.prepare.molecule import LARGEST_FOR_XTB
+from egno_md.registry import MODELS
 from egno_md.spec.base import Spec
 from egno_md.spec.files import find_protocol, read_spec
-from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
 from egno_md.spec.template import commented_yaml
-
-LARGEST_FOR_XTB = 200
-"""Atoms beyond which GFN2-xTB takes seconds a step."""
 
 COMMANDS = {"benchmark": "benchmark TABLE", "stress": "benchmark stress"}
 """Commands that take a protocol of another name than their own."""

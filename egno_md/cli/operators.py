@@ -56,10 +56,10 @@ def card(operator: str, as_json: bool) -> None:
     """Show the card of OPERATOR: a bundle, or SYSTEM or SYSTEM/NAME for a shipped one."""
     from egno_md.cli.tables import card_lines
     from egno_md.console import Console
-    from egno_md.nn.bundle import read_any_card
+    from egno_md.nn.bundle import read_card
     from egno_md.spec.files import find_named_operator
 
-    found = read_any_card(find_named_operator(operator))
+    found = read_card(find_named_operator(operator))
     Console(as_json=as_json).result(found.model_dump(mode="json"), *card_lines(found))
 
 
@@ -86,10 +86,10 @@ def evaluate(
 ) -> None:
     """Measure OPERATOR, a bundle, on held-out frames of DATA."""
     from egno_md.cli.tables import card_lines, evaluation_rows
-    from egno_md.nn.bundle import read_card
+    from egno_md.nn.operator import WindowOperator
     from egno_md.train.evaluate import run_evaluate
 
-    for line in card_lines(read_card(operator)):
+    for line in card_lines(WindowOperator.load(operator).card):
         console.note(line)
     result = run_evaluate(
         operator, data, out, part=part, seed=seed, device=device, mode=mode, progress=console

@@ -151,13 +151,16 @@ def prepare(
     as_json: bool,
     **options: object,
 ) -> None:
-    """Make a system of STRUCTURE, a protein's PDB or mmCIF file.
+    """Make a system of STRUCTURE, a protein's PDB or mmCIF file or a small molecule's.
 
     Adds missing heavy atoms, termini or caps and hydrogens (PDBFixer, OpenMM),
     leaves out crystal water, relaxes the result and writes a system's folder for
     generate, train and propagate: system.yaml, structure and recipe. Whatever needs
     a choice of yours (chains, alternate locations, gaps, modified residues, ligands)
     is named with its residue and the option that makes the choice.
+
+    A small molecule (PDB with CONECT records, .sdf or .mol, with all hydrogens) is
+    taken as it is: GFN2-xTB in system.yaml, MMFF94 in mmff94.yaml beside it.
     """
     from egno_md.console import Console
     from egno_md.md.prepare.run import run_prepare
@@ -167,13 +170,9 @@ def prepare(
     if chains is not None:
         given["chains"] = tuple(c.strip() for c in chains.split(","))
     made = run_prepare(structure, out, given, seed=seed, name=name, origin=origin, progress=console)
-    recipe, system = made.recipe, made.built.system
-    built = sum(map(len, recipe["heavy_atoms_built"].values()))
     console.result(
-        {"out": str(out), **recipe},
-        f"{out}: {system.n_atoms:,} atoms, {recipe['residues']} residues, {system.potential}; "
-        f"{built} heavy atoms built, left out: "
-        f"{', '.join(f'{n} {r}' for r, n in recipe['left_out'].items()) or 'nothing'}.",
+        {"out": str(out), **made.recipe},
+        f"{out}: {made.summary}",
         f"Look through {out / 'recipe.json'}, then: egno-md generate {out} "
-        "--protocol protein-300k --out runs/data",
+        f"--protocol {made.protocol} --out runs/data",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from egno_md.core.errors import SpecError
 from egno_md.core.units import format_quantity
-from egno_md.nn.bundle import read_any_card
-from egno_md.nn.sampler_card import SamplerCard
+from egno_md.nn.bundle import read_card
+from egno_md.nn.card import DynamicsCard
 from egno_md.spec import propagate as spec
 from egno_md.spec.files import find_operator
 
@@ -47,13 +47,17 @@ def length_of(
         case spec.MetropolisSource(dynamics=duration) | spec.ExactSource(window=duration):
             pass
         case _:
-            duration = read_any_card(find_operator(system, operator)).window.length
+            duration = read_card(find_operator(system, operator)).window.length
     return format_quantity(windows * duration, "time")
 
 
 def default_protocol(system: str, operator: str | None) -> str:
     """The shipped protocol that suits an operator's mode and the atoms it sees."""
-    card = read_any_card(find_operator(system, operator))
-    if isinstance(card, SamplerCard):
-        return "sampler-300k"
-    return "nvt-300k" if card.atoms == "all" else "protein-300k"
+    card = read_card(find_operator(system, operator))
+    match card:
+        case DynamicsCard(atoms="all"):
+            return "nvt-300k"
+        case DynamicsCard():
+            return "protein-300k"
+        case _:
+            return "sampler-300k"

@@ -7,7 +7,8 @@ from typing import Any
 
 from egno_md.compare.observable import NOT_ENOUGH_DATA, Comparison, Observable
 from egno_md.core.units import format_quantity
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.bundle import ModelCard
+from egno_md.nn.card import Card, DynamicsCard
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.propagate.protein_lines import cost_lines, protein_lines
 from egno_md.propagate.summary import RolloutSummary
@@ -37,19 +38,26 @@ def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
     return [*lines, summary["statement"]] if "statement" in summary else lines
 
 
-def card_lines(card: OperatorCard | SamplerCard) -> list[str]:
+def card_lines(card: ModelCard) -> list[str]:
     """What an operator says of itself, and where it ends."""
-    if isinstance(card, SamplerCard):
-        return _sampler_card_lines(card)
-    training, data = card.training, card.training.get("data", {})
+    match card:
+        case DynamicsCard():
+            rows = _dynamics_rows(card)
+        case SamplerCard():
+            rows = _sampler_rows(card)
+    return [f"{name + ':':<21} {value}" for name, value in rows]
+
+
+def _dynamics_rows(card: DynamicsCard) -> list[list[str]]:
+    training, data, validity = card.training, card.training.get("data", {}), card.validity
     points = ", ".join(f"{t * 1e3:g}" for t in card.time_points)
-    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    kelvin = _kelvin(card)
     rows = [
-        ["system", f"{card.system}, {len(card.masses)} atoms"],
+        ["system", f"{card.subject}, {_sizes(card)} atoms"],
         ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
         ["window ΔT", f"{card.window.length * 1e3:g} fs, decoded at {points} fs"],
         ["needs", "the force at a window's start" if card.uses_forces else "no forces"],
-        ["potential", card.potential or "unknown"],
+        ["potential", validity.potential or "unknown"],
         ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
     ]
     validation = training.get("validation")
@@ -62,27 +70,30 @@ def card_lines(card: OperatorCard | SamplerCard) -> list[str]:
                 f"F-MSE {validation['f_mse']:.3g} Å², A-MSE {validation['a_mse']:.3g} Å²",
             ]
         )
-    limit = "its training temperature" if card.kelvin is None else f"{1.1 * card.kelvin:g} K"
+    limit = "its training temperature"
+    if validity.kelvin is not None:
+        limit = f"{1.1 * validity.kelvin:g} K"
+    scope = "these elements and sizes" if card.one is None else "this system"
     rows.append(
         [
             "limits",
-            f"this system and potential alone, up to {limit}; deterministic windows of "
+            f"{scope} and potential alone, up to {limit}; deterministic windows of "
             f"{card.window.length * 1e3:g} fs ({card.mode}); to be checked by an engine",
         ]
     )
-    return [f"{name + ':':<21} {value}" for name, value in rows]
+    return rows
 
 
-def _sampler_card_lines(card: SamplerCard) -> list[str]:
+def _sampler_rows(card: SamplerCard) -> list[list[str]]:
     training, data = card.training, card.training.get("data", {})
     points = ", ".join(f"{t:g}" for t in card.time_points)
-    kelvin = "unknown" if card.kelvin is None else f"{card.kelvin:g} K"
+    kelvin = _kelvin(card)
     rows = [
-        ["system", f"{card.system}, {len(card.atomic_numbers)} {card.network.atoms} atoms"],
+        ["system", f"{card.subject}, {_sizes(card)} {card.atoms} atoms"],
         ["mode", "sampler"],
         ["network", f"{card.network.kind}, {training.get('parameters', 0):,} parameters"],
         ["window ΔT", f"{card.window.length:g} ps, drawn at {points} ps"],
-        ["potential", card.potential or "unknown"],
+        ["potential", card.validity.potential or "unknown"],
         ["data", f"{data.get('frames', 0):,} frames at {kelvin}"],
     ]
     if training.get("validation"):
@@ -90,7 +101,17 @@ def _sampler_card_lines(card: SamplerCard) -> list[str]:
         loss = training["validation"]["flow_loss"]
         rows.append(["loss (validation)", f"{loss:.4f} of flow matching; 1 knows only widths"])
     rows.append(["limits", f"this system, potential and temperature alone. {card.statement}"])
-    return [f"{name + ':':<21} {value}" for name, value in rows]
+    return rows
+
+
+def _kelvin(card: Card) -> str:
+    kelvin = card.validity.kelvin
+    return "unknown" if kelvin is None else f"{kelvin:g} K"
+
+
+def _sizes(card: Card) -> str:
+    least, most = card.validity.sizes
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def evaluation_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -137,7 +158,10 @@ def rollout_lines(summary: RolloutSummary, out: Path) -> list[str]:
     if s.statement is not None:
         return [*lines, *_sampler_lines(s), *_ending(s, out)]
     lines += cost_lines(s)
-    if s.speed_up < 1 and s.windows:
+    if s.windows and s.events["exact"] == s.windows:
+        spent = ", ".join(f"{part} {t:.1f} s" for part, t in s.seconds.items() if t >= 0.05)
+        lines.append(f"This is MD itself, with the costs of a loop over windows: {spent}")
+    elif s.speed_up < 1 and s.windows:
         lines.append(
             f"That is slower than MD: {s.fallback_share:.0%} of the windows were done by MD after "
             "the operator's were rejected. Train a better operator, or run MD."
@@ -243,49 +267,3 @@ def _verdict(one: Observable) -> str:
     if one.verdict == NOT_ENOUGH_DATA and one.needed_ps is not None:
         return f"{one.verdict} ({one.needed_ps[1]:.2g} ps would do)"
     return f"{one.verdict}, but negligible" if one.is_negligible else one.verdict
-
-
-def benchmark_rows(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """A benchmark: published rows beside ours, with seeds, budget and deviation.
-
-    The last row is the error of no motion at all.
-    """
-    columns = ["model", "F-MSE", "published", "off", "A-MSE", "published", "seeds", "epochs", "s"]
-    rows = []
-    for row in content["rows"]:
-        published = row["published"] or {}
-        rows.append(
-            [
-                row["title"],
-                _with_range(row["f_mse"], row["f_mse_by_seed"]),
-                _or_dash(published.get("f_mse"), "{:.4g}"),
-                _or_dash(row["f_mse_deviation"], "{:+.0%}"),
-                _with_range(row["a_mse"], row["a_mse_by_seed"]),
-                _or_dash(published.get("a_mse"), "{:.4g}"),
-                _seeds(row),
-                f"{max(row['epochs']):g}",
-                f"{sum(row['seconds']):.0f}",
-            ]
-        )
-    if still := content.get("still"):
-        f_mse, a_mse = (_or_dash(still[key], "{:.4g}") for key in ("f_mse", "a_mse"))
-        rows.append(["no motion", f_mse, "-", "-", a_mse, "-", "-", "-", "-"])
-    return columns, rows
-
-
-def _seeds(row: dict[str, Any]) -> str:
-    every, failed = len(row["seeds"]), len(row["failed"])
-    return f"{every - failed} of {every}" if failed else str(every)
-
-
-def _with_range(median: float | None, by_seed: list[float | None]) -> str:
-    values = [value for value in by_seed if value is not None]
-    if median is None:
-        return "-"
-    if len(values) < 2:
-        return f"{median:.4g}"
-    return f"{median:.4g} [{min(values):.4g}, {max(values):.4g}]"
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)

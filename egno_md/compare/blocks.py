@@ -8,7 +8,7 @@ or more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,8 @@ Array = np.ndarray
 
 MOST_STRETCHES = 256
 FEWEST_STRETCHES = 64
+STRETCHES_AT_ONCE = 16
+"""Of a series, whose features are in double precision while they are summed."""
 BYTES = 2**24
 """Memory for the sums of one quantity of one side, as far as 64 stretches allow."""
 
@@ -150,6 +152,30 @@ class BlockSums:
             sums[:] = [sum(sums[i + 1 : i + 2], sums[i]) for i in range(0, len(sums), 2)]
 
 
+def from_pairs(
+    chains: Sequence[Array], lag: int, limit: int, sums: Callable[[Array], Array]
+) -> Blocks:
+    """Sums over frames and their partners `lag` later, by at most `limit` stretches of pairs.
+
+    Args:
+        chains: each ``(frames, ...)``.
+        lag: frames.
+        limit: most stretches, but for one more in each chain.
+        sums: takes consecutive frames to the sums over the pairs among them.
+    """
+    pairs = [max(len(c) - lag, 0) for c in chains]
+    length = max(-(-sum(pairs) // limit), 1)
+    counts, kept, chain, number = [], [], [], 0
+    for values, total in zip(chains, pairs, strict=True):
+        for start in range(0, total, length):
+            stop = min(start + length, total)
+            counts.append(stop - start)
+            kept.append(sums(values[start : stop + lag]))
+            chain.append(number)
+        number += total > 0
+    return Blocks(np.array(counts), np.array(kept), np.array(chain))
+
+
 def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:
     """The sums of features that are held frame by frame, chains of ``(frames, ..., features)``."""
     length = max(-(-sum(len(c) for c in chains) // limit), 1)
@@ -157,6 +183,9 @@ def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:
     for number, values in enumerate(chains):
         starts = np.arange(0, len(values), length)
         counts.append(np.diff(np.append(starts, len(values))))
-        sums.append(np.add.reduceat(values, starts, axis=0, dtype=np.float64))
+        for first in range(0, len(starts), STRETCHES_AT_ONCE):
+            some = starts[first : first + STRETCHES_AT_ONCE]
+            part = values[some[0] : some[-1] + length]
+            sums.append(np.add.reduceat(part, some - some[0], axis=0, dtype=np.float64))
         chain.append(np.full(len(starts), number))
     return Blocks(np.concatenate(counts), np.concatenate(sums), np.concatenate(chain))

@@ -19,6 +19,7 @@ class Entry:
 
     Attributes:
         name: as in tables; one that ends in ``*`` stands for one per member.
+        topic: the module of `egno_md.compare.observables` that measures it.
         kind: scalar (one number), profile (one number per member), distribution (a
             histogram and its distance), check (of one side) or efficiency.
         group: structure, thermodynamics, kinetics or integrity.
@@ -32,6 +33,7 @@ class Entry:
     """
 
     name: str
+    topic: str
     kind: Kind
     group: Group
     unit: str

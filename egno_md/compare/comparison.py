@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
+from typing import Protocol, cast
 
 import numpy as np
 
-from egno_md.compare import distances, efficiency
+from egno_md.compare import catalogue
 from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings
 from egno_md.compare.observable import NOT_ENOUGH_DATA, Comparison
 from egno_md.compare.observables import (
+    efficiency,
     energetics,
-    geometry,
     integrity,
     kinetics,
-    peptide,
-    radial,
     slow,
     spectrum,
     states,
-    structure,
-    surface,
 )
 from egno_md.compare.record import Probe, Record, record
 from egno_md.compare.sides import Side, Survey, check_same_atoms, survey
@@ -32,10 +30,27 @@ from egno_md.core.errors import DataError
 
 Watch = Callable[[int], None]
 
-TOPICS = (structure, peptide, surface, distances, radial, geometry, energetics, integrity)
-"""What is measured frame by frame."""
 FEWEST_FRAMES = 4
 """Of a reference: two in each half, between which there is a noise floor."""
+
+
+class Topic(Protocol):
+    """A module of `observables` that measures frame by frame."""
+
+    def probes(self, context: Context) -> list[Probe]:
+        """What it measures of every frame."""
+        ...
+
+    def findings(self, context: Context, bench: Bench) -> Findings:
+        """What it makes of two records."""
+        ...
+
+
+def topics() -> list[Topic]:
+    """Every topic that measures frame by frame, in the order of the catalogue."""
+    names = dict.fromkeys(e.topic for e in catalogue.catalogue())
+    modules = [import_module(f"egno_md.compare.observables.{name}") for name in names]
+    return [cast("Topic", m) for m in modules if hasattr(m, "probes")]
 
 
 class Reference:
@@ -56,7 +71,8 @@ class Reference:
                 f"the reference holds {self.context.survey.frames} frames; a comparison needs at "
                 f"least {FEWEST_FRAMES}. Run it for longer, or store more frames."
             )
-        self.probes: list[Probe] = [p for t in TOPICS for p in t.probes(self.context)]
+        self.topics = topics()
+        self.probes: list[Probe] = [p for t in self.topics for p in t.probes(self.context)]
         self.record = self._measure(self.context.survey, watch)
 
     def _measure(self, found: Survey, watch: Watch | None) -> Record:
@@ -91,12 +107,12 @@ class Reference:
         """
         check_same_atoms(self.context.system, rollout.system, "the reference", label)
         measured = self._measure(survey(rollout, label, watch), watch)
-        streams = iter(np.random.default_rng(seed).spawn(len(TOPICS) + 4))
+        streams = iter(np.random.default_rng(seed).spawn(len(self.topics) + 4))
 
         def bench() -> Bench:
             return Bench(self.record, measured, next(streams))
 
-        found = sum((t.findings(self.context, bench()) for t in TOPICS), Findings())
+        found = sum((t.findings(self.context, bench()) for t in self.topics), Findings())
         found += spectrum.findings(bench()) + kinetics.findings(self.context, bench())
         timescales, projected = slow.findings(self.context, bench(), self.components)
         found += timescales

@@ -8,12 +8,16 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array
 
-from egno_md.compare.observables import internal, structure
 from egno_md.compare.sides import Survey
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
+from egno_md.geometry import internal
+from egno_md.geometry.bonded import bonded_within
 from egno_md.geometry.peptide import Peptide, find_peptide
+from egno_md.geometry.stereocentres import Stereochemistry
+from egno_md.geometry.superposition import heavy_atoms, mean_structure
 
 Array = np.ndarray
 
@@ -55,7 +59,7 @@ class Context:
     @cached_property
     def target(self) -> Float[Array, "atoms 3"]:
         """Mean structure, nm."""
-        return structure.mean_structure(self.system, self.survey.sample)
+        return mean_structure(self.survey.sample, heavy_atoms(self.system.atomic_numbers))
 
     @property
     def start(self) -> Float[Array, "atoms 3"]:
@@ -91,6 +95,11 @@ class Context:
         return find_peptide(self.system)
 
     @cached_property
-    def bonds_apart(self) -> dict[int, dict[int, int]]:
-        """Atoms up to three bonds from each atom, and how many."""
-        return internal.bonds_apart(self.system, 3)
+    def stereochemistry(self) -> Stereochemistry:
+        """Its stereocentres and peptide bonds."""
+        return Stereochemistry.of(self.system)
+
+    @cached_property
+    def bonds_apart(self) -> csr_array:
+        """Which atoms are up to three bonds apart, ``(atoms, atoms)``."""
+        return bonded_within(self.system.bonds, self.system.n_atoms, 3)

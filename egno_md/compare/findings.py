@@ -125,7 +125,7 @@ class Bench:
         """An observable per member, from sums ``(stretches, members, features)``."""
         sides = [estimate(b, statistic, self.generator) for b in blocks]
         found = difference(sides[0], sides[1], self.extents([len(b) for b in blocks]))
-        return profile(name, labels, sides[0], sides[1], found, floor(blocks[0], statistic))
+        return profile(name, labels, sides[0], sides[1], found, floor(blocks[0], statistic.value))
 
     def sums(self, quantity: str) -> tuple[Blocks, Blocks]:
         """A quantity that both sides hold as sums."""
@@ -212,12 +212,12 @@ def profile(
     )
 
 
-def floor(blocks: Blocks, statistic: Statistic) -> Array:
-    """The statistic's difference between two stretches of the reference, per member."""
+def floor(blocks: Blocks, value: Callable[[Array], Array]) -> Array:
+    """A function of averages: its difference between two stretches of the reference."""
     parts = blocks.halves()
     if parts is None:
-        return np.zeros(np.shape(statistic.value(blocks.mean)))
-    first, second = (statistic.value(p.mean) for p in parts)
+        return np.zeros(np.shape(value(blocks.mean)))
+    first, second = (value(p.mean) for p in parts)
     return second - first
 
 

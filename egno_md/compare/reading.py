@@ -12,15 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from egno_md.compare.observable import Mode
-from egno_md.compare.observables.thermal import has_constraints
 from egno_md.compare.sides import Side
 from egno_md.core.errors import DataError, EgnoMDError
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, bond_indices
 from egno_md.core.units import parse_quantity
 from egno_md.data.download import file_identity
-from egno_md.data.foreign import frames_at_once, open_foreign, select_atoms
+from egno_md.data.foreign import in_pieces, open_foreign, select_atoms
 from egno_md.data.formats import read_pieces
 from egno_md.data.hdf5 import read_hdf5
 from egno_md.data.output import RUN
@@ -61,7 +60,7 @@ class _Stored:
         def parts() -> Iterator[Trajectory]:
             for shard in self.store.manifest.shards:
                 if shard.chain == self.chain:
-                    yield from _cut(self.store.shard(shard))
+                    yield from in_pieces(self.store.shard(shard))
 
         return _thinned(parts(), self.atoms, self.stride)
 
@@ -89,7 +88,7 @@ class _Hdf5:
     stride: int
 
     def __iter__(self) -> Iterator[Trajectory]:
-        return _thinned(_cut(read_hdf5(self.path)[0]), self.atoms, self.stride)
+        return _thinned(in_pieces(read_hdf5(self.path)[0]), self.atoms, self.stride)
 
 
 def read_side(path: Path, choice: Choice | None = None, mode: ModeChoice = "auto") -> Side:
@@ -207,14 +206,14 @@ def _has_freedom(system: System, atoms: Array | None) -> bool:
     """Whether the degrees of freedom of some atoms are known: of all, or without constraints."""
     if atoms is None or len(atoms) == system.n_atoms:
         return True
-    return not has_constraints(system)
+    return not system.has_constraints
 
 
 def _subset(system: System, atoms: Array | None) -> System:
     """Some atoms only; where constraints are, their degrees of freedom are not known."""
     if atoms is None or len(atoms) == system.n_atoms:
         return system
-    freedom = 0 if has_constraints(system) else 3 * len(atoms) - 3
+    freedom = 0 if system.has_constraints else 3 * len(atoms) - 3
     return replace(
         system,
         topology=system.topology.subset(atoms.tolist()),
@@ -222,12 +221,6 @@ def _subset(system: System, atoms: Array | None) -> System:
         positions=system.positions[atoms],
         degrees_of_freedom=max(freedom, 1),
     )
-
-
-def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:
-    frames = frames_at_once(trajectory.positions.shape[1])
-    for start in range(0, len(trajectory), frames):
-        yield trajectory.slice(start, start + frames)
 
 
 def _thinned(parts: Iterator[Trajectory], atoms: Array | None, stride: int) -> Iterator[Trajectory]:
@@ -239,13 +232,7 @@ def _thinned(parts: Iterator[Trajectory], atoms: Array | None, stride: int) -> I
         if not len(chosen):
             continue
         if atoms is not None and len(atoms) < chosen.positions.shape[1]:
-            chosen = Trajectory(
-                positions=chosen.positions[:, atoms],
-                times=chosen.times,
-                velocities=None if chosen.velocities is None else chosen.velocities[:, atoms],
-                forces=None if chosen.forces is None else chosen.forces[:, atoms],
-                box=chosen.box,
-            )
+            chosen = chosen.of_atoms(atoms)
         yield chosen
 
 

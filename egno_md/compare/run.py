@@ -8,7 +8,6 @@ import json
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.download import file_identity
 from egno_md.data.outcomes import settle
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import write_json
 
 COMPARISON = "comparison.json"
@@ -80,7 +79,7 @@ def run_compare(
         rollouts: likewise, of the same atoms.
         out: the output folder.
         seed: of the bootstrap.
-        mode: see `open_output`; nothing is kept of an interrupted comparison, and none is
+        mode: see `run_folder`; nothing is kept of an interrupted comparison, and none is
             resumed with other frames at the same paths.
         progress: who listens.
         unchecked: a rollout without checks, shown after the others.
@@ -124,45 +123,44 @@ def run_compare(
         "rollout_mode": rollout_mode,
         "seed": seed,
     }
-    output = open_output(out, "compare", request, mode, inputs=[reference, *paths])
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return read_comparison(out)
-    with open_executor(workers) if executor is None else nullcontext(executor) as chosen:
-        if chosen is None:
-            comparisons = _compare_all(held, sides, labels, seed, progress)
-        else:
-            given = (uuid.uuid4().hex, reference.absolute(), _absolute(choice))
-            tasks = [
-                (given, path.absolute(), rollout_mode, label, seed)
-                for path, label in zip(paths, labels, strict=True)
-            ]
-            outcomes = run_all(
-                chosen,
-                _compare_one,
-                tasks,
-                tell=lambda n: progress.update(n, len(tasks), f"{n} of {len(tasks)} rollouts"),
-            )
-            comparisons = settle(outcomes, labels, out)
-    try:
-        (out / FIGURES).mkdir(exist_ok=True)
-        figures = draw_figures(comparisons, out / FIGURES)
-        _write_numbers(out / NUMBERS, comparisons)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}.") from None
-    content = {
-        "format": FORMAT,
-        "system": held.system.name,
-        "reference": folder_labels([reference])[0],
-        "unchecked": request["unchecked"],
-        "seed": seed,
-        "rollouts": [c.to_json() for c in comparisons],
-        "figures": [asdict(f) for f in figures],
-    }
-    write_json(out / COMPARISON, content)
-    progress.update(1, 1, "done")
-    output.finish(verdicts={c.label: c.verdicts for c in comparisons})
-    return CompareResult(out, tuple(comparisons), figures)
+    with run_folder(out, "compare", request, mode, [reference, *paths], progress) as run:
+        if run.is_complete:
+            return read_comparison(out)
+        with open_executor(workers, given=executor) as chosen:
+            if chosen is None:
+                comparisons = _compare_all(held, sides, labels, seed, progress)
+            else:
+                given = (uuid.uuid4().hex, reference.absolute(), _absolute(choice))
+                tasks = [
+                    (given, path.absolute(), rollout_mode, label, seed)
+                    for path, label in zip(paths, labels, strict=True)
+                ]
+                outcomes = run_all(
+                    chosen,
+                    _compare_one,
+                    tasks,
+                    tell=lambda n: progress.update(n, len(tasks), f"{n} of {len(tasks)} rollouts"),
+                )
+                comparisons = settle(outcomes, labels, out)
+        try:
+            (out / FIGURES).mkdir(exist_ok=True)
+            figures = draw_figures(comparisons, out / FIGURES)
+            _write_numbers(out / NUMBERS, comparisons)
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be written: {error.strerror}.") from None
+        content = {
+            "format": FORMAT,
+            "system": held.system.name,
+            "reference": folder_labels([reference])[0],
+            "unchecked": request["unchecked"],
+            "seed": seed,
+            "rollouts": [c.to_json() for c in comparisons],
+            "figures": [asdict(f) for f in figures],
+        }
+        write_json(out / COMPARISON, content)
+        progress.update(1, 1, "done")
+        run.finish(verdicts={c.label: c.verdicts for c in comparisons})
+        return CompareResult(out, tuple(comparisons), figures)
 
 
 def _compare_all(

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from egno_md.compare.observable import Mode, Sampling
-from egno_md.compare.observables.thermal import degrees_of_freedom
 from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System
@@ -237,7 +236,7 @@ class Pair:
                     "how many degrees of freedom the constraints leave to the chosen atoms of the "
                     f"{name} is not known. Compare all atoms."
                 )
-        freedom = [degrees_of_freedom(s.side.system) for s in (self.reference, self.rollout)]
+        freedom = [s.side.system.internal_freedom for s in (self.reference, self.rollout)]
         if freedom[0] == freedom[1]:
             return self.no_masses()
         return self.no_masses() or self._assumed("constraints", " has some")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor as Threads
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from queue import LifoQueue
 from socket import create_connection
 from types import TracebackType
 from typing import Any
@@ -23,47 +24,53 @@ CONNECT_SECONDS = 5
 
 
 class LocalProcesses(Executor):
-    """Processes of this machine, one call at a time each.
+    """Processes of this machine, one call at a time each, begun when they are first needed.
 
-    Every process is a pool of its own behind a thread that waits for it, so that one
-    that is lost takes only its own call with it, and a new one stands in its place.
+    One that is lost takes only its own call with it, and a new one stands in its place.
+    They end with the process that began them, and leave Ctrl-C to it.
 
     Args:
         workers: how many.
+        initializer: called in every process before its first call; of a module.
+        initargs: its arguments.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._threads = Threads(workers, "egno-md-worker")
-        self._own = threading.local()
-        self._pools: dict[ProcessPoolExecutor, int] = {}
-        self._is_ending = False
+    def __init__(
+        self,
+        workers: int,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        self._processes = [_Process(initializer, initargs) for _ in range(workers)]
+        self._idle: LifoQueue[_Process] = LifoQueue()  # one that has begun goes first
+        for process in self._processes:
+            self._idle.put(process)
+        self._shared = Threads(workers, "egno-md-worker")
+        self._own = [Threads(1, "egno-md-worker") for _ in range(workers)]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call in the next process that is free."""
-        return self._threads.submit(self._call, fn, *args, **kwargs)
+        return self._shared.submit(self._call_idle, fn, *args, **kwargs)
 
-    def _call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        pool = getattr(self._own, "pool", None) or self._begin()
+    def submit_to(
+        self, worker: int, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Call in process `worker`, after what was submitted to it before."""
+        return self._own[worker].submit(self._processes[worker].call, fn, *args, **kwargs)
+
+    def _call_idle(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        process = self._idle.get()
         try:
-            return pool.submit(fn, *args, **kwargs).result()
-        except BrokenExecutor:
-            self._own.pool = None
-            self._pools.pop(pool, None)
-            raise
-
-    def _begin(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(1, get_context("spawn"), _begin_worker)
-        self._pools[pool] = pool.submit(os.getpid).result()
-        if self._is_ending:
-            pool.shutdown()
-        self._own.pool = pool
-        return pool
+            return process.call(fn, *args, **kwargs)
+        finally:
+            self._idle.put(process)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes, when their calls have ended."""
-        self._threads.shutdown(wait, cancel_futures=cancel_futures)
-        for pool in list(self._pools):
-            pool.shutdown(wait, cancel_futures=cancel_futures)
+        for threads in (self._shared, *self._own):
+            threads.shutdown(wait, cancel_futures=cancel_futures)
+        for process in self._processes:
+            process.shutdown(wait, cancel_futures)
 
     def __exit__(
         self,
@@ -73,34 +80,82 @@ class LocalProcesses(Executor):
     ) -> None:
         """End; after an exception, ask what runs to end too, as SIGTERM does a run."""
         if kind is not None:
-            self._is_ending = True
-            for process in list(self._pools.values()):
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM)
+            for process in self._processes:
+                process.interrupt()
         self.shutdown(cancel_futures=kind is not None)
 
 
-def _begin_worker() -> None:
+class _Process:
+    """One process, begun when it is needed and again after it was lost.
+
+    It is a pool of its own behind the threads that wait for it.
+    """
+
+    def __init__(
+        self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        self._arguments = (initializer, initargs)
+        self._turn = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+        self._number: int | None = None
+        self._is_ending = False
+
+    def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """The result of a call, after those before it."""
+        with self._turn:
+            try:
+                pool = self._pool or self._begin()
+                return pool.submit(fn, *args, **kwargs).result()
+            except BrokenExecutor:
+                self._pool = self._number = None
+                raise
+
+    def _begin(self) -> ProcessPoolExecutor:
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin_worker, self._arguments)
+        self._number = self._pool.submit(os.getpid).result()
+        if self._is_ending:
+            self._pool.shutdown()
+        return self._pool
+
+    def interrupt(self) -> None:
+        """Ask the call that runs to end, and begin no other."""
+        self._is_ending = True
+        if (number := self._number) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGTERM)
+
+    def shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        """End it, when its call has ended."""
+        if (pool := self._pool) is not None:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _begin_worker(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
     """Ctrl-C reaches the whole terminal; whoever started a worker ends it by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
+    if initializer is not None:
+        initializer(*initargs)
 
 
 @contextmanager
-def open_executor(workers: int, scheduler: str | None = None) -> Iterator[Executor | None]:
+def open_executor(
+    workers: int, scheduler: str | None = None, given: Executor | None = None
+) -> Iterator[Executor | None]:
     """What `--workers` and `--scheduler` ask for; None for this very process.
 
     Args:
         workers: processes of this machine, where there is no scheduler.
         scheduler: address of a Dask scheduler, or the file it wrote.
+        given: used instead, and left open.
 
     Raises:
         SpecError: Dask is not installed, or none answers.
     """
+    if given is not None or (scheduler is None and workers == 1):
+        yield given
+        return
     if scheduler is None:
-        if workers == 1:
-            yield None
-            return
         with LocalProcesses(workers) as processes:
             yield processes
         return

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from egno_md.core.errors import DataError
+
+if TYPE_CHECKING:
+    import ase
+    import mdtraj
+
+    from egno_md.core.system import System
 
 Array = np.ndarray
 
@@ -61,6 +69,15 @@ class Trajectory:
     potential_energy: Float[Array, " frames"] | None = None
     box: Float[Array, "frames 3 3"] | None = None
 
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> Trajectory:
+        """Frames in order, at least one; a field is kept where every frame has it."""
+        rows = (
+            (f.positions, f.time, f.velocities, f.forces, f.potential_energy, f.box) for f in frames
+        )
+        columns = zip(*rows, strict=True)
+        return cls(*(None if any(v is None for v in c) else np.stack(c) for c in columns))  # type: ignore[arg-type]
+
     def __len__(self) -> int:
         return len(self.positions)
 
@@ -86,6 +103,57 @@ class Trajectory:
             box=None if self.box is None else self.box[index],
         )
 
+    def to_mdtraj(self, system: System) -> mdtraj.Trajectory:
+        """The positions as MDTraj has them: float32, nm, with unit cells where there is a box.
+
+        Args:
+            system: whose trajectory it is.
+
+        Raises:
+            DataError: the system has another number of atoms.
+        """
+        import mdtraj
+
+        self._check_atoms(system)
+        made = mdtraj.Trajectory(
+            self.positions.astype(np.float32), system.topology, self.times.astype(np.float32)
+        )
+        if self.box is not None:
+            made.unitcell_vectors = self.box.astype(np.float32)
+        return made
+
+    def to_ase(self, system: System) -> list[ase.Atoms]:
+        """The frames as ASE has them: Å, velocities in Å per ASE unit of time where known.
+
+        Args:
+            system: whose trajectory it is.
+
+        Raises:
+            DataError: the system has another number of atoms.
+            ImportError: ASE, an extra, is not installed.
+        """
+        from ase import Atoms, units
+
+        self._check_atoms(system)
+        speed = 10 / (1000 * units.fs)
+        frames = []
+        for index, positions in enumerate(self.positions):
+            atoms = Atoms(system.elements, positions * 10, masses=system.masses)
+            if self.velocities is not None:
+                atoms.set_velocities(self.velocities[index] * speed)
+            if self.box is not None:
+                atoms.set_cell(self.box[index] * 10)
+                atoms.set_pbc(True)
+            frames.append(atoms)
+        return frames
+
+    def _check_atoms(self, system: System) -> None:
+        if self.positions.shape[1] != system.n_atoms:
+            raise DataError(
+                f"the trajectory has {self.positions.shape[1]} atoms, {system.name} has "
+                f"{system.n_atoms}. Give the system that it is of."
+            )
+
     def slice(self, start: int, stop: int) -> Trajectory:
         """Frames ``start <= i < stop`` as views."""
         return Trajectory(*(None if a is None else a[start:stop] for a in self.arrays()))  # type: ignore[arg-type]
@@ -93,6 +161,17 @@ class Trajectory:
     def every(self, stride: int, first: int = 0) -> Trajectory:
         """Each `stride`-th frame from `first` on, as views."""
         return Trajectory(*(None if a is None else a[first::stride] for a in self.arrays()))  # type: ignore[arg-type]
+
+    def of_atoms(self, atoms: Array) -> Trajectory:
+        """Some atoms only; the energy, which is of all of them, is kept only with all."""
+        has_all = len(atoms) == self.positions.shape[1]
+        return replace(
+            self,
+            positions=self.positions[:, atoms],
+            velocities=None if self.velocities is None else self.velocities[:, atoms],
+            forces=None if self.forces is None else self.forces[:, atoms],
+            potential_energy=self.potential_energy if has_all else None,
+        )
 
     def arrays(self) -> tuple[Array | None, ...]:
         """Every field that has frames, in the order of the constructor."""

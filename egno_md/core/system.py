@@ -11,7 +11,7 @@ import mdtraj
 import numpy as np
 from jaxtyping import Float, Int
 
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.thermal import atom_freedom
 
 Array = np.ndarray
@@ -34,6 +34,7 @@ class System:
         degrees_of_freedom: 3N minus constraints minus centre-of-mass motion.
         constraints: pairs of atoms at a fixed distance.
         potential: name of the potential that moves it, for provenance.
+        charge: net charge, e; None where unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class System:
     box: Float[Array, "3 3"] | None = None
     constraints: Int[Array, "constraints 2"] = field(default_factory=_no_pairs)
     potential: str = ""
+    charge: int | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -74,6 +76,29 @@ class System:
     def atom_freedom(self) -> Float[Array, " atoms"]:
         """Degrees of freedom that each atom's velocity carries."""
         return atom_freedom(self.masses, self.constraints, self.positions)
+
+    @cached_property
+    def freedom(self) -> dict[str, float]:
+        """Degrees of freedom of all atoms ("all"), and of each element's by its symbol.
+
+        Constraints and the centre of mass at rest take from each element what
+        `atom_freedom` says.
+        """
+        elements = np.array(self.elements)
+        by_element = {
+            str(e): float(self.atom_freedom[elements == e].sum()) for e in np.unique(elements)
+        }
+        return {"all": float(self.degrees_of_freedom)} | by_element
+
+    @property
+    def internal_freedom(self) -> int:
+        """Degrees of freedom of what moves about the centre of mass, kept at rest or not."""
+        return min(self.degrees_of_freedom, 3 * self.n_atoms - 3)
+
+    @property
+    def has_constraints(self) -> bool:
+        """Whether there are fewer degrees of freedom than 3N - 3."""
+        return self.degrees_of_freedom < 3 * self.n_atoms - 3
 
     @cached_property
     def digest(self) -> str:

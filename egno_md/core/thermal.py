@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from egno_md.core.periodic import molecule_numbers
+from egno_md.core.molecules import molecule_numbers
 from egno_md.core.units import BOLTZMANN, thermal_speed
 
 Array = np.ndarray

@@ -87,7 +87,7 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
     """Read a quantity such as ``"2 fs"`` into internal units.
 
     Args:
-        text: a string with a number and a unit.
+        text: a string with a number and a unit, or a quantity of OpenMM's or pint's units.
         dimension: what the quantity measures.
 
     Returns:
@@ -99,6 +99,7 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
     import pint
 
     target, example = UNITS[dimension]
+    text = _spelled(text)
     if isinstance(text, (int, float)) or (isinstance(text, str) and _is_number(text)):
         raise SpecError(f"{shown(text)} has no unit. Write a {dimension} such as '{example}'.")
     if not isinstance(text, str):
@@ -122,6 +123,21 @@ def parse_quantity(text: object, dimension: Dimension) -> float:
         raise SpecError(f"{text!r} is not finite. Write a {dimension} such as '{example}'.")
     # unit factors leave a rounding behind: 0.5 angstrom is 0.05 nm, not 0.05000000000000001
     return float(f"{value:.{DIGITS}g}")
+
+
+def _spelled(value: object) -> object:
+    """A quantity of OpenMM's or pint's units in words; anything else as it is."""
+    match value:
+        case str() | int() | float():
+            return value
+        case _ if hasattr(value, "value_in_unit") and hasattr(value, "unit"):
+            quantity: Any = value
+            return f"{float(quantity.value_in_unit(quantity.unit))!r} {quantity.unit.get_name()}"
+        case _ if hasattr(value, "magnitude") and hasattr(value, "units"):
+            quantity = value
+            return f"{float(quantity.magnitude)!r} {quantity.units}"
+        case _:
+            return value
 
 
 def _is_one_number(text: str) -> bool:

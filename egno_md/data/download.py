@@ -16,6 +16,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
 
 MD17_URL = "https://www.quantum-machine.org/gdml/data/npz/md17_{molecule}.npz"
+"""Its publishers give no sums, and none is made up here."""
 MD17_MOLECULES = (
     "aspirin",
     "benzene2017",
@@ -26,17 +27,6 @@ MD17_MOLECULES = (
     "toluene",
     "uracil",
 )
-
-KNOWN_SUMS: dict[str, str] = {
-    "adk4AKE.psf": "1aa947d58fb41b6805dc1e7be4dbe65c6a8f4690f0bd7fc2ae03e7bd437085f4",
-    "1ake_007-nowater-core-dt240ps.dcd": (
-        "598fcbcfcc425f6eafbe9997238320fcacc6a4613ecce061e1521732bab734bf"
-    ),
-}
-"""SHA-256 by file name, as MDAnalysisData publishes them.
-
-The publishers of MD17 give none, and none is made up here.
-"""
 
 SUMS = "SHA256SUMS"
 """Sums of files fetched on trust, in the format `sha256sum --check` reads."""
@@ -155,20 +145,14 @@ def file_identity(path: Path) -> dict[str, str]:
 
 
 def _expected_sum(name: str, folder: Path, given: str | None) -> str | None:
-    """The one sum that the caller, the registry and the folder agree on."""
-    sums = {
-        "given": given.lower() if given else None,
-        "known": KNOWN_SUMS.get(name),
-        "recorded": _recorded_sums(folder).get(name),
-    }
-    known = {source: value for source, value in sums.items() if value is not None}
-    if len(set(known.values())) > 1:
-        listed = ", ".join(f"{source} {value[:12]}…" for source, value in known.items())
+    """The one sum that the caller and the folder agree on."""
+    given, recorded = given.lower() if given else None, _recorded_sums(folder).get(name)
+    if given is not None and recorded is not None and given != recorded:
         raise DataError(
-            f"{name}: SHA-256 sums disagree ({listed}). Remove its line from {folder / SUMS} "
-            "if that one is wrong."
+            f"{name}: SHA-256 sums disagree (given {given[:12]}…, recorded {recorded[:12]}…). "
+            f"Remove its line from {folder / SUMS} if that one is wrong."
         )
-    return next(iter(known.values()), None)
+    return given or recorded
 
 
 def _recorded_sums(folder: Path) -> dict[str, str]:

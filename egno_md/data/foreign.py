@@ -64,13 +64,8 @@ class ForeignFile:
         for piece in unwrap(pieces, self.file_topology):
             stop = done + len(piece.positions)
             self._check_numbers(piece, done)
-            yield Trajectory(
-                positions=piece.positions[:, self.atoms],
-                times=self._times(done, stop),
-                velocities=None if piece.velocities is None else piece.velocities[:, self.atoms],
-                forces=None if piece.forces is None else piece.forces[:, self.atoms],
-                box=piece.box,
-            )
+            moving = (piece.positions, self._times(done, stop), piece.velocities, piece.forces)
+            yield Trajectory(*moving, box=piece.box).of_atoms(self.atoms)
             done = stop
         if done == 0:
             raise DataError(f"{self.path}: holds no frames.")
@@ -247,6 +242,13 @@ def finite_difference(parts: Iterable[Trajectory]) -> Iterator[Trajectory]:
 def frames_at_once(atoms: int) -> int:
     """How many frames of so many atoms one part may hold."""
     return int(np.clip(PIECE_BYTES // (12 * max(atoms, 1)), 3, 10_000))
+
+
+def in_pieces(trajectory: Trajectory) -> Iterator[Trajectory]:
+    """Consecutive parts of no more frames than are read at once, as views."""
+    frames = frames_at_once(trajectory.positions.shape[1])
+    for start in range(0, len(trajectory), frames):
+        yield trajectory.slice(start, start + frames)
 
 
 def _own_times(

@@ -77,6 +77,9 @@ class FramedWindows(Dataset[Any], ABC):
     def numbers(self, index: Numbers) -> Int[Tensor, "batch points"]:
         """Of the frames of some windows, the start first."""
 
+    @abstractmethod
+    def __len__(self) -> int: ...
+
     @property
     def atoms(self) -> int:
         """Atoms of a frame."""

@@ -9,16 +9,18 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
 
 from egno_md.core.errors import OutputError
+from egno_md.core.progress import Progress, Silent
 from egno_md.data.store import write_json
 
 RUN, LOCK = "run.json", ".lock"
@@ -52,14 +54,20 @@ class Output:
         self.lock.release()
 
 
-def open_output(
+@contextmanager
+def run_folder(
     root: Path,
     verb: str,
     request: dict[str, Any],
     mode: OutputMode,
     inputs: Sequence[Path] = (),
-) -> Output:
-    """Claim a directory for a run.
+    progress: Progress | None = None,
+) -> Iterator[Output]:
+    """A directory claimed for one run, its lock released however the run ends.
+
+    What is inside asks `Output.is_complete` and returns the earlier results if so;
+    else it computes and calls `Output.finish`. A run that raises before that stays
+    ``running`` in `run.json`, and resume continues it.
 
     Args:
         root: created if needed.
@@ -68,17 +76,36 @@ def open_output(
         mode: new refuses a directory with anything in it; resume continues the
             same request; overwrite removes an earlier run of this verb first.
         inputs: what the run reads; the directory may not hold any of it.
+        progress: gets a note where the run is complete already.
 
     Raises:
         OutputError: the directory holds something else, cannot be written, or
             another process is writing there.
     """
+    output = open_output(root, verb, request, mode, inputs)
+    try:
+        if output.is_complete:
+            (progress or Silent()).note(f"{root} is complete already.")
+        yield output
+    finally:
+        output.lock.release()
+
+
+def open_output(
+    root: Path,
+    verb: str,
+    request: dict[str, Any],
+    mode: OutputMode,
+    inputs: Sequence[Path] = (),
+) -> Output:
+    """Claim a directory for a run that releases its lock by itself; see `run_folder`."""
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     try:
         if (root / LOCK).is_file():
-            hold(root).release()
+            with hold(root):
+                pass  # nobody writes there
         earlier = _claim(Path(root), verb, request, fingerprint, mode, inputs)
-        lock = hold(root)
+        lock = hold(root).lock
         if earlier is not None:
             return Output(root, earlier, lock)
     except OSError as error:
@@ -96,8 +123,10 @@ def open_output(
     return Output(root, record, lock)
 
 
-def hold(root: Path, patience: float = 0.0) -> BaseFileLock:
-    """The directory's lock, held; the same process may hold it twice.
+def hold(root: Path, patience: float = 0.0) -> AcquireReturnProxy[FileLock]:
+    """Hold the directory's lock, in a `with` block or until it is released.
+
+    The same process may hold it twice.
 
     Args:
         root: the directory, created if needed.
@@ -109,12 +138,11 @@ def hold(root: Path, patience: float = 0.0) -> BaseFileLock:
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / LOCK, is_singleton=True)
     try:
-        lock.acquire(timeout=patience)
+        return lock.acquire(timeout=patience)
     except Timeout:
         raise OutputError(
             f"{root}: another egno-md is writing there. Wait for it, or choose another --out."
         ) from None
-    return lock
 
 
 def _claim(

@@ -14,7 +14,7 @@ from egno_md.core.window import Window
 from egno_md.data.framed import FramedWindows, Numbers
 from egno_md.data.frames import Stretches
 from egno_md.data.windows import checked_columns
-from egno_md.geometry.superpose import superpose
+from egno_md.geometry.superposition import superposed
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,8 @@ class SamplerWindows(FramedWindows):
         return starts + torch.where(is_back[:, None], self.span - self._offsets, self._offsets)
 
     def __getitem__(self, index: Numbers) -> SamplerBatch:
-        frames = self.numbers(index)
-        found = self.held(frames).take("positions", frames)
-        start = found[:, 0]
-        return SamplerBatch(start, superpose(found[:, 1:], start[:, None]))
+        numbers = self.numbers(index)
+        frames = self.held(numbers).take("positions", numbers)
+        start, future = frames[:, 0], frames[:, 1:]
+        turned = superposed(future.numpy(), start[:, None].numpy())
+        return SamplerBatch(start, torch.from_numpy(turned).to(future.dtype))

@@ -131,6 +131,7 @@ class Store:
     def system(self) -> System:
         """The stored system; its start structure is the first frame."""
         first, _ = self._first()
+        charge = self.manifest.provenance.get("charge")
         return System(
             name=self.manifest.system,
             topology=self.topology,
@@ -139,6 +140,7 @@ class Store:
             degrees_of_freedom=self.manifest.degrees_of_freedom,
             box=None if first.box is None else first.box[0],
             potential=str(self.manifest.provenance.get("potential", "")),
+            charge=charge if isinstance(charge, int) else None,
         )
 
     def _first(self) -> tuple[Trajectory, mdtraj.Topology]:
@@ -254,6 +256,7 @@ class StoreWriter:
 
 def new_manifest(system: System, source: str, spacing: float | None, **provenance: Any) -> Manifest:
     """The manifest of an empty store for `system`."""
+    known = {} if system.charge is None else {"charge": system.charge}
     return Manifest(
         source=source,
         system=system.name,
@@ -261,7 +264,7 @@ def new_manifest(system: System, source: str, spacing: float | None, **provenanc
         spacing=spacing,
         masses=tuple(float(m) for m in system.masses),
         degrees_of_freedom=system.degrees_of_freedom,
-        provenance={"potential": system.potential, **provenance},
+        provenance={"potential": system.potential, **known, **provenance},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +56,21 @@ class WindowBatch:
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         there: dict[str, Any] = {n: None if a is None else a.to(device) for n, a in moved.items()}
         return WindowBatch(**there)
+
+
+class WindowSet(Protocol):
+    """Windows by their numbers; see `WindowDataset`."""
+
+    @property
+    def atoms(self) -> int:
+        """Of a frame."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: np.ndarray, /) -> WindowBatch:
+        """A batch of windows."""
+        ...
 
 
 class WindowDataset(FramedWindows):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
+
+from egno_md.core.molecules import bond_matrix
 
 
 def complete_pairs(atoms: int) -> Int[np.ndarray, "edges 2"]:
@@ -18,12 +20,12 @@ def hop_pairs(
 ) -> tuple[Int[np.ndarray, "pairs 2"], Int[np.ndarray, " pairs"]]:
     """Ordered pairs at most `limit` bonds apart, ascending, and how many bonds."""
     both = np.concatenate([bonds, bonds[:, ::-1]])
-    adjacency = _matrix(both, atoms)
+    adjacency = bond_matrix(both, atoms)
     front = np.repeat(np.arange(atoms)[:, None], 2, axis=1)
     reached = front @ [atoms, 1]
     codes, hops = [], []
     for hop in range(1, limit + 1):
-        rows, columns = (_matrix(front, atoms) @ adjacency).nonzero()
+        rows, columns = (bond_matrix(front, atoms) @ adjacency).nonzero()
         found = np.setdiff1d(rows.astype(np.int64) * atoms + columns, reached)
         reached = np.concatenate([reached, found])
         front = np.stack(np.divmod(found, atoms), axis=1)
@@ -34,6 +36,25 @@ def hop_pairs(
     return np.stack(np.divmod(code[order], atoms), axis=1), hop[order]
 
 
+def bonded_within(bonds: Int[np.ndarray, "bonds 2"], atoms: int, limit: int) -> csr_array:
+    """Which atoms are at most `limit` bonds apart, each with itself, ``(atoms, atoms)``."""
+    both = np.concatenate([bonds, bonds[:, ::-1], np.repeat(np.arange(atoms)[:, None], 2, axis=1)])
+    step = csr_array(bond_matrix(both, atoms).astype(bool))
+    near = step
+    for _ in range(limit - 1):
+        near = csr_array((near @ step).astype(bool))
+    return near
+
+
+def marked(
+    matrix: csr_array, first: Int[np.ndarray, " pairs"], second: Int[np.ndarray, " pairs"]
+) -> Bool[np.ndarray, " pairs"]:
+    """Which pairs of atoms a matrix of `bonded_within` holds."""
+    if len(first) == 0:
+        return np.zeros(0, dtype=bool)
+    return np.asarray(matrix[first, second]).ravel()
+
+
 def bond_neighbours(bonds: Int[np.ndarray, "bonds 2"], atoms: int) -> list[list[int]]:
     """Whom each atom is bonded to, in the order of the bonds."""
     neighbours: list[list[int]] = [[] for _ in range(atoms)]
@@ -41,11 +62,6 @@ def bond_neighbours(bonds: Int[np.ndarray, "bonds 2"], atoms: int) -> list[list[
         neighbours[a].append(b)
         neighbours[b].append(a)
     return neighbours
-
-
-def _matrix(pairs: Int[np.ndarray, "pairs 2"], atoms: int) -> csr_array:
-    ones = np.ones(len(pairs), dtype=np.int32)
-    return csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(atoms, atoms))
 
 
 def hops_of(

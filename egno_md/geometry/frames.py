@@ -1,25 +1,31 @@
-"""Local frames: carrying atoms rigidly with others."""
+"""Local frames of three atoms: where others stand in them, and where they stand when these move."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 Array = np.ndarray
+Axes = Callable[[Array, Array, Array], Array]
+"""Right-handed axes as rows, from the places of a centre and of two atoms near it, nm."""
 
 FLAT = 1e-9
 """nm: shorter vectors have no direction, and carry their atoms without turning."""
 
+SOFT = 1e-12
+"""nm²: added to squares, so that shorter vectors fade instead of turning at random."""
 
-def axes(
+
+def bisector_axes(
     centre: Float[Array, "*batch 3"],
     first: Float[Array, "*batch 3"],
     second: Float[Array, "*batch 3"],
 ) -> Float[Array, "*batch 3 3"]:
-    """Right-handed axes at `centre`, as rows: bisector, in-plane, normal.
+    """Bisector, in-plane, normal.
 
-    Built on the bisector of both directions, so that an error of either turns
-    the frame by half of it.
+    An error of either direction turns the frame by half of it.
     """
     u, v = _unit(first - centre), _unit(second - centre)
     bisector = _unit(u + v)
@@ -27,50 +33,52 @@ def axes(
     return np.stack([bisector, np.cross(normal, bisector), normal], axis=-2)
 
 
+def bond_axes(
+    centre: Float[Array, "*batch 3"],
+    first: Float[Array, "*batch 3"],
+    second: Float[Array, "*batch 3"],
+) -> Float[Array, "*batch 3 3"]:
+    """Along the first direction, in-plane, normal: angles to the first one are exact."""
+    x = _softened(first - centre)
+    y = second - centre
+    y = _softened(y - (x * y).sum(-1, keepdims=True) * x)
+    columns = np.stack([x, y, np.cross(x, y)], axis=-1)  # the layout decides rounding
+    return np.swapaxes(columns, -1, -2)
+
+
 def _unit(vectors: Array) -> Array:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(length, FLAT)
 
 
-def carry(
-    before: Float[Array, "atoms 3"],
-    after: Float[Array, "*batch atoms 3"],
-    carried: Int[Array, " n"],
+def _softened(vectors: Array) -> Array:
+    return vectors / np.sqrt((vectors**2).sum(-1, keepdims=True) + SOFT)
+
+
+def local_places(
+    positions: Float[Array, "atoms 3"],
+    atoms: Int[Array, " n"],
     anchors: Int[Array, "n 3"],
-) -> Float[Array, "*batch n 3"]:
-    """Where `carried` go when the frames of their anchors move rigidly.
+    axes: Axes,
+) -> Float[Array, "n 3"]:
+    """Where atoms stand in the frames of their anchors, nm.
 
     Args:
-        before: nm, all atoms.
-        after: nm; the anchors are in place.
-        carried: atoms.
+        positions: nm.
+        atoms: of which the places are asked.
         anchors: of each: the centre of its frame, and two directions.
+        axes: of the frames.
     """
-    centre, first, second = anchors.T
-    old = axes(before[centre], before[first], before[second])
-    new = axes(after[..., centre, :], after[..., first, :], after[..., second, :])
-    local = np.einsum("nij,nj->ni", old, before[carried] - before[centre])
-    return after[..., centre, :] + np.einsum("...nij,ni->...nj", new, local)
+    centre, first, second = positions[anchors.T]
+    return np.einsum("nij,nj->ni", axes(centre, first, second), positions[atoms] - centre)
 
 
-def superpose(
-    before: Float[Array, "groups points 3"],
-    after: Float[Array, "*batch groups points 3"],
-    weights: Float[Array, " points"],
-) -> tuple[
-    Float[Array, "groups 3"], Float[Array, "*batch groups 3"], Float[Array, "*batch groups 3 3"]
-]:
-    """Weighted centres, and proper rotations R with after ≈ R before (Kabsch 1976).
-
-    Returns:
-        Centre before, centre after, rotation.
-    """
-    share = weights / weights.sum()
-    old = np.einsum("p,gpx->gx", share, before)
-    new = np.einsum("p,...gpx->...gx", share, after)
-    covariance = np.einsum(
-        "p,...gpx,gpy->...gxy", share, after - new[..., None, :], before - old[:, None]
-    )
-    u, _, vt = np.linalg.svd(covariance)
-    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
-    return old, new, u @ vt
+def placed(
+    local: Float[Array, "n 3"],
+    positions: Float[Array, "*batch atoms 3"],
+    anchors: Int[Array, "n 3"],
+    axes: Axes,
+) -> Float[Array, "*batch n 3"]:
+    """The inverse of `local_places`, whose anchors may have moved since, nm."""
+    centre, first, second = (positions[..., atom, :] for atom in anchors.T)
+    return centre + np.einsum("...nij,ni->...nj", axes(centre, first, second), local)

@@ -4,7 +4,12 @@
 side chains rigidly in the N-CA-C frame of their residue, and amide hydrogens in
 the frame of their peptide bond. `ca` first carries each peptide unit (C, O, N, H)
 with the four alpha carbons around it, which keeps it planar, then the side chains.
-Every frame moves by a proper rotation: no centre is turned inside out by it.
+Every frame moves by a proper rotation: no centre is inverted by it.
+
+Carried atoms stand in their frames as in the structure that a prediction starts from, or,
+of a relaxed lift, always as in one relaxed structure: bonds and angles are right then, and
+methyl groups stand as they did there. Thermal motion of hydrogens is not restored: that
+is what refinement is for.
 """
 
 from __future__ import annotations
@@ -15,12 +20,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from mdtraj.core.topology import Residue
 
-from egno_md.core.errors import SpecError
+from egno_md.core.errors import DataError, SpecError
 from egno_md.core.selection import AtomChoice, choose_atoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.geometry.bonded import bond_neighbours
-from egno_md.geometry.frames import carry, superpose
+from egno_md.geometry.frames import bisector_axes, bond_axes, local_places, placed
+from egno_md.geometry.superposition import rigid_fit
 
 Array = np.ndarray
 
@@ -44,6 +50,8 @@ class Lift:
         unit_of: which unit carries each.
         carried: atoms carried in frames.
         anchors: of each: centre and two directions, all placed before.
+        local: nm, where each always stands in its frame; None where that is as in the
+            structure before.
     """
 
     atoms: AtomChoice
@@ -54,6 +62,7 @@ class Lift:
     unit_of: Int[Array, " n"]
     carried: Int[Array, " carried"]
     anchors: Int[Array, "carried 3"]
+    local: Float[Array, "carried 3"] | None = None
 
     @classmethod
     def of(cls, system: System, atoms: AtomChoice) -> Lift:
@@ -84,23 +93,58 @@ class Lift:
             np.array([anchors[int(a)] for a in carried], dtype=np.int64).reshape(-1, 3),
         )
 
+    @classmethod
+    def relaxed(
+        cls, system: System, chosen: Int[Array, " chosen"], structure: Float[Array, "atoms 3"]
+    ) -> Lift:
+        """Hydrogens always stand to heavy atoms as in a relaxed structure.
+
+        Args:
+            system: all atoms.
+            chosen: all heavy atoms, or all atoms.
+            structure: nm.
+
+        Raises:
+            DataError: a hydrogen with too few heavy atoms near it to be placed.
+        """
+        is_placed = np.zeros(system.n_atoms, dtype=bool)
+        is_placed[chosen] = True
+        carried, none = np.flatnonzero(~is_placed), np.zeros(0, dtype=np.int64)
+        neighbours = bond_neighbours(system.bonds, system.n_atoms)
+        frames = [_nearest_frame(atom, is_placed, neighbours) for atom in carried.tolist()]
+        if None in frames:
+            atom = system.topology.atom(int(carried[frames.index(None)]))
+            raise DataError(
+                f"hydrogen {atom} of {system.name} has fewer than three heavy atoms near it, so "
+                "it cannot be rebuilt from them. Train with network.atoms: all."
+            )
+        rows = np.array(frames, dtype=np.int64).reshape(-1, 3)
+        local = local_places(structure, carried, rows, bond_axes)
+        units = none.reshape(0, 4)
+        return cls("heavy", chosen, system.n_atoms, units, none, none, carried, rows, local)
+
     def positions(
-        self, before: Float[Array, "atoms 3"], predicted: Float[Array, "*batch chosen 3"]
+        self, before: Float[Array, "atoms 3"] | None, predicted: Float[Array, "*batch chosen 3"]
     ) -> Float[Array, "*batch atoms 3"]:
         """All atoms, nm.
 
         Args:
-            before: the all-atom frame that predictions start from.
+            before: the all-atom frame that predictions start from; a relaxed lift needs none.
             predicted: places of the chosen atoms.
         """
         after = np.empty((*predicted.shape[:-2], self.count, 3))
         after[..., self.chosen, :] = predicted
+        if self.local is not None:
+            after[..., self.carried, :] = placed(self.local, after, self.anchors, bond_axes)
+            return after
+        assert before is not None
         if len(self.units):
-            old, new, turn = superpose(before[self.units], after[..., self.units, :], UNIT_WEIGHTS)
+            old, new, turn = rigid_fit(before[self.units], after[..., self.units, :], UNIT_WEIGHTS)
             local = before[self.unit_atoms] - old[self.unit_of]
             moved = np.einsum("...nij,nj->...ni", turn[..., self.unit_of, :, :], local)
             after[..., self.unit_atoms, :] = new[..., self.unit_of, :] + moved
-        after[..., self.carried, :] = carry(before, after, self.carried, self.anchors)
+        local = local_places(before, self.carried, self.anchors, bisector_axes)
+        after[..., self.carried, :] = placed(local, after, self.anchors, bisector_axes)
         return after
 
     def window(self, before: Frame, predicted: Trajectory) -> Trajectory:
@@ -163,8 +207,14 @@ def _anchors(system: System, placed: Array, *, by_residue: bool) -> dict[int, tu
     for residue in system.topology.residues if by_residue else ():
         found |= _residue_frames(residue, placed, neighbours)
     for atom in np.flatnonzero(~placed).tolist():
-        if atom not in found:
-            found[atom] = _nearest_frame(system, atom, placed, neighbours)
+        if atom in found:
+            continue
+        if (frame := _nearest_frame(atom, placed, neighbours)) is None:
+            raise SpecError(
+                f"atom {system.topology.atom(atom)} of {system.name} has no three chosen atoms in "
+                "its molecule to be carried by. Use atoms: all."
+            )
+        found[atom] = frame
     return found
 
 
@@ -185,20 +235,13 @@ def _residue_frames(
 
 
 def _nearest_frame(
-    system: System, atom: int, placed: Array, neighbours: list[list[int]]
-) -> tuple[int, int, int]:
-    """Three placed atoms near in bonds: the nearest is the centre."""
+    atom: int, placed: Array, neighbours: list[list[int]]
+) -> tuple[int, int, int] | None:
+    """Three placed atoms near in bonds, the nearest as the centre; None without three."""
     reached, front, near = {atom}, [atom], []
     while front and len(near) < 3:
         front = [b for a in front for b in sorted(neighbours[a]) if b not in reached]
         front = list(dict.fromkeys(front))
         reached |= set(front)
         near += [i for i in front if placed[i]]
-    if len(near) < 3:
-        where = system.topology.atom(atom)
-        raise SpecError(
-            f"atom {where} of {system.name} has no three chosen atoms in its molecule to be "
-            "carried by. Use atoms: all."
-        )
-    centre, *others = near[:3]
-    return centre, others[0], others[1]
+    return (near[0], near[1], near[2]) if len(near) >= 3 else None

@@ -7,8 +7,10 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float
 
 from egno_md.core.system import System
+from egno_md.geometry.torsions import torsion_angles
 
 Array = np.ndarray
 
@@ -60,6 +62,13 @@ class Peptide:
             for a in ("N", "C")
         ]
 
+    def phi_psi(
+        self, positions: Float[Array, "*frames atoms 3"]
+    ) -> Float[Array, "*frames residues 2"]:
+        """φ and ψ of each residue that has both, radians."""
+        quads = (self.ramachandran[:, :4], self.ramachandran[:, 1:])
+        return np.stack([torsion_angles(positions, q) for q in quads], axis=-1)
+
 
 def find_peptide(system: System) -> Peptide | None:
     """The backbone, by atom names and bonds; None without a peptide bond."""
@@ -80,9 +89,10 @@ def find_peptide(system: System) -> Peptide | None:
         if {"N", "CA", "C"} <= atoms.keys()
     )
     omegas = [
-        (_alpha(named[i]), named[i]["C"], named[j]["N"], _alpha(named[j]))
+        (first, named[i]["C"], named[j]["N"], last)
         for i, j in links
-        if _alpha(named[i]) is not None and _alpha(named[j]) is not None
+        if (first := _alpha(named[i], "CA", "CH3")) is not None
+        and (last := _alpha(named[j], "CA", "CH3", "C")) is not None
     ]
     before, after = {j: i for i, j in links}, dict(links)
     whole = [i for i, _, _ in residues if i in before and i in after]
@@ -99,6 +109,6 @@ def find_peptide(system: System) -> Peptide | None:
     )
 
 
-def _alpha(atoms: dict[str, int]) -> int | None:
-    """The carbon at the residue's end of ω; caps call it CH3 or C."""
-    return next((atoms[n] for n in ("CA", "CH3") if n in atoms), None)
+def _alpha(atoms: dict[str, int], *names: str) -> int | None:
+    """The carbon at a residue's end of ω; caps call it CH3, and C in N-methylamide."""
+    return next((atoms[n] for n in names if n in atoms), None)

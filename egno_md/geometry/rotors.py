@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from egno_md.core.system import System
 from egno_md.geometry.bonded import bond_neighbours
-from egno_md.geometry.rigid import cross
+from egno_md.geometry.torsions import torsion_angles
 
 Array = np.ndarray
 
@@ -23,17 +23,6 @@ and aryl-amide (0.141); shorter ones are double, aromatic (0.140) or amide (0.13
 
 CARBONYL = (8, 16)
 """Of terminal atoms: oxygen and sulphur."""
-
-
-def torsion_angles(
-    positions: Float[Array, "*frames atoms 3"], quads: Int[Array, "torsions 4"]
-) -> Float[Array, "*frames torsions"]:
-    """Torsions in radians in [-π, π], positive clockwise along the middle bond (IUPAC 1974)."""
-    i, j, k, m = (positions[..., quads[:, n], :] for n in range(4))
-    first, axis, last = j - i, k - j, m - k
-    left, right = cross(first, axis), cross(axis, last)
-    sine = np.sqrt((axis**2).sum(-1)) * (first * right).sum(-1)
-    return np.arctan2(sine, (left * right).sum(-1))
 
 
 @dataclass(frozen=True, eq=False)

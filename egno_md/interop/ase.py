@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,22 @@ from typing import Any
 import mdtraj
 import numpy as np
 
-from egno_md.core.errors import PotentialError, SpecError
+from egno_md.core.errors import DataError, PotentialError, SpecError
 from egno_md.core.ports import Refiner
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import NANOMETRE_PER_ANGSTROM, whole_multiple
-from egno_md.interop.walker import Statistics, Surroundings, Walker, Watch, check_fits
-from egno_md.nn.bundle import load_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.interop.walker import (
+    Statistics,
+    Surroundings,
+    Walker,
+    Watch,
+    bind,
+    load_window_operator,
+)
+from egno_md.nn.card import DynamicsCard
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.event import Event
 from egno_md.propagate.policy import Policy
 
@@ -49,7 +57,7 @@ class WindowDynamics(MolecularDynamics):
 
     Args:
         atoms: with a calculator; periodic along all axes or none, without constraints.
-        operator: folder of a bundle.
+        operator: folder of a bundle, ``SYSTEM/NAME`` of a shipped one, or one that is loaded.
         timestep: of the calculator's own dynamics, ASE units.
         temperature_K: of the thermostat; NVE where it is None.
         friction: 1 / ASE time.
@@ -70,7 +78,7 @@ class WindowDynamics(MolecularDynamics):
     def __init__(
         self,
         atoms: Atoms,
-        operator: str | Path,
+        operator: str | Path | WindowOperator,
         timestep: float = 0.5 * units.fs,
         *,
         temperature_K: float | None = None,
@@ -83,11 +91,11 @@ class WindowDynamics(MolecularDynamics):
         device: str = "auto",
         **kwargs: Any,
     ) -> None:
-        network = load_bundle(Path(operator)).to(resolve_device(device))
+        network = load_window_operator(operator).to(resolve_device(device))
         card = network.card
         _check_atoms(atoms, policy)
         system = _describe(atoms, card)
-        check_fits(card, system, temperature_K)
+        bound = bind(network, system, temperature_K)
         watch = Watch.of(
             policy,
             tolerances,
@@ -104,7 +112,7 @@ class WindowDynamics(MolecularDynamics):
             seed=seed,
             refiner=_no_refiner,
         )
-        self._walker = Walker(system, network, self._reference, watch, around)
+        self._walker = Walker(system, bound, self._reference, watch, around)
         self._shown: tuple[np.ndarray, ...] | None = None
         super().__init__(atoms, card.window.length * PICOSECOND, **kwargs)
 
@@ -120,7 +128,32 @@ class WindowDynamics(MolecularDynamics):
 
     def todict(self) -> dict[str, Any]:
         """For ASE's trajectory."""
-        return {**super().todict(), "operator": self._walker.card.system}
+        return {**super().todict(), "operator": self._walker.card.subject}
+
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Write everything that is needed to go on bit for bit, but for the calculator's own memory."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self._walker.pack())
+        partial.replace(path)
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Go on from what `save_checkpoint` wrote, with the same atoms, operator and options.
+
+        Raises:
+            DataError: damaged, or of other atoms.
+        """
+        try:
+            self._walker.unpack(Path(path).read_bytes())
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: no checkpoint of a WindowDynamics ({type(error).__name__}). Load one that "
+                "its save_checkpoint wrote."
+            ) from None
+        if len(self._walker.frame.positions) != len(self.atoms):
+            raise DataError(f"{path}: a checkpoint of other atoms. Load it with those.")
+        self.nsteps = self._walker.windows
+        self._show()
 
     def step(self) -> None:
         """Move by one window."""
@@ -129,10 +162,14 @@ class WindowDynamics(MolecularDynamics):
         if self._shown is None or not all(map(np.array_equal, _state(atoms), self._shown)):
             self._walker.place(_frame(atoms, moment))
         self._walker.window()
+        self._show()
+
+    def _show(self) -> None:
+        """Make the walker's frame that of the atoms."""
         end = self._walker.frame
-        atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
-        atoms.set_velocities(end.velocities / SPEED)
-        self._shown = _state(atoms)
+        self.atoms.set_positions(end.positions / NANOMETRE_PER_ANGSTROM)
+        self.atoms.set_velocities(end.velocities / SPEED)
+        self._shown = _state(self.atoms)
 
 
 class CalculatorReference:
@@ -196,14 +233,7 @@ class CalculatorReference:
             now = replace(now, velocities=half + 0.5 * self.timestep * now.forces / self.masses)
             if step in stops:
                 frames.append(now)
-        return Trajectory(
-            np.stack([f.positions for f in frames]),
-            frame.time + np.asarray(elapsed),
-            np.stack([f.velocities for f in frames]),
-            np.stack([f.forces for f in frames if f.forces is not None]),
-            np.array([f.potential_energy for f in frames]),
-            None if frame.box is None else np.repeat(frame.box[None], len(frames), axis=0),
-        )
+        return replace(Trajectory.of(frames), times=frame.time + np.asarray(elapsed))
 
 
 def _check_atoms(atoms: Atoms, policy: str) -> None:
@@ -224,7 +254,7 @@ def _check_atoms(atoms: Atoms, policy: str) -> None:
         raise SpecError("policy 'refine' needs OpenMM. Use 'fallback', or SurrogateSimulation.")
 
 
-def _describe(atoms: Atoms, card: OperatorCard) -> System:
+def _describe(atoms: Atoms, card: DynamicsCard) -> System:
     """The atoms with the operator's bonds: ASE has none."""
     topology = mdtraj.Topology()
     residue = topology.add_residue("MOL", topology.add_chain())
@@ -236,7 +266,7 @@ def _describe(atoms: Atoms, card: OperatorCard) -> System:
         for a, b in card.bonds:
             topology.add_bond(members[a], members[b])
     return System(
-        name="the atoms",
+        name="the Atoms object",
         topology=topology,
         masses=atoms.get_masses(),
         positions=atoms.get_positions() * NANOMETRE_PER_ANGSTROM,

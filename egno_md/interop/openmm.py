@@ -30,7 +30,8 @@ from egno_md.interop.walker import (
     Surroundings,
     Walker,
     Watch,
-    check_fits,
+    bind,
+    load_window_operator,
     points_that_work,
 )
 from egno_md.md.barostat import MonteCarloBarostat
@@ -38,8 +39,8 @@ from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import NVT, OpenMMEngine
 from egno_md.md.given import GivenSystem, give_system, read_integrator
 from egno_md.md.refine.refiner import OpenMMRefiner
-from egno_md.nn.bundle import load_bundle
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.event import Event
 from egno_md.propagate.policy import Policy
 from egno_md.spec.propagate import Refinement
@@ -67,7 +68,8 @@ class SurrogateSimulation(app.Simulation):
     change of its positions or velocities is taken over at the next `step`.
 
     A checkpoint holds the surrogate's state and random streams and continues bit
-    for bit on a CPU with one thread; where the forces come from Python, only if
+    for bit on the Reference platform, and on CPU with one thread where no cutoff needs a
+    neighbour list; where the forces come from Python, only if
     `system` is what `load_system` built, whose warm start is then dropped. A saved
     state is OpenMM's own XML: portable, without streams.
 
@@ -78,7 +80,7 @@ class SurrogateSimulation(app.Simulation):
         platform: as in OpenMM; its name is used for checks too.
         platformProperties: as in OpenMM, for `context`.
         state: as in OpenMM.
-        operator: folder of a bundle.
+        operator: folder of a bundle, ``SYSTEM/NAME`` of a shipped one, or one that is loaded.
         policy: what to do with a bad window.
         tolerances: when it is bad: keys and values of a protocol's `tolerances`,
             such as ``{"bond": "0.5 angstrom"}``.
@@ -105,7 +107,7 @@ class SurrogateSimulation(app.Simulation):
         platformProperties: dict[str, str] | None = None,
         state: str | None = None,
         *,
-        operator: str | Path,
+        operator: str | Path | WindowOperator,
         policy: Policy = "fallback",
         tolerances: Mapping[str, object] | None = None,
         refinement: Mapping[str, object] | None = None,
@@ -118,10 +120,16 @@ class SurrogateSimulation(app.Simulation):
             system = system.openmm_system
         self._settings = read_integrator(integrator)
         self._given = give_system(topology, system, python_force)
-        self._operator = load_bundle(Path(operator)).to(resolve_device(device))
-        card = self._operator.card
-        check_fits(card, self._given.system, self._settings.kelvin)
-        self._offsets = card.window.offsets(self._settings.timestep)
+        if self._given.barostat is not None and self._settings.kelvin is None:
+            raise SpecError(
+                "the System holds a MonteCarloBarostat and the integrator keeps the energy. Use a "
+                "LangevinMiddleIntegrator, or remove the barostat."
+            )
+        if policy == "refine":
+            self._given.flexible()  # refuses constraints now and not in the first bad window
+        network = load_window_operator(operator).to(resolve_device(device))
+        self._operator = bind(network, self._given.system, self._settings.kelvin)
+        self._offsets = self._operator.window.offsets(self._settings.timestep)
         self._watch = Watch.of(
             policy,
             tolerances,
@@ -351,13 +359,8 @@ class SurrogateSimulation(app.Simulation):
     def _volume_moves(self, given: GivenSystem) -> tuple[MonteCarloBarostat, int] | None:
         """The barostat of the user's System, its moves between windows."""
         barostat, kelvin, box = given.barostat, self._settings.kelvin, given.system.box
-        if barostat is None or box is None:
+        if barostat is None or kelvin is None or box is None:
             return None
-        if kelvin is None:
-            raise SpecError(
-                "the System holds a MonteCarloBarostat and the integrator keeps the energy. Use a "
-                "LangevinMiddleIntegrator, or remove the barostat."
-            )
         volume = float(abs(np.linalg.det(box)))
         moves = MonteCarloBarostat.of(
             self._engine.evaluate, given.system.molecules, kelvin, barostat.pressure, volume
@@ -365,7 +368,7 @@ class SurrogateSimulation(app.Simulation):
         return moves, max(round(barostat.every / self._offsets[-1]), 1)
 
     def _refiner(self, given: GivenSystem) -> OpenMMRefiner:
-        kelvin = self._settings.kelvin or self._operator.card.kelvin or TARGET
+        kelvin = self._settings.kelvin or self._operator.card.validity.kelvin or TARGET
         settings = self._watch.refine or Refinement()
         return OpenMMRefiner(given, settings, kelvin, self._platform, self.seed)
 
@@ -374,7 +377,7 @@ class SurrogateSimulation(app.Simulation):
         return OpenMMEngine(
             given,
             timestep=s.timestep,
-            kelvin=s.kelvin or self._operator.card.kelvin or TARGET,
+            kelvin=s.kelvin or self._operator.card.validity.kelvin or TARGET,
             friction=s.friction or 1.0,
             seed=self.seed % ANY_SEED,
             platform=self._platform,

@@ -8,18 +8,18 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from egno_md.core.errors import BundleMismatch, PotentialError, SpecError
+from egno_md.core.errors import PotentialError, SpecError
 from egno_md.core.ports import Reference, Refiner, VolumeMoves
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.core.window import Window
-from egno_md.nn.bundle import check_belongs
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.bound import BoundOperator
 from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.assemble import Parts, Rules, assemble
 from egno_md.propagate.boundary import ChangeVolume
@@ -38,7 +38,7 @@ from egno_md.propagate.step import WindowMove
 from egno_md.propagate.thermostat import LangevinKicks
 from egno_md.propagate.totals import Totals
 from egno_md.spec import propagate as spec
-from egno_md.spec.files import validate
+from egno_md.spec.files import find_named_operator, validate
 
 EVENTS_KEPT = 100_000
 """Latest events in memory; the totals count all."""
@@ -122,42 +122,36 @@ class Statistics:
     ns_per_day: float
 
 
-def check_fits(card: OperatorCard, system: System, kelvin: float | None) -> None:
-    """Refuse an operator of another system; warn where it is asked for more than it saw.
+def bind(operator: WindowOperator, system: System, kelvin: float | None) -> BoundOperator:
+    """The operator on a program's system; warns where it is asked for more than it saw.
 
     Raises:
-        BundleMismatch: naming the first difference.
+        BundleMismatch: the system lies outside what it was trained on.
     """
-    if len(card.masses) == system.n_atoms:
-        off = np.abs(np.array(card.masses) - system.masses)
-        is_same = tuple(system.atomic_numbers.tolist()) == card.atomic_numbers
-        if is_same and off.max() > MASS_TOLERANCE:
-            worst = int(off.argmax())
-            raise BundleMismatch(
-                f"atom {worst} weighs {system.masses[worst]:.4g} Da, in the operator "
-                f"({card.system}) {card.masses[worst]:.4g} Da. Use the same masses; hydrogen mass "
-                "repartitioning needs an operator of its own."
-            )
-        bonds = {(int(a), int(b)) for a, b in system.bonds}
-        different = bonds ^ {(min(b), max(b)) for b in card.bonds}
-        if is_same and different:
-            a, b = min(different)
-            where = "only in the system" if (a, b) in bonds else f"only in {card.system}"
-            raise BundleMismatch(
-                f"the bond between atoms {a} and {b} is {where}. Give the topology the bonds "
-                "that the operator was trained with."
-            )
-        if off.max() <= MASS_TOLERANCE:
-            system = replace(system, masses=np.array(card.masses))
+    card = operator.card
     check_whole(card, "this interface")
-    check_belongs(card, system)
+    bound = operator.bind(system, mass_tolerance=MASS_TOLERANCE)
     check_rolls_out(card)
-    if kelvin is not None and card.kelvin is not None and kelvin > WARM * card.kelvin:
+    learned = card.validity.kelvin
+    if kelvin is not None and learned is not None and kelvin > WARM * learned:
         warnings.warn(
-            f"the operator was trained at {card.kelvin:g} K and is asked for {kelvin:g} K: "
+            f"the operator was trained at {learned:g} K and is asked for {kelvin:g} K: "
             "expect more fallbacks.",
             stacklevel=3,
         )
+    return bound
+
+
+def load_window_operator(operator: str | Path | WindowOperator) -> WindowOperator:
+    """A folder of a bundle, ``SYSTEM/NAME`` of a shipped one, or an operator that is loaded.
+
+    Raises:
+        DataError: the bundle is missing or damaged.
+        BundleMismatch: it holds a sampler.
+    """
+    if isinstance(operator, WindowOperator):
+        return operator
+    return WindowOperator.load(find_named_operator(str(operator)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +180,7 @@ class Walker:
 
     Args:
         system: what moves; its start structure is the reference of the bonds.
-        operator: proposes windows, on the device where it runs.
+        operator: bound to the system, on the device where it runs.
         reference: checks, takes over, and keeps the constraints.
         watch: how windows are judged and corrected.
         around: timestep, ensemble, seed.
@@ -195,7 +189,7 @@ class Walker:
     def __init__(
         self,
         system: System,
-        operator: WindowOperator,
+        operator: BoundOperator,
         reference: Reference,
         watch: Watch,
         around: Surroundings,
@@ -224,7 +218,7 @@ class Walker:
             thermostat=thermostat,
             volume=volume,
         )
-        kelvin = around.kelvin or operator.card.kelvin or TARGET
+        kelvin = around.kelvin or operator.card.validity.kelvin or TARGET
         self._rules = Rules(
             watch.judge, watch.correct, watch.refine, kelvin, keeps_energy=thermostat is None
         )
@@ -269,6 +263,11 @@ class Walker:
         self.state = replace(self.state, frame=replace(self.state.frame, time=moment))
 
     @property
+    def windows(self) -> int:
+        """Windows and stretches of exact steps behind it."""
+        return 0 if self.state is None else self.state.window
+
+    @property
     def frame(self) -> Frame:
         """Where it is, at the end of the last window."""
         assert self.state is not None
@@ -289,7 +288,7 @@ class Walker:
             PotentialError: its dynamics failed.
         """
         window = Window((steps * self.timestep,))
-        exact = Exact(self.reference, window)
+        exact = Exact(self.reference, window, self.clocks)
         rules = replace(
             self._rules,
             judge=spec.NoJudge(kind="none"),
@@ -329,7 +328,7 @@ class Walker:
         return Statistics(
             steps=self.steps,
             simulated_ps=round(simulated, 9),
-            windows=0 if self.state is None else self.state.window,
+            windows=self.windows,
             events=dict(totals.events),
             temperature=totals.temperature.mean,
             temperature_by_element={

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int
 
-from egno_md.core.periodic import molecule_centres
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN
+from egno_md.geometry.images import molecule_centres
 
 Array = np.ndarray
 

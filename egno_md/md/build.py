@@ -14,8 +14,8 @@ import openmm
 from openmm import app, unit
 
 from egno_md.core.errors import DataError, PotentialError
-from egno_md.core.periodic import make_whole
 from egno_md.core.system import System, atomic_numbers, bond_indices
+from egno_md.geometry.images import make_whole
 from egno_md.md.potentials.forcefield import build_forcefield
 from egno_md.md.potentials.python_force import CachedForce, Potential
 from egno_md.spec.files import find_system, read_spec
@@ -113,6 +113,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
         box=box,
         constraints=constrained_pairs(openmm_system),
         potential=_describe(spec),
+        charge=getattr(spec.potential, "charge", None),
     )
     return BuiltSystem(system, openmm_system, topology, python_force, spec, folder)
 

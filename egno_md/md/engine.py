@@ -14,10 +14,10 @@ from jaxtyping import Float
 from openmm import unit
 
 from egno_md.core.errors import PotentialError, SpecError
-from egno_md.core.periodic import follow
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.system import System
 from egno_md.core.units import whole_multiple
+from egno_md.geometry.images import follow
 from egno_md.md.build import BuiltSystem
 from egno_md.md.constraints import ConstraintProjector
 from egno_md.md.given import GivenSystem
@@ -199,7 +199,7 @@ class OpenMMEngine:
             time = origin + count * every * self._timesteps[ensemble]
             frames.append(replace(self.read(), time=time))
         self._check_potential()
-        trajectory = _stack(frames)
+        trajectory = Trajectory.of(frames)
         if not np.isfinite(trajectory.positions).all():
             raise PotentialError(
                 f"{self.system.name}: positions became NaN. Use a shorter timestep than "
@@ -399,19 +399,3 @@ def choose_platform(platform: str, built: BuiltSystem | GivenSystem, device: str
     if gpus and (device == "gpu" or (device == "auto" and built.python_force is None and is_large)):
         return gpus[0]
     return "CPU" if is_large and built.python_force is None else "Reference"
-
-
-def _stack(frames: list[Frame]) -> Trajectory:
-    return join(
-        [
-            Trajectory(
-                positions=f.positions[None],
-                times=np.array([f.time]),
-                velocities=f.velocities[None],
-                forces=None if f.forces is None else f.forces[None],
-                potential_energy=np.array([f.potential_energy]),
-                box=None if f.box is None else f.box[None],
-            )
-            for f in frames
-        ]
-    )

@@ -17,9 +17,9 @@ from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Trajectory, is_evenly_spaced
 from egno_md.core.system import System, atomic_numbers
 from egno_md.data.download import fetch_md17, file_identity
-from egno_md.data.foreign import finite_difference, frames_at_once, open_foreign, select_atoms
+from egno_md.data.foreign import finite_difference, in_pieces, open_foreign, select_atoms
 from egno_md.data.md17 import MD17_SPACING, read_md17
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import MANIFEST, Store, StoreWriter, new_manifest, single_system
 from egno_md.md.build import load_system
 
@@ -99,7 +99,7 @@ def run_load(
         name: of the system; its own name, or the file's, if None.
         system: shipped name or folder whose topology, masses and constraints are
             those of the trajectory.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Returns:
@@ -132,15 +132,14 @@ def run_load(
         "system": matter.name,
         "digest": matter.digest,
     }
-    output = open_output(out, "load", request, mode, inputs=[path])
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Store(out)
-    _clear(out)
-    manifest = new_manifest(matter, "load", opened.spacing, request=request)
-    writer = StoreWriter(out, manifest, matter.topology)
-    _write(writer, chain([first], parts), opened, progress)
-    output.finish(frames=writer.manifest.frames)
+    with run_folder(out, "load", request, mode, [path], progress) as run:
+        if run.is_complete:
+            return Store(out)
+        _clear(out)
+        manifest = new_manifest(matter, "load", opened.spacing, request=request)
+        writer = StoreWriter(out, manifest, matter.topology)
+        _write(writer, chain([first], parts), opened, progress)
+        run.finish(frames=writer.manifest.frames)
     return Store(out)
 
 
@@ -171,27 +170,12 @@ def _open(
     if selection is not None:
         chosen = select_atoms(atoms, selection)
         atoms = atoms.subset(chosen.tolist())
-        trajectory = _choose(trajectory, chosen)
+        trajectory = trajectory.of_atoms(chosen)
     frames = len(trajectory)
     even = frames > 1 and is_evenly_spaced(trajectory.times)
-    return _Source(atoms, trajectory.spacing if even else None, False, _cut(trajectory), frames)
-
-
-def _choose(trajectory: Trajectory, atoms: np.ndarray) -> Trajectory:
-    """Some atoms only; the energy, which is of all of them, is kept only with all."""
-    has_all = len(atoms) == trajectory.positions.shape[1]
-    return replace(
-        trajectory,
-        positions=trajectory.positions[:, atoms],
-        forces=None if trajectory.forces is None else trajectory.forces[:, atoms],
-        potential_energy=trajectory.potential_energy if has_all else None,
+    return _Source(
+        atoms, trajectory.spacing if even else None, False, in_pieces(trajectory), frames
     )
-
-
-def _cut(trajectory: Trajectory) -> Iterator[Trajectory]:
-    frames = frames_at_once(trajectory.positions.shape[1])
-    for start in range(0, len(trajectory), frames):
-        yield trajectory.slice(start, start + frames)
 
 
 def _with_velocities(path: Path, opened: _Source, velocities: Velocities) -> Iterator[Trajectory]:

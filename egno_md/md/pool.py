@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from egno_md.core.processes import die_with_parent
+from egno_md.core.executors import LocalProcesses
 from egno_md.core.state import Frame
 from egno_md.md.build import build_system
 from egno_md.md.engine import OpenMMEngine
@@ -30,19 +28,16 @@ class EnginePool:
     """
 
     def __init__(self, spec: SystemSpec, folder: Path, platform: str, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._executors = [
-            ProcessPoolExecutor(1, context, _start_engine, (spec, folder, platform))
-            for _ in range(workers)
-        ]
+        self._workers = range(workers)
+        self._processes = LocalProcesses(workers, _start_engine, (spec, folder, platform))
 
     def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
         """Frames by replica, with forces and energies; see `Evaluator`."""
-        count = len(self._executors)
-        shares = [{i: f for i, f in frames.items() if i % count == k} for k in range(count)]
+        count = len(self._workers)
+        shares = {k: {i: f for i, f in frames.items() if i % count == k} for k in self._workers}
         waiting = [
-            executor.submit(_evaluate, share)
-            for executor, share in zip(self._executors, shares, strict=True)
+            self._processes.submit_to(worker, _evaluate, share)
+            for worker, share in shares.items()
             if share
         ]
         found = {i: f for answer in waiting for i, f in answer.result().items()}
@@ -50,18 +45,16 @@ class EnginePool:
 
     def forget(self) -> None:
         """Drop what speeds up the next evaluation, in every process."""
-        for answer in [e.submit(_forget) for e in self._executors]:
+        for answer in [self._processes.submit_to(k, _forget) for k in self._workers]:
             answer.result()
 
     def close(self) -> None:
         """End the processes."""
-        for executor in self._executors:
-            executor.shutdown(cancel_futures=True)
+        self._processes.shutdown(cancel_futures=True)
 
 
 def _start_engine(spec: SystemSpec, folder: Path, platform: str) -> None:
     global _engine
-    die_with_parent()
     built = build_system(spec, folder)
     _engine = OpenMMEngine(
         built, timestep=5e-4, kelvin=300.0, friction=1.0, seed=1, platform=platform

@@ -1,4 +1,4 @@
-"""An operator's card: everything about it except its weights."""
+"""What an operator is, whatever system it is bound to: everything about it except its weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+import mdtraj
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from egno_md.core.selection import AtomChoice
+from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.spec.network import Egno, Network
 
-FORMAT = "egno-md operator 1"
+FORMAT = "egno-md operator 2"
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm"}
+
+AtomicNumber = Annotated[int, Field(ge=0, le=116)]
+"""Those that MDTraj has elements for; 0 is a virtual site."""
 
 
 def check_atoms(groups: Iterable[Iterable[int]], atoms: int) -> None:
@@ -59,60 +65,206 @@ class Scales(BaseModel):
     neighbours: Annotated[float, Field(gt=0)] = 1.0
 
 
-class OperatorCard(BaseModel):
-    """What a bundle says of itself.
+class OneSystem(BaseModel):
+    """The one system that an operator asks for, as the operator sees it.
 
     Attributes:
-        network: architecture and options.
-        time_points: ps after the start frame.
-        system: name of the system it was trained on.
-        atoms: which of its atoms the operator knows; all that follows is of those.
-        digest: of them (elements, order, bonds, masses).
+        name: of the system it was trained on.
         atomic_numbers: per atom.
-        masses: Da.
         bonds: atom pairs.
-        periodic: whether it was trained in a periodic box and needs one.
-        scales: normalisation.
-        mode: `dynamics` evolves a state in true time.
-        kelvin: temperature of the training data, where known.
+        masses: Da; None where they do not matter.
+        digest: of elements, order, bonds and masses; None where masses do not matter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    atomic_numbers: Annotated[tuple[AtomicNumber, ...], Field(min_length=1)]
+    bonds: tuple[tuple[int, int], ...]
+    masses: tuple[float, ...] | None = None
+    digest: str | None = None
+
+    @classmethod
+    def of(cls, system: System) -> OneSystem:
+        """All of a system, masses included."""
+        return cls(
+            name=system.name,
+            atomic_numbers=tuple(system.atomic_numbers.tolist()),
+            bonds=tuple((int(a), int(b)) for a, b in system.bonds),
+            masses=tuple(system.masses.tolist()),
+            digest=system.digest,
+        )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> OneSystem:
+        atoms = len(self.atomic_numbers)
+        if self.masses is not None and len(self.masses) != atoms:
+            raise ValueError(f"{len(self.masses)} masses for {atoms} atoms")
+        check_atoms(self.bonds, atoms)
+        return self
+
+
+class Validity(BaseModel):
+    """What an operator was trained on, beyond which it is not to be used.
+
+    Attributes:
+        elements: atomic numbers that occurred.
+        sizes: least and largest number of atoms that it saw.
+        charges: net charges that occurred, in e; None where unknown.
+        periodic: whether it was trained in periodic boxes and needs one.
+        kelvin: temperature of the training data; None where unknown.
         potential: that moved the training data; empty where unknown.
+        system: the one system that it asks for; None where any within these bounds will do.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    elements: tuple[AtomicNumber, ...]
+    sizes: tuple[int, int]
+    charges: tuple[int, ...] | None = None
+    periodic: bool = False
+    kelvin: float | None = None
+    potential: str = ""
+    system: OneSystem | None = None
+
+    @classmethod
+    def of_one(cls, system: OneSystem, **known: Any) -> Validity:
+        """Of an operator for one system; `known` are charges, box, temperature and potential."""
+        atoms = len(system.atomic_numbers)
+        elements = tuple(sorted(set(system.atomic_numbers)))
+        return cls(elements=elements, sizes=(atoms, atoms), system=system, **known)
+
+
+class Card(BaseModel):
+    """What the cards of all operators say.
+
+    Attributes:
+        time_points: ps after the start frame.
+        vocabulary: atomic numbers that the network can tell apart, in one-hot order.
+        validity: what it may be bound to.
         training: data, seeds, budget, errors, versions.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["egno-md operator 1"] = FORMAT
+    format: Literal["egno-md operator 2"] = FORMAT
     units: dict[str, str] = UNITS
-    mode: Literal["dynamics"] = "dynamics"
-    network: Network
     time_points: tuple[float, ...]
-    system: str
-    atoms: AtomChoice = "all"
-    digest: str
-    atomic_numbers: tuple[int, ...]
-    masses: tuple[float, ...]
-    bonds: tuple[tuple[int, int], ...]
-    periodic: bool = False
-    scales: Scales
-    kelvin: float | None = None
-    potential: str = ""
+    vocabulary: Annotated[tuple[AtomicNumber, ...], Field(min_length=1)]
+    validity: Validity
     training: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> OperatorCard:
-        atoms = len(self.atomic_numbers)
-        if len(self.masses) != atoms:
-            raise ValueError(f"{len(self.masses)} masses for {atoms} atoms")
-        check_atoms(self.bonds, atoms)
+    def _is_a_window(self) -> Card:
         check_points(self.time_points)
+        if len(set(self.vocabulary)) != len(self.vocabulary):
+            raise ValueError("vocabulary names an element twice")
+        seen = {*self.validity.elements, *(self.one.atomic_numbers if self.one else ())}
+        missing = sorted(seen - set(self.vocabulary))
+        if missing:
+            raise ValueError(f"vocabulary lacks {symbols(missing)}, which validity names")
         return self
+
+    @property
+    def one(self) -> OneSystem | None:
+        """The one system that the operator asks for."""
+        return self.validity.system
+
+    @property
+    def subject(self) -> str:
+        """What the operator is of, for messages: its system, or the elements it knows."""
+        if self.one is not None:
+            return self.one.name
+        return f"molecules of {symbols(self.validity.elements)}"
 
     @property
     def window(self) -> Window:
         """The time points as a window."""
         return Window(self.time_points)
 
+    # what callers written before operators were bound ask of the one system
+    @property
+    def system(self) -> str:
+        """As `subject`."""
+        return self.subject
+
+    @property
+    def kelvin(self) -> float | None:
+        """Temperature of the training data, where known."""
+        return self.validity.kelvin
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        """Of the one system; empty for an operator of many."""
+        return self.one.atomic_numbers if self.one else ()
+
+    @property
+    def masses(self) -> tuple[float, ...]:
+        """Of the one system, Da; empty where there is none or they do not matter."""
+        return (self.one.masses or ()) if self.one else ()
+
+    @property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        """Of the one system; empty for an operator of many."""
+        return self.one.bonds if self.one else ()
+
+
+class DynamicsCard(Card):
+    """The card of an operator of dynamics.
+
+    Attributes:
+        mode: `dynamics` evolves a state in true time.
+        network: architecture and options.
+        atoms: which atoms of a system it sees; sizes and the one system are of those.
+        scales: normalisation.
+    """
+
+    mode: Literal["dynamics"] = "dynamics"
+    network: Network
+    atoms: AtomChoice = "all"
+    scales: Scales
+
+    @model_validator(mode="after")
+    def _identities_are_of_one_system(self) -> DynamicsCard:
+        if isinstance(self.network, Egno) and self.network.identities and self.one is None:
+            raise ValueError(
+                "network.identities tells the atoms of one system apart, and validity.system "
+                "names none"
+            )
+        return self
+
     @property
     def uses_forces(self) -> bool:
         """Whether the operator wants the force at the window's start."""
         return isinstance(self.network, Egno) and self.network.force_channel
+
+    def node_features(self, numbers: np.ndarray) -> np.ndarray:
+        """What atoms are, as numbers that never change, ``(atoms, features)``.
+
+        Our EGNO gets the element one-hot over the vocabulary, and which atom of its one
+        system each is where it tells identities apart; published networks get the
+        atomic number over the largest of the vocabulary.
+
+        Args:
+            numbers: atomic numbers, all in the vocabulary.
+        """
+        if not isinstance(self.network, Egno):
+            return (numbers / max(self.vocabulary))[:, None]
+        one_hot = (numbers[:, None] == np.array(self.vocabulary)).astype(np.float64)
+        return np.hstack([one_hot, np.eye(len(numbers))]) if self.network.identities else one_hot
+
+    @property
+    def node_width(self) -> int:
+        """Features per node."""
+        if not isinstance(self.network, Egno):
+            return 1
+        return len(self.vocabulary) + (len(self.atomic_numbers) if self.network.identities else 0)
+
+
+OperatorCard = DynamicsCard
+"""The name of before there was one card for every system."""
+
+
+def symbols(numbers: Iterable[int]) -> str:
+    """Elements by symbol, as a list."""
+    return ", ".join(mdtraj.element.Element.getByAtomicNumber(n).symbol for n in numbers)

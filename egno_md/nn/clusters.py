@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import nn
 
 from egno_md.core.errors import SpecError
 from egno_md.nn.decode import Start
 from egno_md.nn.eghn import HierarchicalNetwork
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.task import TaskOperator
+from egno_md.nn.scene import Scene
+
+
+class SceneOperator(Protocol):
+    """An operator whose network sees a scene; see `WindowOperator`."""
+
+    @property
+    def network(self) -> nn.Module:
+        """Of any kind."""
+        ...
+
+    def scene(self, start: Start) -> Scene:
+        """What the network sees of start frames."""
+        ...
 
 
 @torch.inference_mode()
 def cluster_assignment(
-    operator: WindowOperator | TaskOperator, start: Start
+    operator: SceneOperator, start: Start
 ) -> Float[np.ndarray, "batch points atoms clusters"]:
     """How much of each node belongs to each cluster, s of Han et al. 2022.
 

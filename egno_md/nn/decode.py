@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from egno_md.nn.graph import Graph
+from egno_md.nn.graph import Graph, join_graphs
 from egno_md.nn.scene import Scene
 from egno_md.spec.network import Egno
 
@@ -86,6 +87,25 @@ class Prediction:
     points: slice = field(default_factory=lambda: slice(None))
 
 
+class WindowDecoder(Protocol):
+    """What decodes windows, of molecules or of other point sets; see `WindowOperator`."""
+
+    @property
+    def scales(self) -> Units:
+        """What normalises the network."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What is trained."""
+        ...
+
+    def __call__(
+        self, start: Start, time_points: Float[Tensor, " points"] | None = None
+    ) -> Prediction:
+        """Decode the windows after start frames, at the trained time points by default."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Surroundings:
     """All that a network is told besides positions and velocities.
@@ -115,20 +135,65 @@ def decode_ours(
     network: nn.Module, spec: Egno, scales: Units, start: Start, around: Surroundings
 ) -> Prediction:
     """A window of our EGNO: corrections of the ballistic path, or the path outright."""
-    batch, tau, length = len(start.positions), around.tau, around.length
-    known = [start.velocities / scales.velocity]
-    if around.accelerations is not None:
-        known.append(around.accelerations / scales.acceleration)
-    path, position, velocity = network(
-        flat(around.centred) / scales.length,
-        flat(start.velocities) * (length / scales.length),
-        flat(torch.stack(known, dim=-1)),
-        around.nodes,
-        around.graph,
+    return decode_together(network, spec, scales, [(start, around)])[0]
+
+
+def decode_together(
+    network: nn.Module, spec: Egno, scales: Units, batches: Sequence[tuple[Start, Surroundings]]
+) -> list[Prediction]:
+    """Windows of batches of different systems in one call of our EGNO.
+
+    Each batch is centred by itself, and graphs are laid end to end, so that systems
+    do not see each other.
+
+    Args:
+        network: an `EgnoNetwork`.
+        spec: what the network is.
+        scales: that normalise it.
+        batches: start frames of each system, at the same time points.
+    """
+    around = batches[0][1]
+    tau, length = around.tau, around.length
+    nodes = [_node_inputs(scales, *batch) for batch in batches]
+    graphs = [a.graph for _, a in batches]
+    alone = len(batches) == 1
+    outputs = network(
+        *(nodes[0] if alone else map(torch.cat, zip(*nodes, strict=True))),
+        graphs[0] if alone else join_graphs(graphs),
         around.index,
         tau / length,
     )
-    shape = (batch, -1, len(tau), 3)
+    sizes = [g.nodes for g in graphs]
+    parts = [outputs] if alone else list(zip(*(o.split(sizes) for o in outputs), strict=True))
+    return [
+        _window_of(spec, scales, start, tau, length, part)
+        for (start, _), part in zip(batches, parts, strict=True)
+    ]
+
+
+def _node_inputs(scales: Units, start: Start, around: Surroundings) -> tuple[Tensor, ...]:
+    """Positions, displacements, normalised vectors and features of every node."""
+    vectors = [start.velocities / scales.velocity]
+    if around.accelerations is not None:
+        vectors.append(around.accelerations / scales.acceleration)
+    return (
+        flat(around.centred) / scales.length,
+        flat(start.velocities) * (around.length / scales.length),
+        flat(torch.stack(vectors, dim=-1)),
+        around.nodes,
+    )
+
+
+def _window_of(
+    spec: Egno,
+    scales: Units,
+    start: Start,
+    tau: Tensor,
+    length: float,
+    outputs: tuple[Tensor, Tensor, Tensor],
+) -> Prediction:
+    path, position, velocity = outputs
+    shape = (len(start.positions), -1, len(tau), 3)
     fraction = (tau / length).view(1, -1, 1, 1)
     correction = (
         path.view(shape) * scales.length + position.view(shape) * scales.position_residual

@@ -12,7 +12,7 @@ from torch import Tensor
 from egno_md.core.errors import SpecError
 from egno_md.core.system import System
 from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import DynamicsCard
 from egno_md.nn.graph import Graph, join_graphs, make_graph
 from egno_md.nn.neighbours import NeighbourList
 from egno_md.spec.network import Egno, Hierarchical, Linear, Network
@@ -28,25 +28,30 @@ SKIN = 0.1
 
 
 class EdgeFinder:
-    """Makes the graph of a batch of start frames.
+    """Makes the graph of a batch of start frames of one system.
 
     Fixed graphs are kept per batch size. With a radius, or in a periodic box,
     the edges of every frame are found anew, with the periodic image that each
     has in that frame.
 
     Args:
-        card: atoms, bonds, scales and the network's edges.
+        card: scales and the network's edges.
+        numbers: atomic numbers of the system.
+        bonds: its bonds, each once.
     """
 
-    def __init__(self, card: OperatorCard) -> None:
-        self.card = card
-        self.numbers = np.array(card.atomic_numbers)
-        bonds = np.array(card.bonds, dtype=np.int64).reshape(-1, 2)
+    def __init__(
+        self,
+        card: DynamicsCard,
+        numbers: Int[np.ndarray, " atoms"],
+        bonds: Int[np.ndarray, "bonds 2"],
+    ) -> None:
+        self.card, self.numbers = card, numbers
         self._known, self._hops = hop_pairs(bonds, len(self.numbers), HOPS)
         self._bonded = self._known[self._hops <= BONDED]
         network = card.network
         self.cutoff = network.cutoff if isinstance(network, Egno | Hierarchical) else None
-        self.is_fixed = self.cutoff is None and not card.periodic
+        self.is_fixed = self.cutoff is None and not card.validity.periodic
         self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
         self._bonds: dict[tuple[int, str, torch.dtype], Graph] = {}
         self._lists: list[NeighbourList] = []
@@ -55,11 +60,6 @@ class EdgeFinder:
             complete = not isinstance(network, Linear) and network.edges == "complete"
             pairs = complete_pairs(len(self.numbers)) if complete else self._bonded
             self._template = make_graph(pairs, self.features(pairs), len(self.numbers))
-
-    @property
-    def width(self) -> int:
-        """Features per edge."""
-        return self.features(self._bonded[:0]).shape[1]
 
     def features(self, pairs: Int[np.ndarray, "edges 2"]) -> Float[np.ndarray, "edges features"]:
         """What an edge knows of its atoms and the bonds between them."""
@@ -148,6 +148,11 @@ class EdgeFinder:
         share = r.square().sum(1).sqrt() * (self.card.scales.length / (self.cutoff or 1.0))
         is_bonded = graph.features[:, 1 : BONDED + 1].any(1)
         return torch.where(is_bonded, torch.ones_like(share), envelope(share))
+
+
+def edge_width(network: Network) -> int:
+    """Features per edge: bonds between its atoms one-hot, or as the published networks have them."""
+    return HOPS + 1 if isinstance(network, Egno) else 4
 
 
 def _kept(

@@ -56,7 +56,9 @@ class HierarchicalNetwork(nn.Module):
         moved, v, h = self.low(x, v, h, mean, scene.graph)
         low = moved - x
         s = self.pooling(torch.stack([x - mean, low, v], dim=-1), h, bonds)
-        clusters, atoms = _Clusters(s, scene.graph.atoms), scene.graph.atoms
+        atoms = scene.graph.atoms
+        assert atoms is not None
+        clusters = _Clusters(s, atoms)
         big_x, big_v, big_h = clusters.means(x), clusters.means(v), clusters.means(h)
         graph = clusters.graph(clusters.joined(scene.graph))
         centre = mean.unflatten(0, (-1, atoms))[:, :1].expand(-1, s.shape[-1], -1, -1).flatten(0, 1)

@@ -72,8 +72,9 @@ class EgnoNetwork(nn.Module):
             position correction, and a normalised velocity correction.
         """
         nodes, points = len(positions), len(index)
-        if graph.atoms >= SCATTERED and not torch.is_grad_enabled():
-            order = near_order(positions, graph.atoms)
+        atoms = graph.atoms or 0  # graphs of different sizes are small
+        if atoms >= SCATTERED and not torch.is_grad_enabled():
+            order = near_order(positions, atoms)
             if order is not None:
                 given = (t[order] for t in (positions, displacements, vectors, features))
                 found = self(*given, graph.renumbered(order), index, fraction)

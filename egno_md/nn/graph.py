@@ -16,14 +16,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Edges of one graph, or of a batch of equal-sized graphs laid end to end.
+    """Edges of one graph, or of a batch of graphs laid end to end.
 
     Attributes:
         receivers: node each edge points to, ascending.
         senders: node each edge comes from.
         features: fixed scalars per edge.
         nodes: over all graphs.
-        atoms: per graph.
+        atoms: per graph; None where graphs of a batch differ in size.
         degree: edges per receiver where all have equally many, else None.
         offsets: added to receiver minus sender: the periodic image of each edge,
             fixed over a window; None without periodic boundaries.
@@ -36,7 +36,7 @@ class Graph:
     senders: Int[Tensor, " edges"]
     features: Float[Tensor, "edges features"]
     nodes: int
-    atoms: int
+    atoms: int | None
     degree: int | None
     offsets: Float[Tensor, "edges 3"] | None = None
     envelope: Float[Tensor, " edges"] | None = None
@@ -102,7 +102,13 @@ class Graph:
     def counts(self) -> Int[Tensor, " nodes"]:
         """Edges of each receiver, but 1 where there are none."""
         with torch.inference_mode(False):  # kept for later calls, which may need gradients
-            return torch.bincount(self.receivers, minlength=self.nodes).clamp(min=1)
+            return self.degrees.clamp(min=1)
+
+    @property
+    def degrees(self) -> Int[Tensor, " nodes"]:
+        """Edges of each receiver."""
+        degrees = torch.zeros(self.nodes, dtype=torch.int64, device=self.receivers.device)
+        return degrees.scatter_add_(0, self.receivers, torch.ones_like(self.receivers))
 
     def separations(self, positions: Tensor, nodes: slice = slice(None)) -> Tensor:
         """Receiver minus sender of ``(nodes, 3, ...)``, at each edge's image.
@@ -151,7 +157,7 @@ class Graph:
         """The same graph with node `order[i]` as node i; a receiver's edges keep their order."""
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order), device=order.device)
-        degrees = torch.bincount(self.receivers, minlength=self.nodes)
+        degrees = self.degrees
         moved = degrees[order]
         shift = (degrees.cumsum(0) - degrees)[order] - (moved.cumsum(0) - moved)
         edges = torch.arange(len(self.senders), device=order.device)
@@ -166,7 +172,8 @@ class Graph:
         )
 
     def centre(self, values: Tensor) -> Tensor:
-        """Each graph's mean of ``(nodes, 3)``, repeated for its nodes."""
+        """Each graph's mean of ``(nodes, 3)``, repeated for its nodes; of graphs of one size."""
+        assert self.atoms is not None
         mean = values.view(-1, self.atoms, values.shape[-1]).mean(1, keepdim=True)
         return mean.expand(-1, self.atoms, -1).reshape(values.shape)
 
@@ -210,15 +217,17 @@ def make_graph(
 
 
 def join_graphs(graphs: list[Graph]) -> Graph:
-    """Graphs of equally many atoms, with different edges, laid end to end."""
-    first = graphs[0]
-    shifts = [i * first.nodes for i in range(len(graphs))]
+    """Graphs of any sizes and edges, laid end to end."""
+    first, ends = graphs[0], np.cumsum([g.nodes for g in graphs])
+    shifts = [0, *ends[:-1].tolist()]
+    same_size = all(g.atoms == first.atoms for g in graphs)
     return replace(
         first,
         receivers=torch.cat([g.receivers + s for g, s in zip(graphs, shifts, strict=True)]),
         senders=torch.cat([g.senders + s for g, s in zip(graphs, shifts, strict=True)]),
         features=torch.cat([g.features for g in graphs]),
-        nodes=first.nodes * len(graphs),
+        nodes=int(ends[-1]),
+        atoms=first.atoms if same_size else None,
         degree=None,
         offsets=_joined([g.offsets for g in graphs]),
         envelope=_joined([g.envelope for g in graphs]),
@@ -226,5 +235,5 @@ def join_graphs(graphs: list[Graph]) -> Graph:
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
-    there = [p for p in parts if p is not None]
-    return torch.cat(there) if there else None
+    present = [p for p in parts if p is not None]
+    return torch.cat(present) if present else None

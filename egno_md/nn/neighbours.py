@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from egno_md.core.errors import SpecError
-from egno_md.core.periodic import images_around, lattice_vectors, smallest_height
+from egno_md.geometry.images import images_around, lattice_vectors, smallest_height
 
 Array = np.ndarray
 

@@ -1,229 +1,227 @@
-"""The window operator: a start frame in, P future frames out, in physical units."""
+"""Operators: weights and a card, of no system until they are bound to one."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from egno_md.core.errors import BundleMismatch, WindowMismatch
+from egno_md.core.errors import BundleMismatch
+from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
-from egno_md.nn.card import OperatorCard, Scales
-from egno_md.nn.decode import (
-    Prediction,
-    Start,
-    Surroundings,
-    decode_ours,
-    decode_scene,
-    make_scene,
-)
-from egno_md.nn.edges import EdgeFinder
-from egno_md.nn.graph import Graph
+from egno_md.core.system import System
+from egno_md.core.window import Window
+from egno_md.nn.binding import bind_dynamics
+from egno_md.nn.bound import ATOMS_AT_ONCE, BoundOperator, time_positions
+from egno_md.nn.card import Card, DynamicsCard, Scales
+from egno_md.nn.decode import Prediction, Start, decode_together
+from egno_md.nn.edges import edge_width
 from egno_md.nn.networks import build_network
 from egno_md.nn.scene import Scene
-from egno_md.nn.unroll import Times, check_window, decode_window
+from egno_md.nn.unroll import check_window
 from egno_md.spec.network import Egno
 
-ATOMS_AT_ONCE = 20_000
-"""Atoms decoded in one network call by `predict`, so that memory stays bounded."""
+__all__ = ["BoundOperator", "Operator", "Prediction", "Start", "WindowOperator", "time_positions"]
 
 
-class WindowOperator(nn.Module):
-    """One system's window operator.
+class Bound(Protocol):
+    """An operator of any mode that is bound to a system."""
 
-    Equivariant under rotations, reflections and translations; equivariant under
-    relabelling of atoms together with the card's atoms and bonds. In a periodic
-    box it does not matter at which images the molecules stand, and predicted
-    positions go on from where they stood. Momentum is not conserved by
-    construction: the rollout restores it.
+    @property
+    def card(self) -> Card:
+        """What the operator says of itself; its `mode` tells how windows come about."""
+        ...
+
+    @property
+    def window(self) -> Window:
+        """ΔT and its time points."""
+        ...
+
+    @property
+    def needs_forces(self) -> bool:
+        """Whether start frames must have forces."""
+        ...
+
+    @property
+    def atoms(self) -> Int[np.ndarray, " seen"]:
+        """Numbers of the system's atoms that the operator sees, ascending."""
+        ...
+
+
+class Operator(nn.Module, ABC):
+    """Weights and a card. What it does to frames, it does bound to a system.
+
+    Attributes:
+        card: architecture, vocabulary, scales and validity.
+    """
+
+    card: Card
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read a bundle of any format that was ever shipped, ready for inference on CPU.
+
+        Of `Operator` it reads bundles of every mode, of a subclass those of its own.
+
+        Raises:
+            DataError: files missing, damaged, or weights that do not fit the card.
+            BundleMismatch: the bundle is of another mode.
+        """
+        from egno_md.nn.bundle import load_operator  # which imports every kind of operator
+
+        return load_operator(Path(folder), cls)
+
+    @abstractmethod
+    def bind(self, system: System | None = None) -> Bound:
+        """The operator on one system, with its own weights and not a copy of them.
+
+        Args:
+            system: to act on; by default the one that the card asks for.
+
+        Raises:
+            BundleMismatch: the system lies outside the card's validity.
+        """
+
+
+class WindowOperator(Operator):
+    """An operator of dynamics: a start frame in, P future frames out.
+
+    Called itself, it acts on the one system that its card asks for.
 
     Args:
-        card: architecture, system and scales.
+        card: architecture, vocabulary, scales and validity.
 
     Raises:
         SpecError: the network cannot decode the card's time points.
     """
 
-    def __init__(self, card: OperatorCard) -> None:
+    def __init__(self, card: DynamicsCard) -> None:
         super().__init__()
+        self.card: DynamicsCard = card  # pyright: ignore[reportIncompatibleVariableOverride]
         check_window(card.network, card.time_points)
-        self.card = card
-        self.node_features: Tensor
-        self.masses: Tensor
-        features = _node_features(card)
-        self._edges = EdgeFinder(card)
-        self.register_buffer("node_features", torch.from_numpy(features).float(), persistent=False)
-        masses = torch.tensor(card.masses, dtype=torch.float32)
-        self.register_buffer("masses", masses, persistent=False)
-        points = len(card.time_points)
-        self.network = build_network(card.network, features.shape[1], self._edges.width, points)
+        points, width = len(card.time_points), edge_width(card.network)
+        self.network = build_network(card.network, card.node_width, width, points)
+        self._own: BoundOperator | None = None
 
     @property
     def scales(self) -> Scales:
         """What normalises the network."""
         return self.card.scales
 
+    def bind(self, system: System | None = None, *, mass_tolerance: float = 0.0) -> BoundOperator:
+        """The operator on one system; see `Operator.bind`.
+
+        Args:
+            system: to act on; by default the one that the card asks for.
+            mass_tolerance: Da, by which masses may be off the card's, which are then taken.
+
+        Raises:
+            BundleMismatch: the system lies outside the card's validity, naming the first
+                difference; or none is given and the card asks for none.
+            SpecError: the system has no atoms such as the card names.
+        """
+        if system is None:
+            return self._bind_own()
+        seen = bind_dynamics(self.card, system, mass_tolerance)
+        atoms = choose_atoms(system.topology, self.card.atoms, system.name)
+        return BoundOperator(self, seen.name, seen.atomic_numbers, seen.bonds, seen.masses, atoms)
+
+    def _bind_own(self) -> BoundOperator:
+        one = self.card.one
+        if one is None or one.masses is None:
+            raise BundleMismatch(
+                f"the operator of {self.card.subject} asks for no system of its own. Bind it to "
+                "one: operator.bind(system)."
+            )
+        bonds = np.array(one.bonds, dtype=np.int64).reshape(-1, 2)
+        numbers, masses = np.array(one.atomic_numbers), np.array(one.masses)
+        return BoundOperator(self, one.name, numbers, bonds, masses, np.arange(len(numbers)))
+
+    @torch.inference_mode()
+    def predict_batch(
+        self, batches: Sequence[tuple[BoundOperator, Sequence[Frame]]]
+    ) -> list[Prediction]:
+        """Decode windows of different systems together, in as few network calls as memory allows.
+
+        Args:
+            batches: this operator bound to a system, and start frames of that system.
+
+        Returns:
+            The windows of each, as `BoundOperator.predict` gives them, to rounding.
+
+        Raises:
+            BundleMismatch: bound is another operator, or the network decodes one system a call.
+        """
+        network = self.card.network
+        if not isinstance(network, Egno):
+            raise BundleMismatch(
+                f"a network of kind: {network.kind} decodes one system a call. Predict them one "
+                "by one, or train kind: egno."
+            )
+        if any(bound.operator is not self for bound, _ in batches):
+            raise BundleMismatch(
+                "one call has one operator, and systems are bound to several. Bind all of them "
+                "with the operator that predicts."
+            )
+        parts: list[list[Prediction]] = [[] for _ in batches]
+        for call in _calls(batches):
+            times = self.card.time_points
+            starts = [bound.start_of(frames) for _, bound, frames, _ in call]
+            seen = [
+                (start, bound.surroundings(start, times, None, follows=first))
+                for start, (_, bound, _, first) in zip(starts, call, strict=True)
+            ]
+            windows = decode_together(self.network, network, self.scales, seen)
+            for (number, *_), window in zip(call, windows, strict=True):
+                parts[number].append(window)
+        return [
+            Prediction(
+                torch.cat([p.positions for p in part]), torch.cat([p.velocities for p in part])
+            )
+            for part in parts
+        ]
+
     def forward(
         self, start: Start, time_points: Float[Tensor, " points"] | None = None
     ) -> Prediction:
-        """Decode a window.
+        """Decode a window of the one system that the card asks for; see `BoundOperator`."""
+        return self.own(start, time_points)
 
-        Args:
-            start: the start frames.
-            time_points: ps in (0, ΔT]; those the operator was trained at by
-                default, any others zero-shot.
-
-        Raises:
-            BundleMismatch: another number of atoms, or forces or the box are missing.
-            WindowMismatch: a time point outside the window, or one that a network of
-                fixed time points was not trained at.
-        """
-        return self._window(start, time_points, follows=None)
+    def predict(self, frames: Sequence[Frame]) -> Prediction:
+        """Decode windows of the one system that the card asks for; see `BoundOperator`."""
+        return self.own.predict(frames)
 
     def scene(self, start: Start) -> Scene:
-        """What a network of the published kind sees of start frames, at its own time points."""
-        self._check(start)
-        around = self._around(start, self.card.time_points, None, follows=None)
-        return make_scene(self.card.scales, start, around)
+        """What a network of the published kind sees of the one system; see `BoundOperator`."""
+        return self.own.scene(start)
 
-    def _window(
-        self, start: Start, time_points: Tensor | None, *, follows: int | None
-    ) -> Prediction:
-        self._check(start)
-
-        def decode(start: Start, trained: Times, asked: Times | None) -> Prediction:
-            around = self._around(start, trained, asked, follows=follows)
-            scales, network = self.card.scales, self.card.network
-            if isinstance(network, Egno):
-                return decode_ours(self.network, network, scales, start, around)
-            return decode_scene(self.network, scales, start, around)
-
-        network, times = self.card.network, self.card.time_points
-        return decode_window(network, decode, start, times, time_points, is_training=self.training)
-
-    def _around(
-        self, start: Start, trained: Times, asked: Times | None, *, follows: int | None
-    ) -> Surroundings:
-        like = start.positions
-        index, tau = time_positions(trained, asked, like.device, like.dtype)
-        where = _centred(start.positions, start.box)
-        return Surroundings(
-            centred=where,
-            accelerations=self._accelerations(start),
-            nodes=self._nodes(len(where)),
-            graph=self._graph(start, where, follows),
-            bonds=self._edges.bonded(len(where), where),
-            index=index,
-            tau=tau,
-            length=trained[-1],
-        )
-
-    def _accelerations(self, start: Start) -> Tensor | None:
-        if not self.card.uses_forces:
-            return None
-        assert start.forces is not None
-        return start.forces / self.masses[:, None]
-
-    def _nodes(self, batch: int) -> Tensor:
-        return self.node_features.repeat(batch, 1)
-
-    def _graph(self, start: Start, where: Tensor, follows: int | None) -> Graph:
-        if self._edges.is_fixed:
-            return self._edges.fixed(len(where), where)
-        return self._edges.found(where, start.box, follows=follows)
-
-    def _check(self, start: Start) -> None:
-        atoms = len(self.card.atomic_numbers)
-        if start.positions.shape[1] != atoms:
-            raise BundleMismatch(
-                f"the operator moves {atoms} atoms of {self.card.system}, the frame has "
-                f"{start.positions.shape[1]}. Use the operator of that system."
-            )
-        if self.card.uses_forces and start.forces is None:
-            raise BundleMismatch(
-                "the operator has a force channel and the frame has no forces. "
-                "Evaluate the frame with its engine first."
-            )
-        if self.card.periodic and start.box is None:
-            raise BundleMismatch(
-                f"the operator of {self.card.system} was trained in a periodic box and the frame "
-                "has none. Start from frames with box vectors."
-            )
-
-    @torch.inference_mode()
-    def predict(self, frames: list[Frame]) -> Prediction:
-        """Decode the windows after `frames`, in the network's precision.
-
-        Made for frames that follow those of the last call: neighbours are then
-        searched only now and then. Any other frames give the same results.
-        """
-        at_once = max(ATOMS_AT_ONCE // len(self.card.atomic_numbers), 1)
-        if len(frames) <= at_once:
-            return self._predict(frames, 0)
-        parts = [self._predict(frames[i : i + at_once], i) for i in range(0, len(frames), at_once)]
-        return Prediction(
-            torch.cat([p.positions for p in parts]), torch.cat([p.velocities for p in parts])
-        )
-
-    def _predict(self, frames: list[Frame], first: int) -> Prediction:
-        parameter = next(self.parameters())
-
-        def stack(arrays: list[np.ndarray]) -> Tensor:
-            values = torch.from_numpy(np.stack(arrays))
-            return values.to(device=parameter.device, dtype=parameter.dtype)
-
-        forces = [f.forces for f in frames if f.forces is not None]
-        boxes = [f.box for f in frames if f.box is not None]
-        start = Start(
-            stack([f.positions for f in frames]),
-            stack([f.velocities for f in frames]),
-            stack(forces) if self.card.uses_forces and len(forces) == len(frames) else None,
-            stack(boxes) if self.card.periodic and len(boxes) == len(frames) else None,
-        )
-        return self._window(start, None, follows=first)
+    @property
+    def own(self) -> BoundOperator:
+        """The operator on the one system that its card asks for, kept for later calls."""
+        if self._own is None:
+            self._own = self._bind_own()
+        return self._own
 
 
-def _centred(positions: Tensor, box: Tensor | None = None) -> Tensor:
-    """Positions about their mean: float32 keeps its digits far from the origin.
-
-    In a box each atom goes to its image in the cell about the origin, which
-    does not depend on where its molecule has gone to.
-    """
-    if box is None:
-        return positions - positions.mean(1, keepdim=True)
-    exact, vectors = positions.double(), box.double()
-    return (exact - (exact @ torch.linalg.inv(vectors)).round() @ vectors).to(positions.dtype)
-
-
-@lru_cache(maxsize=64)
-def time_positions(
-    trained: tuple[float, ...],
-    asked: tuple[float, ...] | None,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    """Time positions (index j stands for the trained time point t_{j+1}) and times, ps."""
-    points = np.array(trained if asked is None else asked)
-    if points.min() <= 0 or points.max() > trained[-1] * (1 + 1e-9):
-        raise WindowMismatch(
-            f"time points must lie in (0, {trained[-1]:g}] ps, the operator's window."
-        )
-    index = np.interp(points, [0.0, *trained], np.arange(-1, len(trained)))
-    # kept for later calls, so never inference tensors, which autograd refuses
-    with torch.inference_mode(False):
-        return (
-            torch.from_numpy(index).to(device, dtype),
-            torch.from_numpy(points).to(device, dtype),
-        )
-
-
-def _node_features(card: OperatorCard) -> Float[np.ndarray, "atoms features"]:
-    """What an atom is, as numbers that never change."""
-    numbers = np.array(card.atomic_numbers)
-    if not isinstance(card.network, Egno):
-        return (numbers / numbers.max())[:, None]
-    elements = (numbers[:, None] == np.unique(numbers)).astype(np.float64)
-    return np.hstack([elements, np.eye(len(numbers))]) if card.network.identities else elements
+def _calls(
+    batches: Sequence[tuple[BoundOperator, Sequence[Frame]]],
+) -> list[list[tuple[int, BoundOperator, Sequence[Frame], int]]]:
+    """Pieces that go into each call: number of the batch, its operator, frames, the first's number."""
+    calls: list[list[tuple[int, BoundOperator, Sequence[Frame], int]]] = []
+    room = 0
+    for number, (bound, frames) in enumerate(batches):
+        size, first = len(bound.atoms), 0
+        while first < len(frames):
+            if room < size:
+                calls.append([])
+                room = max(ATOMS_AT_ONCE, size)
+            piece = frames[first : first + room // size]
+            calls[-1].append((number, bound, piece, first))
+            first, room = first + len(piece), room - len(piece) * size
+    return calls

@@ -7,14 +7,18 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from egno_md.core.errors import BundleMismatch
+from egno_md.core.system import System
+from egno_md.core.window import Window
 from egno_md.geometry.bonded import complete_pairs, hop_pairs, hops_of
+from egno_md.nn.binding import bind_sampler
 from egno_md.nn.edges import HOPS
 from egno_md.nn.geometry import Torsions, environments
 from egno_md.nn.graph import Graph, make_graph
+from egno_md.nn.operator import Operator
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.nn.velocity_field import Beginning, Conditions, VelocityField
 from egno_md.spec.propagate import Solver
@@ -38,8 +42,8 @@ def warped(share: Tensor) -> Tensor:
     return 1 - (1 - share) ** WARP
 
 
-class SamplerOperator(nn.Module):
-    """One system's sampler.
+class SamplerOperator(Operator):
+    """A sampler: a start frame and noise in, one possible window out.
 
     Equivariant under rotations and translations; equivariant under relabelling of
     atoms together with the card's atoms and bonds. It is not under reflections: a
@@ -51,9 +55,9 @@ class SamplerOperator(nn.Module):
 
     def __init__(self, card: SamplerCard) -> None:
         super().__init__()
-        self.card = card
-        numbers, bonds = np.array(card.atomic_numbers), np.array(card.bonds, dtype=np.int64)
-        bonds = bonds.reshape(-1, 2)
+        self.card: SamplerCard = card  # pyright: ignore[reportIncompatibleVariableOverride]
+        numbers = np.array(card.molecule.atomic_numbers)
+        bonds = np.array(card.molecule.bonds, dtype=np.int64).reshape(-1, 2)
         atoms = len(numbers)
         self._bonds = bonds
         self.kinds: Tensor
@@ -70,8 +74,17 @@ class SamplerOperator(nn.Module):
 
     @property
     def atoms(self) -> int:
-        """That it sees."""
-        return len(self.card.atomic_numbers)
+        """How many it sees."""
+        return len(self.card.molecule.atomic_numbers)
+
+    def bind(self, system: System | None = None) -> BoundSampler:
+        """The sampler on the system that its card asks for; see `Operator.bind`.
+
+        Raises:
+            BundleMismatch: naming the first difference.
+        """
+        atoms = np.arange(self.atoms) if system is None else bind_sampler(self.card, system).atoms
+        return BoundSampler(self, atoms)
 
     def learn_distances(self, positions: Float[Tensor, "frames atoms 3"]) -> None:
         """Measure mean and width of every distance, by which shapes are then told.
@@ -95,11 +108,12 @@ class SamplerOperator(nn.Module):
         batch, atoms = start.shape[:2]
         if atoms != self.atoms:
             raise BundleMismatch(
-                f"the sampler moves {self.atoms} atoms of {self.card.system}, the frame has "
+                f"the sampler moves {self.atoms} atoms of {self.card.subject}, the frame has "
                 f"{atoms}. Give it the atoms that its card names (network.atoms)."
             )
         graph, joined = self._graph(batch, start), self.joined
-        receivers, senders = joined.graph.receivers, joined.graph.senders
+        ends = (joined.graph.receivers, joined.graph.senders)
+        receivers, senders = (end.to(start.device) for end in ends)
         shift = torch.arange(batch, device=start.device)[:, None]
         quads, edges = joined.torsions.to(start.device), joined.torsion_edges.to(start.device)
         centred = start - start.mean(1, keepdim=True)
@@ -124,10 +138,11 @@ class SamplerOperator(nn.Module):
     def joined(self) -> Joined:
         """Edges and torsions of one molecule; they depend on the distances where there is a cutoff."""
         if self._joined is None:
+            near = None
+            if self.card.network.cutoff is not None:
+                near = self.distances.cpu().numpy() * LENGTH < self.card.network.cutoff
             with torch.inference_mode(False):
-                self._joined = join_atoms(
-                    self.distances.cpu().numpy() * LENGTH, self._bonds, self.card.network.cutoff
-                )
+                self._joined = join_atoms(self.atoms, self._bonds, near)
         return self._joined
 
     def _forget(self) -> None:
@@ -228,6 +243,44 @@ class SamplerOperator(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
+class BoundSampler:
+    """What `SamplerOperator.bind` gives: the sampler, and which atoms of a system it sees.
+
+    Attributes:
+        operator: whose weights draw; it may be moved to a device later.
+        atoms: numbers of the system's atoms that it sees, ascending.
+    """
+
+    operator: SamplerOperator
+    atoms: Int[np.ndarray, " seen"]
+
+    @property
+    def card(self) -> SamplerCard:
+        """What the sampler says of itself."""
+        return self.operator.card
+
+    @property
+    def window(self) -> Window:
+        """ΔT and its time points."""
+        return self.card.window
+
+    @property
+    def needs_forces(self) -> bool:
+        """Samplers see positions alone."""
+        return False
+
+    def draw(
+        self,
+        start: Float[Tensor, "batch seen 3"],
+        noise: Float[Tensor, "batch points seen 3"],
+        steps: int,
+        solver: Solver = "euler",
+    ) -> Float[Tensor, "batch points seen 3"]:
+        """One window after every start frame; see `SamplerOperator.draw`."""
+        return self.operator.draw(start, noise, steps, solver)
+
+
+@dataclass(frozen=True, eq=False)
 class Joined:
     """How the atoms of one molecule are joined.
 
@@ -243,24 +296,23 @@ class Joined:
 
 
 def join_atoms(
-    distances: Float[np.ndarray, "atoms atoms"],
+    atoms: int,
     bonds: Int[np.ndarray, "bonds 2"],
-    cutoff: float | None,
+    near: Bool[np.ndarray, "atoms atoms"] | None = None,
 ) -> Joined:
     """Edges between all atoms, or between those that are mostly near each other.
 
     Args:
-        distances: mean of each in the training data, nm.
+        atoms: of the molecule.
         bonds: each once.
-        cutoff: of mean distances, nm; atoms at most `HOPS` bonds apart are joined whatever
-            their distance. None for no cutoff.
+        near: which atoms are; those at most `HOPS` bonds apart are joined whatever their
+            distance. None joins all.
     """
-    atoms = len(distances)
     pairs = complete_pairs(atoms)
     hops = hops_of(pairs, *hop_pairs(bonds, atoms, HOPS), atoms)
-    if cutoff is not None:
-        near = (distances[pairs[:, 0], pairs[:, 1]] < cutoff) | (hops > 0)
-        pairs, hops = pairs[near], hops[near]
+    if near is not None:
+        joined = near[pairs[:, 0], pairs[:, 1]] | (hops > 0)
+        pairs, hops = pairs[joined], hops[joined]
     features = (hops[:, None] == np.arange(HOPS + 1)).astype(np.float64)
     found = Torsions.of(pairs, hops, bonds)
     graph = make_graph(pairs, features, atoms)

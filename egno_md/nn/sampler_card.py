@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from egno_md.core.window import Window
-from egno_md.nn.card import FORMAT, UNITS, check_atoms, check_points
+from egno_md.nn.card import Card, OneSystem
 from egno_md.spec.sampler import Sampler
 
 STATEMENT = (
@@ -24,44 +23,26 @@ CORRECTED = (
 """What everything that shows a corrected sampler's results says."""
 
 
-class SamplerCard(BaseModel):
-    """What a sampler's bundle says of itself.
+class SamplerCard(Card):
+    """The card of a sampler, which always asks for one system.
 
     Attributes:
         mode: `sampler` draws from an ensemble; its time is not kinetics.
         statement: the same in words.
         network: architecture, noise and which atoms it sees.
-        time_points: ps after the start frame.
-        system: name of the system it was trained on.
-        atomic_numbers: of the atoms it sees.
-        bonds: between them.
         displacements: nm, root mean square move of a coordinate since the start frame
             at each time point.
-        kelvin: temperature of the training data, where known.
-        potential: that moved the training data; empty where unknown.
-        training: data, seeds, budget, errors, versions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal["egno-md operator 1"] = FORMAT
-    units: dict[str, str] = UNITS
     mode: Literal["sampler"] = "sampler"
     statement: str = STATEMENT
     network: Sampler
-    time_points: tuple[float, ...]
-    system: str
-    atomic_numbers: tuple[int, ...]
-    bonds: tuple[tuple[int, int], ...]
     displacements: tuple[Annotated[float, Field(gt=0)], ...]
-    kelvin: float | None = None
-    potential: str = ""
-    training: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SamplerCard:
-        check_atoms(self.bonds, len(self.atomic_numbers))
-        check_points(self.time_points)
+        if self.one is None:
+            raise ValueError("a sampler knows one system, and validity.system names none")
         if len(self.displacements) != len(self.time_points):
             raise ValueError(
                 f"{len(self.displacements)} displacements for {len(self.time_points)} time_points"
@@ -69,6 +50,12 @@ class SamplerCard(BaseModel):
         return self
 
     @property
-    def window(self) -> Window:
-        """The time points as a window."""
-        return Window(self.time_points)
+    def atoms(self) -> Literal["heavy", "all"]:
+        """Which atoms of the system it sees."""
+        return self.network.atoms
+
+    @property
+    def molecule(self) -> OneSystem:
+        """The one system, as the sampler sees it."""
+        assert self.one is not None
+        return self.one

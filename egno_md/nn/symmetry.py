@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from egno_md.nn.decode import Prediction, Start
-from egno_md.nn.operator import WindowOperator
+from egno_md.nn.operator import BoundOperator, WindowOperator
 
 TRANSLATION = 1.0
 """nm: several molecule sizes."""
@@ -51,7 +51,7 @@ def random_rotation(random: np.random.Generator) -> Float[Tensor, "3 3"]:
 
 @torch.inference_mode()
 def equivariance_residuals(
-    operator: WindowOperator, batch: StartLike, random: np.random.Generator
+    operator: WindowOperator | BoundOperator, batch: StartLike, random: np.random.Generator
 ) -> dict[str, float]:
     """Largest |f(g·x) - g·f(x)| over the largest predicted move, per symmetry.
 
@@ -60,7 +60,7 @@ def equivariance_residuals(
         batch: start frames.
         random: draws the rotation and the translation.
     """
-    dtype = next(operator.parameters()).dtype
+    dtype = next(operator.network.parameters()).dtype
     rotation = random_rotation(random).to(dtype)
     mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)) @ rotation
     shift = torch.from_numpy(random.uniform(-TRANSLATION, TRANSLATION, 3)).to(dtype)
@@ -75,7 +75,7 @@ def equivariance_residuals(
         None if a is None else a.to(dtype)
         for a in (batch.positions, batch.velocities, batch.forces, batch.box)
     )
-    if not operator.card.periodic:
+    if not operator.card.validity.periodic:
         box = None
     assert x is not None
     assert v is not None

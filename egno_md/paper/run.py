@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Container, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from egno_md.core.errors import SpecError
-from egno_md.core.processes import die_with_parent
 from egno_md.core.progress import Progress, Silent
-from egno_md.data.output import OutputMode, open_output, provenance
+from egno_md.data.output import OutputMode, provenance, run_folder
 from egno_md.data.store import write_json
 from egno_md.nn.device import resolve_device
 from egno_md.nn.native import described
-from egno_md.paper.table import draw_benchmark
-from egno_md.paper.tasks import TaskLoader, load_task
-from egno_md.paper.training import (
-    RESULT,
-    Job,
-    PartOf,
-    data_identity,
-    finished,
-    run_job,
-    standing_still,
-    summarise,
-)
-from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol
-from egno_md.spec.files import suggest
+from egno_md.paper.datasets.load import TaskLoader
+from egno_md.paper.figure import draw_benchmark
+from egno_md.paper.job import RESULT, Job, data_identity, finished, run_job
+from egno_md.paper.pool import check_names, run_all
+from egno_md.paper.spec import BenchmarkModel, BenchmarkProtocol
+from egno_md.paper.table import standing_still, summarise
 
 
 def run_benchmark(
@@ -56,7 +45,7 @@ def run_benchmark(
         data: files of the data set, where it is not generated.
         device: ``auto``, ``cpu`` or ``gpu``.
         workers: processes that share the runs.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Returns:
@@ -74,37 +63,34 @@ def run_benchmark(
     rules = protocol.model_dump(mode="json", exclude={"models"})
     rules["data"] |= data_identity(task)
     inputs = [Path(data)] if data is not None else []
-    output = open_output(out, "benchmark", rules, mode, inputs=inputs)
-    jobs = [
-        Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
-        for name in names
-        for seed in seeds
-    ]
-    results = _earlier(jobs, protocol, out, load)
-    results += _run_all(jobs, protocol, load, workers, progress)
-    task = load(_widest(protocol, {r["model"] for r in results}))
-    rows = summarise(protocol, results, task)
-    content = {
-        "task": protocol.data.kind,
-        "unit": protocol.unit,
-        "data": {"source": task.source, **task.settings},
-        "epochs": protocol.epochs,
-        "rows": rows,
-        "still": standing_still(task.test),
-        "provenance": provenance() | {"loops": described()},
-    }
-    write_json(out / "results.json", content)
-    runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
-    draw_benchmark(content, runs, out)
-    output.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
-    return content
+    with run_folder(out, "benchmark", rules, mode, inputs) as run:
+        jobs = [
+            Job(name, protocol.models[name], seed, out / name / f"seed-{seed}", target)
+            for name in names
+            for seed in seeds
+        ]
+        results = _earlier(jobs, protocol, out, load)
+        results += run_all(jobs, partial(_train, protocol, load), _in_words, workers, progress)
+        task = load(_widest(protocol, {r["model"] for r in results}))
+        rows = summarise(protocol, results, task)
+        content = {
+            "task": protocol.data.kind,
+            "unit": protocol.unit,
+            "data": {"source": task.source, **task.settings},
+            "epochs": protocol.epochs,
+            "rows": rows,
+            "still": standing_still(task.test),
+            "provenance": provenance() | {"loops": described()},
+        }
+        write_json(out / "results.json", content)
+        runs = {r["model"]: [out / r["model"] / f"seed-{s}" for s in r["seeds"]] for r in rows}
+        draw_benchmark(content, runs, out)
+        run.finish(models=list(runs), seeds=sorted({r["seed"] for r in results}))
+        return content
 
 
 def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
-    for name in models:
-        if name not in protocol.models:
-            known = list(protocol.models)
-            raise SpecError(f"no model '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
+    check_names("model", models, list(protocol.models))
     return list(dict.fromkeys(models)) or list(protocol.models)
 
 
@@ -130,44 +116,17 @@ def _earlier(
     return [result for result in found if result is not None]
 
 
-def _run_all(
-    jobs: Sequence[Job],
-    protocol: BenchmarkProtocol,
-    load: TaskLoader,
-    workers: int,
-    progress: Progress,
-) -> Iterator[dict[str, Any]]:
-    """Results in the order of the jobs; what is loaded is not read again in one process."""
-    if workers <= 1 or len(jobs) <= 1:
-        for index, job in enumerate(jobs):
-            part = PartOf(progress, index, len(jobs), f"{job.name}, seed {job.seed}")
-            result = run_job(job, protocol, load(job.model), part)
-            progress.note(_told(result))
-            yield result
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, die_with_parent) as pool:
-        waiting = {pool.submit(_in_worker, j, protocol, load.data): i for i, j in enumerate(jobs)}
-        found: dict[int, dict[str, Any]] = {}
-        for answer in as_completed(waiting):
-            found[waiting[answer]] = answer.result()
-            progress.note(_told(answer.result()))
-            progress.update(len(found), len(jobs))
-    yield from (found[i] for i in range(len(jobs)))
+def _train(
+    protocol: BenchmarkProtocol, load: TaskLoader, job: Job, progress: Progress
+) -> dict[str, Any]:
+    return run_job(job, protocol, load(job.model), progress)
 
 
-def _in_worker(job: Job, protocol: BenchmarkProtocol, data: Path | str | None) -> dict[str, Any]:
-    import torch
-
-    torch.set_num_threads(1)
-    return run_job(job, protocol, load_task(protocol.data, job.model, data), Silent())
-
-
-def _told(result: dict[str, Any]) -> str:
+def _in_words(job: Job, result: dict[str, Any]) -> str:
     if "failed" in result:
-        return f"{result['model']}, seed {result['seed']}: failed: {result['failed']}"
+        return f"{job.label}: failed: {result['failed']}"
     a_mse = "" if result["a_mse"] is None else f", A-MSE {result['a_mse']:.4g}"
     return (
-        f"{result['model']}, seed {result['seed']}: test F-MSE {result['f_mse']:.4g}{a_mse} after "
-        f"{result['epochs']:g} epochs, {result['seconds']:.0f} s"
+        f"{job.label}: test F-MSE {result['f_mse']:.4g}{a_mse} after {result['epochs']:g} epochs, "
+        f"{result['seconds']:.0f} s"
     )

@@ -1,291 +1,235 @@
-"""One row's run of a benchmark: one model, one seed, in a folder that resumes."""
+"""Fitting a network to one of the published benchmarks."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from scipy.spatial import KDTree
+from torch.utils.data import DataLoader, Sampler
 
-from egno_md.core.errors import TrainingError
-from egno_md.core.progress import Progress, Values
-from egno_md.data.store import write_json
-from egno_md.data.tasks import TaskData, TaskWindows
-from egno_md.nn.task import TaskOperator
-from egno_md.spec.benchmark import BenchmarkModel, BenchmarkProtocol, TaskBudget
+from egno_md.core.errors import SpecError
+from egno_md.core.progress import Progress
+from egno_md.data.windows import WindowBatch
+from egno_md.nn.card import Scales
+from egno_md.nn.linear import LinearNetwork
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.spec import StartNoise
+from egno_md.paper.task import Task, TaskData, TaskWindows
+from egno_md.spec.network import Egno, Network
 from egno_md.spec.train import Optimisation
-from egno_md.train.loop import FitResult, read_metrics
+from egno_md.train.errors import predictor, total_errors
+from egno_md.train.linear import solve_linear
+from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.losses import SquaredErrors
-from egno_md.train.task import fit_task, task_errors, task_scales
+from egno_md.train.module import OperatorModule
+from egno_md.train.sampling import FixedBatches, drawing, piece_of_step, share
 
-REQUEST, RESULT = "request.json", "result.json"
-WEIGHTS, METRICS = "model.safetensors", "metrics.csv"
+SAMPLE = 200
+"""Frames whose nearest neighbours set the unit of length."""
+NODES_AT_ONCE = 5000
+"""Nodes in one validation batch, at most."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One model with one seed.
+class EpochBatches(Sampler[np.ndarray]):
+    """Every window once an epoch, shuffled; several epochs between validations.
 
-    Attributes:
-        name: of the model in the protocol.
-        model: what the protocol says of it.
-        seed: of weights and batches.
-        folder: of its checkpoints, metrics and result.
-        device: ``cpu`` or ``gpu``.
+    Args:
+        windows: to draw from.
+        batch_size: windows a batch; the last one of an epoch may be smaller.
+        epochs: between two validations.
+        seed: with the number of the validation it decides every batch.
+        variants: of every window, each numbered `windows` on from the last; an epoch
+            holds one of them, drawn at random.
     """
 
-    name: str
-    model: BenchmarkModel
-    seed: int
-    folder: Path
-    device: str
+    def __init__(
+        self, windows: int, batch_size: int, epochs: int, seed: int, variants: int = 1
+    ) -> None:
+        self.windows, self.batch_size, self.epochs, self.seed = windows, batch_size, epochs, seed
+        self.variants = variants
+        self.epoch = 0
 
-    def request(self, protocol: TaskBudget, data: TaskData) -> dict[str, Any]:
-        """Everything that decides the result."""
-        return {
-            "model": self.model.model_dump(
-                mode="json", exclude={"title", "published", "published_for"}
-            ),
-            "data": dict(data.settings) | data_identity(data),
-            "epochs": protocol.epochs,
-            "max_time": protocol.model_dump(mode="json")["max_time"],
-            "evaluate_every": protocol.evaluate_every,
-            "seed": self.seed,
-        }
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each of its epochs, which end with a validation."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.epochs * -(-self.windows // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        for _ in range(self.epochs):
+            order = random.permutation(self.windows)
+            if self.variants > 1:
+                order += self.windows * random.integers(self.variants, size=self.windows)
+            for start in range(0, self.windows, self.batch_size):
+                yield share(order[start : start + self.batch_size])
 
 
-def data_identity(data: TaskData) -> dict[str, str]:
-    """What is asked for beside settings where data are files."""
-    return {} if data.fingerprint is None else {"fingerprint": data.fingerprint}
+class TaskModule(OperatorModule):
+    """Trains a `TaskOperator`; errors are in the squared unit of the data set.
 
-
-@dataclass(frozen=True)
-class Pace:
-    """How many optimiser steps epochs are, and the other way round.
-
-    Each validation ends an epoch of Lightning's own, whose last step is taken with the
-    batches that are left, however few are accumulated.
-
-    Attributes:
-        batches: an epoch.
-        every: epochs between two validations.
-        accumulate: batches a step.
+    Args:
+        operator: what is trained.
+        optimisation: how.
+        velocity_weight: of the velocity term in the loss.
+        start_noise: on start frames; None for none.
+        seed: of the noise.
     """
 
-    batches: int
-    every: int
-    accumulate: int
+    def __init__(
+        self,
+        operator: TaskOperator,
+        optimisation: Optimisation,
+        velocity_weight: float,
+        start_noise: StartNoise | None,
+        seed: int,
+    ) -> None:
+        super().__init__(operator, optimisation, velocity_weight)
+        self.start_noise, self.seed = start_noise, seed
 
-    @classmethod
-    def of(cls, job: Job, protocol: TaskBudget, data: TaskData) -> Pace:
-        """That of a run."""
-        steps = job.model.steps
-        every = min(protocol.evaluate_every, protocol.epochs)
-        return cls(-(-len(data.train) // steps.batch_size), every, steps.accumulate)
+    def training_step(self, batch: WindowBatch, number: int) -> torch.Tensor:
+        """The loss of one batch, with noise on its start frames."""
+        if self.start_noise is not None:
+            scales = self.operator.scales
+            piece = piece_of_step(number, self.optimisation.accumulate)
+            random = drawing(self.seed, 0, self.global_step, piece)
+            deviations = (
+                self.start_noise.positions * scales.length,
+                self.start_noise.velocities * scales.velocity,
+            )
+            x, v = (
+                known + deviation * torch.randn(known.shape, generator=random).to(known)
+                for known, deviation in zip(
+                    (batch.positions, batch.velocities), deviations, strict=True
+                )
+            )
+            batch = replace(batch, positions=x, velocities=v)
+        return super().training_step(batch, number)
 
-    @property
-    def _between(self) -> int:
-        """Steps between two validations."""
-        return -(-self.every * self.batches // self.accumulate)
-
-    def steps(self, epochs: int) -> int:
-        """That are no more than so many epochs."""
-        validations, left = divmod(epochs, self.every)
-        return validations * self._between + left * self.batches // self.accumulate
-
-    def epochs(self, steps: int) -> float:
-        """That so many steps are."""
-        validations, left = divmod(steps, self._between)
-        batches = validations * self.every * self.batches + left * self.accumulate
-        return round(batches / self.batches, 1)
-
-
-def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
-    """The result of an earlier, equal run, or None."""
-    found = _read(job.folder / RESULT)
-    same = json.loads(json.dumps(request)) == found.get("request")
-    return found if same else None
-
-
-def begin(job: Job, request: dict[str, Any]) -> None:
-    """Make a run's folder; what an earlier run left there stays only if it was asked the same."""
-    asked = job.folder / REQUEST
-    if _read(asked) != json.loads(json.dumps(request)):
-        shutil.rmtree(job.folder, ignore_errors=True)
-        job.folder.mkdir(parents=True)
-        write_json(asked, request)
+    def measures(self, errors: SquaredErrors) -> dict[str, float]:
+        """F-MSE and A-MSE."""
+        return {"val_f_mse": errors.mse[-1], "val_a_mse": float(np.mean(errors.mse))}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file's content, empty where there is none to read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) -> dict[str, Any]:
-    """Train and test; an interrupted run goes on, a finished one is read.
-
-    Returns:
-        What `result.json` says: errors in the squared unit of the data, budget, time.
-        A training that failed is a result too, with `failed` and no errors.
-    """
-    request = job.request(protocol, data)
-    earlier = finished(job, request)
-    if earlier is not None:
-        return earlier
-    begin(job, request)
-    operator = new_operator(job.model, data, job.seed)
-    result: dict[str, Any] = {
-        "request": request,
-        "model": job.name,
-        "seed": job.seed,
-        "parameters": sum(p.numel() for p in operator.parameters()),
-        "device": torch.cuda.get_device_name() if job.device == "gpu" else "cpu",
-    }
-    try:
-        pace = Pace.of(job, protocol, data)
-        fitted = _fit(job, protocol, data, operator, pace, progress)
-        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, pace)
-        result["validation"] = _learning_curve(job.folder / METRICS, pace)
-    except TrainingError as error:
-        result |= {"failed": str(error), "f_mse": None, "a_mse": None}
-        result |= dict.fromkeys(("epochs", "best_epoch", "seconds"), 0.0)
-    else:
-        state = {k: v.detach().cpu().contiguous() for k, v in operator.state_dict().items()}
-        save_file(state, job.folder / WEIGHTS)
-    write_json(job.folder / RESULT, result)
-    return result
-
-
-def _spent(fitted: FitResult, pace: Pace) -> dict[str, Any]:
-    return {
-        "epochs": pace.epochs(fitted.steps),
-        "best_epoch": pace.epochs(fitted.best_step),
-        "seconds": fitted.seconds,
-        "stopped": fitted.stopped,
-    }
-
-
-def _learning_curve(metrics: Path, pace: Pace) -> list[tuple[float, float]]:
-    """Epochs and the F-MSE in validation after them."""
-    return [(pace.epochs(int(r["step"])), float(r["val_f_mse"])) for r in read_metrics(metrics)]
-
-
-def new_operator(model: BenchmarkModel, data: TaskData, seed: int) -> TaskOperator:
-    """A freshly drawn operator of a row."""
-    torch.manual_seed(seed)
-    scales = task_scales(model.network, data.task, data.train)
-    return TaskOperator(model.network, data.task, scales)
-
-
-def _fit(
-    job: Job,
-    protocol: TaskBudget,
-    data: TaskData,
+def fit_task(
     operator: TaskOperator,
-    pace: Pace,
+    data: TaskData,
+    optimisation: Optimisation,
+    folder: Path,
+    *,
+    velocity_weight: float,
+    time_reversal: bool,
+    evaluate_every: int,
+    seed: int,
+    device: str,
     progress: Progress,
+    start_noise: StartNoise | None = None,
 ) -> FitResult:
-    optimisation = Optimisation(
-        **job.model.steps.model_dump(), max_steps=pace.steps(protocol.epochs), max_time=None
-    ).model_copy(update={"max_time": protocol.max_time})
-    return fit_task(
-        operator,
-        data,
-        optimisation,
-        job.folder,
-        velocity_weight=job.model.supervise_velocities,
-        time_reversal=job.model.time_reversal,
-        start_noise=job.model.start_noise,
-        evaluate_every=pace.every,
-        seed=job.seed,
-        device=job.device,
-        progress=progress,
+    """Train in place; the operator ends with the best validated weights.
+
+    Args:
+        operator: freshly built, its weights drawn.
+        data: of its task.
+        optimisation: how; `validate_every` is set by `evaluate_every`.
+        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        velocity_weight: of the velocity term in the loss.
+        time_reversal: learn half of the windows run backwards in time.
+        evaluate_every: epochs between two validations.
+        seed: of the batches and the noise.
+        device: ``cpu`` or ``gpu``, known to be there.
+        progress: who listens.
+        start_noise: on the start frames of training.
+
+    Raises:
+        SpecError: windows that cannot be reversed.
+        TrainingError: the error became NaN.
+    """
+    if isinstance(operator.network, LinearNetwork):
+        operator.eval()
+        return solve_linear(operator.network, operator.scales, data.train)
+    module = TaskModule(operator, optimisation, velocity_weight, start_noise, seed)
+    train, count = data.train, len(data.train)
+    if time_reversal:
+        _check_reversible(data.task)
+        train = train.with_reversed()
+    variants = len(train) // count
+    batches = EpochBatches(count, optimisation.batch_size, evaluate_every, seed, variants)
+    held_out = FixedBatches(np.arange(len(data.validation)), _at_once(data.task))
+    loaders = (
+        DataLoader(train, batch_size=None, sampler=batches),
+        DataLoader(data.validation, batch_size=None, sampler=held_out),
+    )
+    return run_fit(
+        module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
     )
 
 
-def _measured(errors: SquaredErrors) -> dict[str, Any]:
-    many = len(errors.mse) > 1
-    if not all(np.isfinite(errors.mse)):
-        raise TrainingError("the best weights blow up on the test set")
+def task_errors(operator: TaskOperator, windows: TaskWindows) -> SquaredErrors:
+    """Errors over every window of one part."""
+    every = np.arange(len(windows))
+    return total_errors(predictor(operator), windows, every, _at_once(operator.task))
+
+
+def task_scales(network: Network, task: Task, windows: TaskWindows) -> Scales:
+    """Root mean squares of the training windows for our EGNO; one for all others.
+
+    The unit of length is a short distance between nodes, which one in four nearest
+    neighbours goes below: a bond, where there are bonds.
+    """
+    if not isinstance(network, Egno):
+        ones = dict.fromkeys(("length", "velocity", "position_residual", "velocity_residual"), 1.0)
+        return Scales(**ones, acceleration=1.0)
+    x, v, length = windows.positions, windows.velocities, task.time_points[-1]
+    end, speed = windows.future_positions[:, -1], windows.future_velocities[:, -1]
+    baseline = x + v * length if network.output == "ballistic" else x
+    start = v if network.output == "ballistic" else np.zeros_like(v)
+    return Scales(
+        length=_nearest(x[:SAMPLE]),
+        velocity=_rms(v),
+        acceleration=1.0,
+        position_residual=_rms(end - baseline),
+        velocity_residual=_rms(speed - start),
+    )
+
+
+def _check_reversible(task: Task) -> None:
+    if not task.is_reversible:
+        raise SpecError(
+            f"time_reversal: windows of {task.name} run backwards are no windows of it: only those "
+            "of Hamiltonian dynamics with velocities of their own are. Use time_reversal: false."
+        )
+    steps = np.diff([0.0, *task.time_points])
+    if not np.allclose(steps, steps[0]):
+        raise SpecError(
+            f"time_reversal: the time points of {task.name} are not evenly spaced from the start. "
+            "Use window: uniform, or time_reversal: false."
+        )
+
+
+def _at_once(task: Task) -> int:
+    return max(NODES_AT_ONCE // task.atoms, 1)
+
+
+def _nearest(positions: np.ndarray) -> float:
+    trees = (KDTree(frame) for frame in positions)
+    pairs = zip(trees, positions, strict=True)
+    return float(np.quantile([tree.query(frame, k=2)[0][:, 1] for tree, frame in pairs], 0.25))
+
+
+def _rms(values: np.ndarray) -> float:
+    return max(float(np.sqrt(np.square(values, dtype=np.float64).mean())), 1e-12)
+
+
+def _in_words(row: dict[str, float]) -> dict[str, str]:
     return {
-        "f_mse": errors.mse[-1],
-        "a_mse": float(np.mean(errors.mse)) if many else None,
-        "mse_by_point": errors.mse,
+        "validation F-MSE": f"{row['val_f_mse']:.4g}",
+        "validation A-MSE": f"{row['val_a_mse']:.4g}",
     }
 
 
-def standing_still(windows: TaskWindows) -> dict[str, float | None]:
-    """Errors of the start frame, taken for every later one: what is to be beaten at the least."""
-    moves = windows.future_positions - windows.positions[:, None]
-    mse = np.square(moves, dtype=np.float64).mean((0, 2, 3))
-    return {"f_mse": float(mse[-1]), "a_mse": float(mse.mean()) if len(mse) > 1 else None}
-
-
-class PartOf:
-    """Tells the progress of one job as a part of many.
-
-    Args:
-        progress: who listens to all of them.
-        done: jobs that are behind.
-        total: jobs in all.
-        label: of this job.
-    """
-
-    def __init__(self, progress: Progress, done: int, total: int, label: str) -> None:
-        self.progress, self.done, self.total, self.label = progress, done, total, label
-
-    def update(self, done: float, total: float, values: Values = "") -> None:
-        """Tell how far this job is."""
-        told = values if isinstance(values, str) else {"model": self.label, **values}
-        self.progress.update(self.done + done / total, self.total, told)
-
-    def note(self, text: str) -> None:
-        """Say one thing."""
-        self.progress.note(f"{self.label}: {text}")
-
-
-def summarise(
-    protocol: BenchmarkProtocol, results: Sequence[dict[str, Any]], data: TaskData
-) -> list[dict[str, Any]]:
-    """One row a model: every seed, the median, and the deviation from the paper.
-
-    A seed that failed has no error, and the median is that of the others. Data that only stand in for the paper's get no figures of it.
-    """
-    rows = []
-    for name, model in protocol.models.items():
-        runs = sorted((r for r in results if r["model"] == name), key=itemgetter("seed"))
-        if not runs:
-            continue
-        molecule = str(runs[0]["request"]["data"].get("molecule"))
-        paper_row = model.published_for.get(molecule, model.published)
-        published = None if paper_row is None or data.stands_in else paper_row.model_dump()
-        row: dict[str, Any] = {"model": name, "title": model.title, "published": published}
-        for key in ("f_mse", "a_mse"):
-            row[f"{key}_by_seed"] = [r[key] for r in runs]
-            values = [value for value in row[f"{key}_by_seed"] if value is not None]
-            row[key] = float(np.median(values)) if values else None
-            paper = (published or {}).get(key)
-            row[f"{key}_deviation"] = row[key] / paper - 1 if values and paper else None
-        row |= {
-            "seeds": [r["seed"] for r in runs],
-            "epochs": [r["epochs"] for r in runs],
-            "best_epoch": [r["best_epoch"] for r in runs],
-            "seconds": [r["seconds"] for r in runs],
-            "failed": [r["failed"] for r in runs if "failed" in r],
-            "validation_f_mse_by_epoch": [r.get("validation", []) for r in runs],
-            "recipe": model.steps.model_dump(mode="json"),
-            "parameters": runs[0]["parameters"],
-            "device": runs[0]["device"],
-        }
-        rows.append(row)
-    return rows
+TELLING = Telling(("val_f_mse", "val_a_mse"), _in_words)

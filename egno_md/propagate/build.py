@@ -8,13 +8,11 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.selection import choose_atoms
 from egno_md.core.state import Frame
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.barostat import MonteCarloBarostat
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine, ThermostatName
@@ -22,9 +20,9 @@ from egno_md.md.generate.chains import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
-from egno_md.nn.card import OperatorCard
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import DynamicsCard
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.assemble import Parts, Rules, assemble
 from egno_md.propagate.boundary import ChangeVolume
 from egno_md.propagate.check import Checker
@@ -35,7 +33,7 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.metropolis_move import MetropolisMove
 from egno_md.propagate.observe import find_observers
 from egno_md.propagate.requirements import Model, find_moves
-from egno_md.propagate.source import Exact, ExactLangevin, Operator, Sampler
+from egno_md.propagate.source import Exact, ExactLangevin, FunctionWindows, Operator, Sampler
 from egno_md.propagate.start import frame_from_structure
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Ending, Move
@@ -219,23 +217,27 @@ def build(
     """
     bench = Bench(built, protocol, seed, iterations, Clocks())
     match protocol.source, model:
-        case spec.OperatorSource(), WindowOperator():
+        case spec.OperatorSource(), BoundOperator():
             lift = None if model.card.atoms == "all" else Lift.of(built.system, model.card.atoms)
             source = Operator(model, built.system.masses, lift, bench.clocks)
             return _windows_of_dynamics(bench, source, model.card)
+        case spec.OperatorSource(), FunctionWindows():
+            return _windows_of_dynamics(bench, model, None)
         case spec.ExactSource(window=length, points=points), _:
-            source = Exact(bench.engine, Window.uniform(length, points))
+            source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
-        case spec.SamplerSource() as drawn, SamplerOperator():
+        case spec.SamplerSource() as drawn, BoundSampler():
             return _drawn_windows(bench, _sampler(bench, model, drawn.steps, drawn.solver))
-        case spec.MetropolisSource() as drawn, SamplerOperator():
+        case spec.MetropolisSource() as drawn, BoundSampler():
             sampler = _sampler(bench, model, drawn.steps, drawn.solver)
             return _metropolis_moves(bench, sampler, drawn)
         case source, _:
             raise TypeError(f"source {source.kind} cannot be built with {type(model).__name__}.")
 
 
-def _windows_of_dynamics(bench: Bench, source: Operator | Exact, card: OperatorCard | None) -> Plan:
+def _windows_of_dynamics(
+    bench: Bench, source: Operator | FunctionWindows | Exact, card: DynamicsCard | None
+) -> Plan:
     built, protocol, boundary = bench.built, bench.protocol, bench.protocol.boundary
     thermostat = make_thermostat(boundary, built.system, protocol.temperature)
     parts = Parts(
@@ -251,12 +253,13 @@ def _windows_of_dynamics(bench: Bench, source: Operator | Exact, card: OperatorC
     )
     keeps_energy = isinstance(boundary, spec.NoThermostat) and boundary.keep_energy
     is_lifted = card is not None and card.atoms != "all"
-    accepted = "exact" if card is None else "accept"
-    rules = _rules(protocol, keeps_energy=keeps_energy and card is not None)
+    is_exact = isinstance(source, Exact)
+    accepted = "exact" if is_exact else "accept"
+    rules = _rules(protocol, keeps_energy=keeps_energy and not is_exact)
     move = assemble(source, parts, rules, is_lifted=is_lifted, accepted=accepted)
     machine = Machine(reference_platform=bench.engine.platform)
     if isinstance(source, Operator):
-        machine = _machine(bench, source.operator, source.operator.card)
+        machine = _machine(bench, source.operator.operator, source.operator.card)
     return Plan(bench, move, source.window.points, thermostat, machine)
 
 
@@ -291,7 +294,7 @@ def _volume_moves(bench: Bench) -> ChangeVolume | None:
 class _Refiner:
     """Makes the refiner of windows of dynamics when it is first needed."""
 
-    def __init__(self, bench: Bench, card: OperatorCard | None) -> None:
+    def __init__(self, bench: Bench, card: DynamicsCard | None) -> None:
         self._bench, self._card = bench, card
         self._made: OpenMMRefiner | None = None
 
@@ -310,13 +313,13 @@ class _Refiner:
         return self._made
 
 
-def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
+def _held(built: BuiltSystem, card: DynamicsCard | None) -> Held:
     """What a refinement of every window must leave alone.
 
     Springs hold the backbone, or the alpha carbons of an operator that knows no
     more; heavy atoms of what is no protein.
     """
-    system, stereo = built.system, Stereo.of(built.system)
+    system, stereo = built.system, Stereochemistry.of(built.system)
     if card is not None and card.atoms == "ca":
         atoms = choose_atoms(system.topology, "ca", system.name)
     elif len(stereo.peptides):
@@ -326,14 +329,13 @@ def _held(built: BuiltSystem, card: OperatorCard | None) -> Held:
         )
     else:
         atoms = np.flatnonzero(system.atomic_numbers > 1)
-    return Held(atoms, stereo.centres, stereo.peptides)
+    return Held(atoms, stereo)
 
 
-def _sampler(bench: Bench, model: SamplerOperator, steps: int, solver: spec.Solver) -> Sampler:
+def _sampler(bench: Bench, model: BoundSampler, steps: int, solver: spec.Solver) -> Sampler:
     system = bench.built.system
-    seen = SeenAtoms.of(system, model.card.network.atoms)
-    lift = HydrogenLift.of(system, seen, bench.relaxed.positions)
-    return Sampler(model, seen, lift, steps, solver, bench.clocks)
+    lift = Lift.relaxed(system, model.atoms, bench.relaxed.positions)
+    return Sampler(model, lift, steps, solver, bench.clocks)
 
 
 def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
@@ -356,14 +358,14 @@ def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
         observers=find_observers(bench.built),
     )
     move = assemble(source, parts, _rules(protocol, keeps_energy=False))
-    return Plan(bench, move, source.window.points, None, _machine(bench, source.operator))
+    return Plan(bench, move, source.window.points, None, _machine(bench, source.operator.operator))
 
 
 def _metropolis_moves(bench: Bench, sampler: Sampler, settings: spec.MetropolisSource) -> Plan:
     protocol = bench.protocol
     move = MetropolisMove(
         sampler=sampler,
-        rotors=find_moves(bench.built.system, sampler.seen),
+        rotors=find_moves(bench.built.system, sampler.operator.atoms),
         settings=settings,
         evaluation=bench.evaluation,
         dynamics=LangevinWindows(bench.engine, protocol.temperature),
@@ -372,10 +374,10 @@ def _metropolis_moves(bench: Bench, sampler: Sampler, settings: spec.MetropolisS
         friction=bench.friction,
         clocks=bench.clocks,
     )
-    return Plan(bench, move, 1, None, _machine(bench, sampler.operator))
+    return Plan(bench, move, 1, None, _machine(bench, sampler.operator.operator))
 
 
-def _machine(bench: Bench, network: torch.nn.Module, card: OperatorCard | None = None) -> Machine:
+def _machine(bench: Bench, network: torch.nn.Module, card: DynamicsCard | None = None) -> Machine:
     return Machine(
         reference_platform=bench.engine.platform,
         network_device=str(next(network.parameters()).device),

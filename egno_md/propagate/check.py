@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import group_temperatures
 from egno_md.core.units import kinetic_energy, temperature
-from egno_md.geometry.integrity import Integrity
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.contacts import Contacts
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.propagate.clocks import Clocks
 
 
@@ -28,13 +27,13 @@ class Check:
         temperature: kinetic, K.
         temperature_by_element: kinetic per element, K.
         is_finite: whether every number is one.
-        inverted_centres: four-coordinate atoms that turned inside out.
+        inverted_centres: how many stereocentres are inverted.
         closest_contact: smallest distance of atoms far apart in bonds, nm;
             may be infinite beyond the checker's `contact`.
         hottest_atom: largest kinetic energy of one atom, kJ/mol: in a large
             system one may go wrong long before the total energy shows it.
         keeps_constraints: whether the projection onto them converged.
-        turned: stereocentres turned inside out and peptide bonds turned around.
+        turned: names of inverted stereocentres and of peptide bonds turned around.
     """
 
     energy_error: float | None
@@ -57,17 +56,17 @@ class Checker:
     Attributes:
         system: what is measured.
         bond_lengths: reference length per bond, nm.
-        integrity: its chirality and contacts.
+        contacts: which atoms may be close.
+        stereo: its stereocentres and peptide bonds.
         contact: distance up to which contacts are looked for, nm.
-        stereo: of a peptide; None of other molecules.
         clocks: charged for checks.
     """
 
     system: System
     bond_lengths: np.ndarray
-    integrity: Integrity
+    contacts: Contacts
+    stereo: Stereochemistry
     contact: float = 0.1
-    stereo: Stereo | None = None
     clocks: Clocks = field(default_factory=Clocks)
 
     @classmethod
@@ -80,9 +79,8 @@ class Checker:
     ) -> Checker:
         """Reference bonds from a relaxed structure ``(atoms, 3)``."""
         lengths = bond_lengths(structure, system.bonds)
-        stereo = Stereo.of(system)
-        known = stereo if stereo.names else None
-        return cls(system, lengths, Integrity.of(system), contact, known, clocks or Clocks())
+        contacts, stereo = Contacts.of(system), Stereochemistry.of(system)
+        return cls(system, lengths, contacts, stereo, contact, clocks or Clocks())
 
     def measure(self, start: Frame, end: Frame) -> Check:
         """Measure an evaluated `end` against the `start` of its window."""
@@ -91,6 +89,7 @@ class Checker:
         if start.potential_energy is not None and end.potential_energy is not None:
             error = self.total_energy(end) - self.total_energy(start)
         force = 0.0 if end.forces is None else float(np.linalg.norm(end.forces, axis=1).max())
+        changed = self.stereo.changed(start.positions, end.positions)
         return Check(
             energy_error=error,
             max_force=force,
@@ -100,20 +99,11 @@ class Checker:
             is_finite=end.is_finite
             and np.isfinite(force)
             and (error is None or np.isfinite(error)),
-            inverted_centres=self.integrity.inverted(start.positions, end.positions),
+            inverted_centres=int(changed[: len(self.stereo.centres)].sum()),
             hottest_atom=self.hottest_atom(end.velocities),
-            turned=()
-            if self.stereo is None
-            else self.stereo.changed(start.positions, end.positions),
-            closest_contact=self.integrity.closest_contact(end.positions, self.contact, end.box),
+            turned=self.stereo.named(changed),
+            closest_contact=self.contacts.closest(end.positions, self.contact, end.box),
         )
-
-    @cached_property
-    def freedom(self) -> dict[str, float]:
-        """Degrees of freedom of all atoms and of each element's."""
-        elements, per_atom = np.array(self.system.elements), self.system.atom_freedom
-        by_element = {str(e): float(per_atom[elements == e].sum()) for e in np.unique(elements)}
-        return {"all": float(self.system.degrees_of_freedom), **by_element}
 
     def total_energy(self, frame: Frame) -> float:
         """Kinetic plus potential, kJ/mol."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from egno_md.core.units import format_quantity
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import DynamicsCard
 from egno_md.nn.sampler_card import CORRECTED, STATEMENT
 from egno_md.propagate.summary import Description, Drawn, rounded
 from egno_md.propagate.totals import Totals
@@ -96,7 +96,7 @@ def _moves(source: spec.MetropolisSource) -> Callable[[Totals], Drawn]:
     return describe_moves
 
 
-def caveat(card: OperatorCard) -> str:
+def caveat(card: DynamicsCard) -> str:
     """What a deterministic operator of long windows cannot give; empty for short ones."""
     length = card.window.length
     if length <= DECORRELATION:

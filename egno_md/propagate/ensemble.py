@@ -25,8 +25,10 @@ from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.data.outcomes import settle
 from egno_md.data.output import OutputMode
 from egno_md.data.store import Store, read_manifest, write_json, write_manifest
+from egno_md.nn.operator import Operator
 from egno_md.propagate.describe import describe
 from egno_md.propagate.record import EVENTS, chain_name, load_state
+from egno_md.propagate.requirements import Model
 from egno_md.propagate.rollout import SUMMARY, Request, Rollout, run_propagate
 from egno_md.propagate.run import Finished
 from egno_md.propagate.start import spread_frames
@@ -40,7 +42,7 @@ LAST_BYTES = 65536
 
 def run_ensemble(
     system: str,
-    bundle: Path | str | None,
+    operator: Path | str | Operator | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -61,7 +63,7 @@ def run_ensemble(
 
     Args:
         system: shipped name or folder.
-        bundle: of the operator; a name or None for one shipped with the system.
+        operator: see `run_propagate`; batches need a folder or a name, for their processes.
         protocol: how far, how judged, how repaired.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -84,7 +86,7 @@ def run_ensemble(
         _check_alone(protocol, workers, executor)
         return run_propagate(
             system,
-            bundle,
+            operator,
             protocol,
             out,
             start=start,
@@ -94,25 +96,46 @@ def run_ensemble(
             mode=mode,
             progress=progress,
         )
-    request = Request.of(system, bundle, protocol, start, frame, seed)
-    output = request.open(out, mode)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
+    request = Request.of(system, operator, protocol, start, frame, seed)
+    if request.bundle is None and request.model is not None:
+        raise SpecError(
+            "batch: the operator is an object of this process, and batches load theirs by themselves. "
+            "Give the folder of a bundle, or leave out batch."
+        )
+    with request.folder(out, mode, progress) as output:
+        if output.is_complete:
+            return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
+        summary = _run_batches(request, system, out, device, workers, executor, progress)
+        write_json(out / SUMMARY, summary.to_json())
+        output.finish(summary=summary.to_json())
+    return Rollout(out, summary)
+
+
+def _run_batches(
+    request: Request,
+    system: str,
+    out: Path,
+    device: str,
+    workers: int,
+    executor: Executor | None,
+    progress: Progress,
+) -> RolloutSummary:
+    """A run for every batch, and their stores and summaries as one."""
+    protocol, source = request.protocol, request.source
     sizes = batch_sizes(protocol)
     folders = [out.absolute() / f"batch-{number:04d}" for number in range(len(sizes))]
     where = (
         str(find_system(system).absolute()),
         None if request.bundle is None else request.bundle.absolute(),
     )
-    source = request.source
+    frame = request.frame if isinstance(request.frame, int) else None
     same = {"start": source and source.root.absolute(), "device": device}
     tasks = [
         (
             *where,
             protocol.model_copy(update={"replicas": size, "batch": None, "workers": 1}),
             folder,
-            same | {"frame": chosen, "seed": batch_seed(seed, number)},
+            same | {"frame": chosen, "seed": batch_seed(request.seed, number)},
         )
         for number, (size, folder, chosen) in enumerate(
             zip(sizes, folders, _frames(source, frame, sizes), strict=True)
@@ -127,18 +150,14 @@ def run_ensemble(
     begun = time.perf_counter()
     with LocalProcesses(workers) if executor is None else nullcontext(executor) as chosen:
         outcomes = run_all(chosen, _run_batch, tasks, tell=tell)
-    join_stores(out, folders, protocol, seed)
+    join_stores(out, folders, protocol, request.seed)
     summaries = settle(outcomes, [f.name for f in folders], out)
-    summary = _merge(request, folders, summaries).model_copy(
+    return _merge(request, folders, summaries).model_copy(
         update={
             "batches": {"size": protocol.batch, "count": len(sizes)},
             "wall_seconds": round(time.perf_counter() - begun, 4),
         }
     )
-    content = summary.to_json()
-    write_json(out / SUMMARY, content)
-    output.finish(summary=content)
-    return Rollout(out, summary)
 
 
 def _check_alone(protocol: PropagateProtocol, workers: int, executor: Executor | None) -> None:

@@ -225,7 +225,7 @@ class EnergyJudge:
             return Reject(problem, is_broken=self.limits.is_broken(check))
         if self.kelvin is None:
             return Accept()
-        running, freedom = state.running, self.checker.freedom
+        running, freedom = state.running, self.checker.system.freedom
         if check.is_finite:
             kelvins = {"all": check.temperature, **check.temperature_by_element}
             running = running.updated(kelvins, self.duration)

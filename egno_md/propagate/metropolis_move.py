@@ -14,7 +14,8 @@ from egno_md.core.errors import PotentialError
 from egno_md.core.ports import ThermostattedDynamics
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN, thermal_speed
-from egno_md.geometry.rotors import Rotors, torsion_angles
+from egno_md.geometry.rotors import Rotors
+from egno_md.geometry.torsions import torsion_angles
 from egno_md.propagate.clocks import Clocks
 from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.event import MoveRecord
@@ -178,7 +179,7 @@ class MetropolisMove:
         for index in frames:
             drawn[index] += count
         # every time point is a centre: they cost nothing, and near ones propose near moves
-        places = np.searchsorted(self.sampler.seen.atoms, self.rotors.atoms)
+        places = np.searchsorted(self.sampler.operator.atoms, self.rotors.atoms)
         with np.errstate(invalid="ignore", over="ignore"):  # a wild draw has no torsions
             angles = torsion_angles(windows, places).reshape(len(frames), -1, len(places))
         return {i: each[:, blocks[i]] for i, each in zip(frames, angles, strict=True)}

@@ -14,7 +14,7 @@ from mdtraj.core.topology import Residue
 from egno_md.core.errors import DataError
 from egno_md.core.state import Frame
 from egno_md.core.system import System
-from egno_md.geometry.frames import superpose
+from egno_md.geometry.superposition import superposed_rmsd
 from egno_md.md.build import BuiltSystem, read_structure
 
 Array = np.ndarray
@@ -88,13 +88,6 @@ class ProteinObserver:
         if frame.potential_energy is not None and np.isfinite(frame.potential_energy):
             found["potential_energy"] = frame.potential_energy
         return found
-
-
-def superposed_rmsd(a: Float[Array, "points 3"], b: Float[Array, "points 3"]) -> float:
-    """Root-mean-square deviation after the best superposition (Kabsch 1976), nm."""
-    before, after, turn = superpose(b[None], a[None], np.ones(len(b)))
-    left = (a - after) - (b - before) @ turn[0].T
-    return float(np.sqrt(np.square(left).sum() / len(a)))
 
 
 def _names(residue: Residue) -> set[str]:

@@ -190,15 +190,8 @@ def no_frames(like: Frame) -> Trajectory:
 
 def single(frame: Frame, *, has_velocities: bool = True) -> Trajectory:
     """A trajectory of one frame, with all that is known of it."""
-    energy = frame.potential_energy
-    return Trajectory(
-        frame.positions[None],
-        np.array([frame.time]),
-        velocities=frame.velocities[None] if has_velocities else None,
-        forces=None if frame.forces is None else frame.forces[None],
-        potential_energy=None if energy is None else np.array([energy]),
-        box=None if frame.box is None else frame.box[None],
-    )
+    trajectory = Trajectory.of([frame])
+    return trajectory if has_velocities else replace(trajectory, velocities=None)
 
 
 def with_end(window: Trajectory, end: Frame) -> Trajectory:

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
 from egno_md.core.errors import BundleMismatch, DataError, SpecError
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, is_evenly_spaced
 from egno_md.core.system import System
 from egno_md.core.units import format_quantity, whole_multiple
 from egno_md.geometry.rotors import Rotors, find_rotors
 from egno_md.md.build import BuiltSystem
-from egno_md.nn.bundle import check_belongs, check_potential, check_sampler_belongs
-from egno_md.nn.card import OperatorCard
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import DynamicsCard
+from egno_md.nn.sampler import BoundSampler
 from egno_md.nn.sampler_card import SamplerCard
+from egno_md.propagate.source import FunctionWindows
 from egno_md.spec import propagate as spec
 from egno_md.spec.network import predicts_velocities
 
@@ -28,7 +28,8 @@ FLEXIBLE_TIMESTEP = 1.0e-3
 SAME_TEMPERATURE = 0.02
 """A sampler is of one temperature; a share by which another is let pass."""
 
-Model = WindowOperator | SamplerOperator
+Model = BoundOperator | BoundSampler | FunctionWindows
+"""What proposes windows of one system: an operator or a sampler bound to it, or a function."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,32 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
     Args:
         protocol: how far, and how.
         built: the system.
-        model: operator or sampler; None for a source that needs none.
+        model: operator, sampler or function; None for a source that needs none.
 
     Raises:
-        BundleMismatch: the operator moves other atoms, or was trained on another potential.
+        BundleMismatch: the operator cannot roll out.
         WindowMismatch: the length is no whole number of windows.
         SpecError: the protocol asks for what system, operator or source do not have.
     """
     _check_agreement(protocol)
     match protocol.source, model:
-        case spec.OperatorSource(), WindowOperator(card=card):
+        case spec.OperatorSource(), BoundOperator(card=card):
             _check_operator(protocol, built, card)
             duration, points = card.window.length, card.time_points
-        case ((spec.SamplerSource() | spec.MetropolisSource()), SamplerOperator(card=card)):
+        case ((spec.SamplerSource() | spec.MetropolisSource()), BoundSampler(card=card)):
             _check_sampler(protocol, built, card)
             points, duration = card.time_points, card.window.length
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
-                _check_rotors(built.system, card)
+                _check_rotors(built.system, model.atoms)
+            else:
+                _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
             whole_multiple(duration, count * protocol.timestep, "source.window", "time points")
             points = tuple(duration * (p + 1) / count for p in range(count))
+            _check_boundary(protocol, built.system)
+        case spec.OperatorSource(), FunctionWindows(window=window, kind="dynamics"):
+            duration, points = window.length, window.time_points
             _check_boundary(protocol, built.system)
         case spec.OperatorSource(), _:
             raise SpecError(
@@ -106,7 +112,7 @@ def _check_agreement(protocol: spec.PropagateProtocol) -> None:
     if isinstance(protocol.correct, spec.Redraw) and not draws:
         raise SpecError(
             f"correct.kind: redraw, and source.kind: {protocol.source.kind} proposes the same window "
-            "again. Set correct.kind: fallback."
+            "again. Leave out correct, for what suits the source."
         )
 
 
@@ -121,10 +127,8 @@ def _check_boundary(protocol: spec.PropagateProtocol, system: System) -> None:
 
 
 def _check_operator(
-    protocol: spec.PropagateProtocol, built: BuiltSystem, card: OperatorCard
+    protocol: spec.PropagateProtocol, built: BuiltSystem, card: DynamicsCard
 ) -> None:
-    check_belongs(card, built.system)
-    check_potential(card, built.system)
     _check_boundary(protocol, built.system)
     check_rolls_out(card)
     card.window.offsets(protocol.timestep)
@@ -133,7 +137,7 @@ def _check_operator(
     is_refined = protocol.refine is not None and protocol.refine.every is not None
     if not is_refined and not isinstance(protocol.judge, spec.NoJudge):
         raise SpecError(
-            f"the operator of {card.system} knows its atoms: {card.atoms} alone; the others are "
+            f"the operator of {card.subject} knows its atoms: {card.atoms} alone; the others are "
             "carried along and clash until they are refined. Add --refine every=1, or judge.kind: "
             "none (--policy off) to go without."
         )
@@ -146,8 +150,6 @@ def _check_operator(
 
 def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: SamplerCard) -> None:
     system = built.system
-    check_sampler_belongs(card, system)
-    check_potential(card, system)
     if not isinstance(protocol.boundary, spec.Langevin):
         raise SpecError(
             f"boundary.kind: {protocol.boundary.kind} acts between windows of dynamics, and a "
@@ -155,25 +157,11 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
     if protocol.boundary.barostat is not None:
         raise SpecError("boundary.barostat: samplers know no box. Leave out barostat.")
-    if isinstance(protocol.judge, spec.EnergyJudge):
+    learned = card.validity.kelvin
+    if learned is not None and abs(protocol.temperature / learned - 1) > SAME_TEMPERATURE:
         raise SpecError(
-            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
-            "shape."
-        )
-    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
-        raise SpecError(
-            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
-            "redraw, after which MD takes over."
-        )
-    if protocol.workers > 1 and isinstance(protocol.source, spec.SamplerSource):
-        raise SpecError(
-            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
-            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
-        )
-    if card.kelvin is not None and (abs(protocol.temperature / card.kelvin - 1) > SAME_TEMPERATURE):
-        raise SpecError(
-            f"temperature: {protocol.temperature:g} K, and the sampler of {card.system} learned the "
-            f"distribution at {card.kelvin:g} K. Set temperature: {card.kelvin:g} K, or train one "
+            f"temperature: {protocol.temperature:g} K, and the sampler of {card.subject} learned the "
+            f"distribution at {learned:g} K. Set temperature: {learned:g} K, or train one "
             "on MD at yours."
         )
     if protocol.timestep > FLEXIBLE_TIMESTEP and not len(system.constraints):
@@ -184,8 +172,27 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
 
 
-def _check_rotors(system: System, card: SamplerCard) -> None:
-    if not len(find_moves(system, SeenAtoms.of(system, card.network.atoms))):
+def _check_draws(protocol: spec.PropagateProtocol) -> None:
+    """Refuse what only windows of dynamics could use."""
+    if isinstance(protocol.judge, spec.EnergyJudge):
+        raise SpecError(
+            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
+            "shape."
+        )
+    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
+        raise SpecError(
+            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
+            "redraw, after which MD takes over."
+        )
+    if protocol.workers > 1:
+        raise SpecError(
+            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
+            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
+        )
+
+
+def _check_rotors(system: System, atoms: Int[np.ndarray, " seen"]) -> None:
+    if not len(find_moves(system, atoms)):
         raise SpecError(
             f"source.kind: metropolis: {system.name} has no rotatable bond among the atoms that the "
             "sampler draws, so there is nothing to move. Set source.kind: sampler."
@@ -211,13 +218,13 @@ def _check_metropolis(protocol: spec.PropagateProtocol, source: spec.MetropolisS
     whole_multiple(source.dynamics, protocol.timestep, "source.dynamics", "timesteps")
 
 
-def find_moves(system: System, seen: SeenAtoms) -> Rotors:
+def find_moves(system: System, atoms: Int[np.ndarray, " seen"]) -> Rotors:
     """The rotatable bonds whose torsions a sampler draws."""
     rotors = find_rotors(system)
-    return rotors.subset(np.flatnonzero(np.isin(rotors.atoms, seen.atoms).all(axis=1)).tolist())
+    return rotors.subset(np.flatnonzero(np.isin(rotors.atoms, atoms).all(axis=1)).tolist())
 
 
-def check_rolls_out(card: OperatorCard) -> None:
+def check_rolls_out(card: DynamicsCard) -> None:
     """Refuse an operator without velocities, or whose velocities were never trained.
 
     Raises:
@@ -225,18 +232,18 @@ def check_rolls_out(card: OperatorCard) -> None:
     """
     if not predicts_velocities(card.network):
         raise BundleMismatch(
-            f"the operator of {card.system} is of kind: {card.network.kind}, which predicts "
+            f"the operator of {card.subject} is of kind: {card.network.kind}, which predicts "
             "positions alone, so its windows cannot follow each other. Train kind: egno."
         )
     protocol = card.training.get("protocol", {})
     if protocol and not protocol.get("supervise_velocities", 1.0):
         raise BundleMismatch(
-            f"the operator of {card.system} was trained without velocities, so its windows cannot "
+            f"the operator of {card.subject} was trained without velocities, so its windows cannot "
             "follow each other. Train with supervise_velocities: 1.0."
         )
 
 
-def check_whole(card: OperatorCard, what: str) -> None:
+def check_whole(card: DynamicsCard, what: str) -> None:
     """Refuse an operator of some atoms where nothing carries the others.
 
     Raises:
@@ -244,7 +251,7 @@ def check_whole(card: OperatorCard, what: str) -> None:
     """
     if card.atoms != "all":
         raise BundleMismatch(
-            f"the operator of {card.system} knows its atoms: {card.atoms} alone, and {what} moves "
+            f"the operator of {card.subject} knows its atoms: {card.atoms} alone, and {what} moves "
             "all of them. Use 'egno-md propagate --refine every=1', or train with atoms: all."
         )
 

@@ -6,22 +6,24 @@ import csv
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
+from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity
-from egno_md.data.output import Output, OutputMode, open_output
+from egno_md.data.output import Output, OutputMode, run_folder
 from egno_md.data.store import Store, new_manifest, write_json
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
-from egno_md.nn.bundle import load_any_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.card import Card, DynamicsCard
 from egno_md.nn.device import resolve_device
+from egno_md.nn.operator import Operator
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.build import Plan, build
 from egno_md.propagate.describe import caveat, describe
 from egno_md.propagate.event import KINDS
@@ -29,6 +31,7 @@ from egno_md.propagate.protein_lines import protein_values
 from egno_md.propagate.record import EVENTS, Recorder, load_state
 from egno_md.propagate.requirements import Extent, Model, check_boxes, extent
 from egno_md.propagate.run import TOTAL, Pace, run
+from egno_md.propagate.source import FunctionWindows
 from egno_md.propagate.start import frames_from_store, minimiser_iterations, preparation
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.summary import Description, RolloutSummary, summarise
@@ -98,7 +101,7 @@ class Request:
     def of(
         cls,
         system: str,
-        operator: Path | str | None,
+        operator: Path | str | Operator | Model | None,
         protocol: PropagateProtocol,
         start: Path | str | None,
         frame: int | Sequence[int] | None,
@@ -112,25 +115,37 @@ class Request:
             SpecError: the protocol asks for what cannot be done.
         """
         built = load_system(system)
-        bundle = model = None
-        if not isinstance(protocol.source, ExactSource):
+        bundle, model = None, None
+        if isinstance(protocol.source, ExactSource):
+            if operator is not None:
+                named = operator if isinstance(operator, str | Path) else "one"
+                raise SpecError(
+                    f"source.kind: exact is MD itself and needs no operator, and {named} is given. "
+                    "Leave it out, or set source.kind: operator."
+                )
+        elif isinstance(operator, str | Path) or operator is None:
             bundle = find_operator(system, operator)
-            model = load_any_bundle(bundle)
+            model = bind_model(Operator.load(bundle), built)
+        elif isinstance(operator, Operator):
+            model = bind_model(operator, built)
+        else:
+            model = operator
         reach = extent(protocol, built, model)
         source = None if start is None else Store(Path(start))
         return cls(built, bundle, model, protocol, reach, source, frame, seed)
 
     @property
-    def card(self) -> BaseModel | None:
-        """Of the operator."""
-        return None if self.model is None else self.model.card
+    def card(self) -> Card | None:
+        """Of the operator; None of a function."""
+        return getattr(self.model, "card", None)
 
-    def open(self, out: Path, mode: OutputMode) -> Output:
+    def folder(
+        self, out: Path, mode: OutputMode, progress: Progress
+    ) -> AbstractContextManager[Output]:
         """The folder of the rollout, claimed for it."""
-        card = self.card
         request = {
             "system": self.built.spec.model_dump(mode="json"),
-            "operator": None if card is None else card.model_dump(mode="json"),
+            "operator": describe_model(self.model),
             "protocol": self.protocol.model_dump(mode="json"),
             "start": None if self.source is None else self.source.identity,
             "frame": self.frame,
@@ -138,7 +153,7 @@ class Request:
         }
         inputs = [] if self.bundle is None else [self.bundle]
         inputs += [] if self.source is None else [self.source.root]
-        return open_output(out, "propagate", request, mode, inputs=inputs)
+        return run_folder(out, "propagate", request, mode, inputs, progress)
 
     def start_frames(self) -> list[Frame] | None:
         """Stored frames of every replica; None to begin at the structure."""
@@ -153,7 +168,7 @@ class Request:
 
     def notes(self, description: Description) -> list[str]:
         """What a user should know before it runs."""
-        kelvin = getattr(self.card, "kelvin", None)
+        kelvin = None if self.card is None else self.card.validity.kelvin
         notes = [description.statement]
         if not description.statement:
             notes = [
@@ -161,7 +176,7 @@ class Request:
                 f"{self.protocol.temperature:g} K: expect more fallbacks."
                 if kelvin is not None and self.protocol.temperature > WARM * kelvin
                 else "",
-                caveat(self.card) if isinstance(self.card, OperatorCard) else "",
+                caveat(self.card) if isinstance(self.card, DynamicsCard) else "",
                 preparation(
                     self.built.system, self.protocol.equilibration, self.source is not None
                 ),
@@ -169,9 +184,32 @@ class Request:
         return [note for note in notes if note]
 
 
+def bind_model(operator: Operator, built: BuiltSystem) -> BoundOperator | BoundSampler:
+    """An operator on a system.
+
+    Raises:
+        BundleMismatch: the system lies outside what it was trained on.
+    """
+    bound = operator.bind(built.system)
+    assert isinstance(bound, BoundOperator | BoundSampler)
+    return bound
+
+
+def describe_model(model: Model | None) -> dict[str, Any] | None:
+    """What decides the windows of an operator or a function, as JSON."""
+    match model:
+        case None:
+            return None
+        case FunctionWindows(function=function, window=window):
+            name = f"{function.__module__}.{function.__qualname__}"
+            return {"function": name, "time_points": list(window.time_points)}
+        case _:
+            return model.card.model_dump(mode="json")
+
+
 def run_propagate(
     system: str,
-    bundle: Path | str | None,
+    operator: Path | str | Operator | Model | None,
     protocol: PropagateProtocol,
     out: Path | str,
     *,
@@ -186,7 +224,8 @@ def run_propagate(
 
     Args:
         system: shipped name or folder.
-        bundle: of the operator; a name or None for one shipped with the system.
+        operator: folder of a bundle, the name of one shipped with the system, None for the
+            system's own, an operator that is loaded or bound already, or a `FunctionWindows`.
         protocol: how far, by whom, how judged, how corrected.
         out: for frames (HDF5 store and XTC), events and summary.
         start: a store to start from; else the system's structure, equilibrated.
@@ -202,26 +241,27 @@ def run_propagate(
         WindowMismatch: the length is no whole number of windows.
     """
     progress, out = progress or Silent(), Path(out)
-    request = Request.of(system, bundle, protocol, start, frame, seed)
+    request = Request.of(system, operator, protocol, start, frame, seed)
     description = describe(protocol, request.extent.window_ps)
     target = resolve_device(device)
     frames = request.start_frames()
     for note in request.notes(description):
         progress.note(note)
-    output = request.open(out, mode)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
-    model = None if request.model is None else request.model.to(target)
+    model = request.model
+    if isinstance(model, BoundOperator | BoundSampler):
+        model.operator.to(target)
     iterations = minimiser_iterations(request.built.system, request.source is not None)
+    # before the folder is claimed: what cannot be built must not cost results that are there
     plan = build(request.built, model, protocol, seed, iterations)
     try:
-        summary = _propagate(request, description, plan, out, frames, progress)
+        with request.folder(out, mode, progress) as output:
+            if output.is_complete:
+                return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
+            summary = _propagate(request, description, plan, out, frames, progress)
+            write_json(out / SUMMARY, summary.to_json())
+            output.finish(summary=summary.to_json())
     finally:
         plan.bench.close()
-    content = summary.to_json()
-    write_json(out / SUMMARY, content)
-    output.finish(summary=content)
     return Rollout(out, summary)
 
 

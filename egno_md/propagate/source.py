@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,13 +12,11 @@ from jaxtyping import Float
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Reference, ThermostattedDynamics
-from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame, Trajectory
 from egno_md.core.window import Window
-from egno_md.geometry.hydrogens import HydrogenLift
 from egno_md.geometry.lift import Lift
-from egno_md.nn.operator import WindowOperator
-from egno_md.nn.sampler import SamplerOperator
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.clocks import Clocks
 from egno_md.propagate.conservation import restore_momenta
 from egno_md.propagate.constraints import Projection
@@ -77,10 +75,12 @@ class Exact:
     Attributes:
         reference: the engine.
         window: ΔT and its time points.
+        clocks: charged for windows that it proposes.
     """
 
     reference: Reference
     window: Window
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -102,11 +102,13 @@ class ExactLangevin:
         dynamics: the engine.
         window: ΔT and its time points.
         friction: 1/ps.
+        clocks: charged for windows that it proposes.
     """
 
     dynamics: ThermostattedDynamics
     window: Window
     friction: float
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -121,10 +123,50 @@ class ExactLangevin:
 
 def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Proposal:
     try:
-        window = source.run(state, state.frame, list(source.window.time_points))
+        with source.clocks.charge("dynamics"):
+            window = source.run(state, state.frame, list(source.window.time_points))
     except PotentialError as error:
         return Proposal.failed(state.frame, str(error.args[0]))
     return Proposal.of(window)
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionWindows:
+    """Windows that a function of your own proposes, one start frame at a time.
+
+    Attributes:
+        function: a start frame to its window: positions and velocities of all atoms at every
+            time point, at the times of the start's plus the window's.
+        window: ΔT and its time points.
+        needs_forces: whether start frames must have forces.
+        kind: `sampler` where its time is not true time.
+
+    Example:
+        >>> import numpy as np
+        >>> from egno_md.core.state import Frame, Trajectory
+        >>> from egno_md.core.window import Window
+        >>> window = Window((0.001,))
+        >>> def ballistic(frame):
+        ...     x = frame.positions + frame.velocities * 0.001
+        ...     return Trajectory(x[None], np.array([frame.time + 0.001]), frame.velocities[None])
+        >>> FunctionWindows(ballistic, window).window.length
+        0.001
+    """
+
+    function: Callable[[Frame], Trajectory]
+    window: Window
+    needs_forces: bool = False
+    kind: Literal["dynamics", "sampler"] = "dynamics"
+
+    def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
+        """One window after every state."""
+        proposals = []
+        for state in states:
+            try:
+                proposals.append(Proposal.of(self.function(state.frame)))
+            except PotentialError as error:
+                proposals.append(Proposal.failed(state.frame, str(error.args[0])))
+        return proposals
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +177,13 @@ class Operator:
     some atoms have none to keep, since the others' is not known.
 
     Attributes:
-        operator: on the device where it runs.
+        operator: bound to the system, on the device where it runs.
         masses: Da, of all atoms.
         lift: from the operator's atoms to all; None where it predicts all.
         clocks: charged for network and lift.
     """
 
-    operator: WindowOperator
+    operator: BoundOperator
     masses: Float[Array, " atoms"]
     lift: Lift | None = None
     clocks: Clocks = field(default_factory=Clocks)
@@ -150,12 +192,12 @@ class Operator:
     @property
     def window(self) -> Window:
         """ΔT and its time points."""
-        return self.operator.card.window
+        return self.operator.window
 
     @property
     def needs_forces(self) -> bool:
         """Whether the operator has a force channel."""
-        return self.operator.card.uses_forces
+        return self.operator.needs_forces
 
     def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
         """The windows after many frames of the same system, in one network call."""
@@ -189,17 +231,15 @@ class Sampler:
     """A sampler of heavy atoms, its draws lifted to all atoms. It makes no velocities.
 
     Attributes:
-        operator: on the device where it runs.
-        seen: the atoms it sees.
+        operator: bound to the system, on the device where it runs.
         lift: from those to all atoms.
         steps: of the flow from noise to a window.
         solver: how the flow is followed.
         clocks: charged for network and lift.
     """
 
-    operator: SamplerOperator
-    seen: SeenAtoms
-    lift: HydrogenLift
+    operator: BoundSampler
+    lift: Lift
     steps: int
     solver: Solver = "euler"
     clocks: Clocks = field(default_factory=Clocks)
@@ -209,14 +249,14 @@ class Sampler:
     @property
     def window(self) -> Window:
         """ΔT and its time points."""
-        return self.operator.card.window
+        return self.operator.window
 
     def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
         """One draw after every state, in one batch."""
         with self.clocks.charge("network"):
             drawn = self.draw([s.frame for s in states], [s.random for s in states])
         with self.clocks.charge("lift"):
-            windows = self.lift(drawn)
+            windows = self.lift.positions(None, drawn)
         points = np.array(self.window.time_points)
         return [
             Proposal.of(Trajectory(positions, state.frame.time + points))
@@ -232,10 +272,10 @@ class Sampler:
             frames: starts.
             random: of each frame; one draw of noise is taken from it.
         """
-        parameter = next(self.operator.parameters())
-        shape = (self.window.points, len(self.seen.atoms), 3)
+        parameter = next(self.operator.operator.parameters())
+        shape = (self.window.points, len(self.operator.atoms), 3)
         noise = np.stack([r.standard_normal(shape) for r in random])
-        start = np.stack([f.positions[self.seen.atoms] for f in frames])
+        start = np.stack([f.positions[self.operator.atoms] for f in frames])
         # about the centre: float32 keeps its digits however far a molecule has gone
         centre = start.mean(1, keepdims=True)
 

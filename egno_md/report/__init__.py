@@ -1,1 +1,5 @@
 """Results found on disk, on one self-contained page. Nothing is computed here."""
+
+from egno_md.core.verbs import make_callable
+
+make_callable(__name__, "egno_md.report.run", "run_report")

@@ -114,6 +114,16 @@ def read_folder(path: Path, label: str) -> Folder:
     return Folder(path, label, verb, run, content, events, metrics, tuple(missing))
 
 
+def flat_card(card: dict[str, Any]) -> dict[str, Any]:
+    """An operator's card of any format as one table; any other content as it is."""
+    validity = card.get("validity") or {}
+    one = validity.get("system") or {}
+    known = {k: v for k, v in {**validity, **one}.items() if k not in ("system", "name")}
+    system = one.get("name", card.get("system"))
+    rest = {k: v for k, v in card.items() if k != "validity"}
+    return {**rest, **known, "system": system}
+
+
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

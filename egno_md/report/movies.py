@@ -11,6 +11,7 @@ import numpy as np
 
 from egno_md.core.errors import DataError
 from egno_md.core.system import System
+from egno_md.geometry.superposition import heavy_atoms, superposed
 
 FRAMES = 200
 """Frames kept of a trajectory."""
@@ -96,9 +97,7 @@ def select_atoms(system: System) -> Selection:
         if int(a) in place and int(b) in place
     )
     elements = tuple(str(symbols[i]) for i in chosen)
-    heavy = np.array([k for k, e in enumerate(elements) if e != "H"], dtype=int)
-    if len(heavy) < 3:
-        heavy = np.arange(len(chosen))
+    heavy = heavy_atoms(system.atomic_numbers[chosen])
     if not dry:  # a liquid has no shape to superpose
         heavy = heavy[:0]
     note = f"without {' and '.join(left_out)}" if left_out else ""
@@ -139,24 +138,14 @@ def make_movie(
         raise DataError(f"{label}: none of its frames is finite. Run it again.")
     times, positions = times[is_sound], positions[is_sound]
     onto = positions[0] if template is None else template
-    moved = _superpose(positions, onto, selection.heavy)
+    heavy = selection.heavy
+    if len(heavy):
+        moved = superposed(positions, onto - onto[heavy].mean(axis=0), heavy)
+    else:
+        moved = positions - onto.mean(axis=0)
     return Movie(
         label, times - times[0], moved, selection.elements, selection.bonds, selection.note
     )
-
-
-def _superpose(positions: np.ndarray, onto: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Frames turned onto a structure, all centred (Kabsch 1976, by singular values).
-
-    MDTraj's quaternions do not converge for three atoms in a plane, such as ethanol's.
-    """
-    if not len(by):
-        return positions - onto.mean(axis=0)
-    frames = positions - positions[:, by].mean(axis=1, keepdims=True)
-    target = onto - onto[by].mean(axis=0)
-    left, _, right = np.linalg.svd(np.einsum("fai,aj->fij", frames[:, by], target[by]))
-    left[:, :, -1] *= np.linalg.det(left @ right)[:, None]
-    return frames @ (left @ right)
 
 
 def thin(counts: Sequence[int]) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from egno_md.report import parareal, sections
 from egno_md.report.blocks import Block, Fold, Image, Section, Table, Text, Viewer, table
 from egno_md.report.drawing import Drawing
-from egno_md.report.folders import Folder, read_folders
+from egno_md.report.folders import Folder, flat_card, read_folders
 from egno_md.report.movies import Movie
 from egno_md.report.pictures import figure_markup
 from egno_md.report.rollouts import rollouts
@@ -159,8 +159,9 @@ def _by_start(folders: Sequence[Folder]) -> list[Folder]:
 def _digest(folder: Folder) -> str:
     card = folder.run.get("request", {}).get("operator")
     for content in (*folder.content.values(), card):
-        if isinstance(content, dict) and isinstance(content.get("digest"), str):
-            return content["digest"]
+        digest = flat_card(content).get("digest") if isinstance(content, dict) else None
+        if isinstance(digest, str):
+            return digest
     return ""
 
 

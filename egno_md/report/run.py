@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from egno_md.core.errors import DataError, OutputError
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import write_json
 from egno_md.report.page import Page, render_page
 from egno_md.report.reels import read_movies
@@ -33,7 +33,7 @@ def run_report(
     Args:
         folders: of generate, train, evaluate, propagate and compare, in any order.
         out: the page's folder.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         title: of the page.
 
     Returns:
@@ -47,23 +47,18 @@ def run_report(
     folders, out = [Path(f) for f in folders], Path(out)
     movies, unseen = read_movies(folders)
     page = render_page(folders, title, movies, unseen)
-    output = open_output(
-        out,
-        "report",
-        {"folders": [str(f) for f in folders], "title": title},
-        mode,
-        inputs=folders,
-    )
     path = out / REPORT
-    try:
-        _write_beside(page, out)
-        partial = path.with_suffix(".partial")
-        partial.write_text(page.html, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}.") from None
-    output.finish()
-    return path
+    request = {"folders": [str(f) for f in folders], "title": title}
+    with run_folder(out, "report", request, mode, folders) as run:
+        try:
+            _write_beside(page, out)
+            partial = path.with_suffix(".partial")
+            partial.write_text(page.html, encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}.") from None
+        run.finish()
+        return path
 
 
 def _write_beside(page: Page, out: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from egno_md.report.blocks import Block, Fold, Section, Text, images, table
-from egno_md.report.folders import Folder, of_verb
+from egno_md.report.folders import Folder, flat_card, of_verb
 from egno_md.report.gaps import gaps
 from egno_md.report.numbers import number, percent, seconds
 from egno_md.report.verdicts import comparison_blocks
@@ -114,6 +114,7 @@ def _time(ps: float) -> str:
 
 
 def _card(card: dict[str, Any], label: str) -> Iterator[Block]:
+    card = flat_card(card)
     network, trained = card.get("network", {}), card.get("training") or {}
     points = card.get("time_points") or []
     facts = {

@@ -65,10 +65,10 @@ def find_system(name: str) -> Path:
     path = Path(name)
     if path.is_file() and path.suffix in {".yaml", ".yml"}:
         return path
-    if path.is_file() and path.suffix in {".pdb", ".cif", ".ent"}:
+    if path.is_file() and path.suffix in {".pdb", ".cif", ".ent", ".sdf", ".mol"}:
         raise SpecError(
-            f"{path} is a structure, not a system. Make one of it: a protein with 'egno-md prepare "
-            f"{path} --out FOLDER', a small molecule with 'egno-md init system {path}'."
+            f"{path} is a structure, not a system. Make one of it with 'egno-md prepare {path} "
+            f"--out FOLDER'; a complete one in PDB or mmCIF also with 'egno-md init system {path}'."
         )
     shipped_path = shipped("systems") / name
     for folder in (path, shipped_path) if len(path.parts) <= 2 and not path.root else (path,):
@@ -161,9 +161,11 @@ def validate(content: object, model: type[Model], source: str) -> Model:
     _check_size(content, source)
     if isinstance(content, dict) and (modern := model.former(content)) is not None:
         text = yaml.safe_dump(modern, sort_keys=False, allow_unicode=True, width=100)
-        raise SpecError(
-            f"{source}: written for an earlier egno-md. The same in today's form, to copy:\n\n{text}"
+        error = SpecError(
+            f"{source}: written for an earlier egno-md. Copy today's form, which says the same:"
         )
+        error.add_note(text)
+        raise error
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Any, Never
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from egno_md.core.errors import TrainingError
 from egno_md.spec.train import Optimisation
 
 
@@ -47,6 +48,17 @@ class BudgetModule(L.LightningModule):
                 factor = 1.0
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = self.optimisation.learning_rate * factor
+
+    def refuse_divergence(self) -> Never:
+        """End a training whose weights or errors are no longer finite.
+
+        Raises:
+            TrainingError: always.
+        """
+        raise TrainingError(
+            f"validation error became NaN at step {self.global_step}. "
+            "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
+        )
 
 
 class Budget(Callback):

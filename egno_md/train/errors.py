@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from egno_md.data.windows import WindowBatch, WindowDataset
-from egno_md.nn.operator import Prediction, Start, WindowOperator
+from egno_md.data.windows import WindowBatch, WindowDataset, WindowSet
+from egno_md.nn.bound import BoundOperator
+from egno_md.nn.decode import Prediction, Start, WindowDecoder
 from egno_md.train.losses import SquaredErrors
+from egno_md.train.sampling import FixedBatches
 
 SAMPLE = 3000
 BATCH = 100
@@ -23,43 +29,67 @@ Predictor = Callable[[WindowBatch], Prediction]
 def measure(predict: Predictor, windows: WindowDataset, limit: int = SAMPLE) -> SquaredErrors:
     """Errors of a predictor over evenly spread windows."""
     chosen = windows.spread(limit, SAMPLE_ATOMS)
-    at_once = min(BATCH, max(BATCH_ATOMS // windows.atoms, 1))
-    total: SquaredErrors | None = None
-    with torch.inference_mode():
-        for indices in np.array_split(chosen, max(1, -(-len(chosen) // at_once))):
-            batch = windows[indices]
-            errors = SquaredErrors.of(predict(batch), batch)
-            total = errors if total is None else total + errors
-    assert total is not None
-    return total
+    return total_errors(predict, windows, chosen, min(BATCH, max(BATCH_ATOMS // windows.atoms, 1)))
 
 
-def measure_errors(
-    operator: WindowOperator, windows: WindowDataset, limit: int = SAMPLE
+def total_errors(
+    predict: Predictor, windows: WindowSet, chosen: Int[np.ndarray, " chosen"], at_once: int
 ) -> SquaredErrors:
-    """Errors of the operator over evenly spread windows."""
-    times = torch.tensor(windows.window.time_points, dtype=torch.float64)
+    """Errors of a predictor over some windows, so many of them at once."""
+    with torch.inference_mode():
+        batches = (windows[numbers] for numbers in FixedBatches(chosen, at_once))
+        return reduce(add, (SquaredErrors.of(predict(batch), batch) for batch in batches))
+
+
+def predictor(
+    operator: WindowDecoder, time_points: Float[Tensor, " points"] | None = None
+) -> Predictor:
+    """What an operator predicts for batches on the CPU, on whichever device it is.
+
+    Args:
+        operator: to ask.
+        time_points: as of its call.
+    """
     device = next(operator.parameters()).device
 
     def predict(batch: WindowBatch) -> Prediction:
-        there = batch.to(device)
-        start = Start(there.positions, there.velocities, there.forces, there.box)
-        decoded = operator(start, times)
+        decoded = operator(start_of(batch.to(device)), time_points)
         return replace(
             decoded, positions=decoded.positions.cpu(), velocities=decoded.velocities.cpu()
         )
 
-    return measure(predict, windows, limit)
+    return predict
 
 
-def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Predictor]:
+def start_of(batch: WindowBatch) -> Start:
+    """What an operator sees of a batch."""
+    return Start(
+        batch.positions,
+        batch.velocities,
+        batch.forces,
+        batch.box,
+        batch.features,
+        batch.past_positions,
+        batch.past_velocities,
+    )
+
+
+def measure_errors(
+    operator: WindowDecoder, windows: WindowDataset, limit: int = SAMPLE
+) -> SquaredErrors:
+    """Errors of the operator over evenly spread windows."""
+    times = torch.tensor(windows.window.time_points, dtype=torch.float64)
+    return measure(predictor(operator, times), windows, limit)
+
+
+def baselines(operator: BoundOperator, windows: WindowDataset) -> dict[str, Predictor]:
     """Predictions that need no training.
 
     `persistence` keeps positions and velocities; `ballistic` is x + vτ;
     `half_a_tau_squared` is x + vτ + ½aτ² with v + aτ, where forces are known.
     """
     tau = torch.tensor(windows.window.time_points, dtype=torch.float32).view(1, -1, 1, 1)
-    masses = torch.tensor(operator.card.masses, dtype=torch.float32)[:, None]
+    masses = torch.tensor(operator.masses, dtype=torch.float32)[:, None]
 
     def persistence(b: WindowBatch) -> Prediction:
         shape = b.future_positions.shape
@@ -75,7 +105,7 @@ def baselines(operator: WindowOperator, windows: WindowDataset) -> dict[str, Pre
         straight = ballistic(b)
         return Prediction(straight.positions + 0.5 * a * tau**2, straight.velocities + a * tau)
 
-    found: dict[str, Predictor] = {"persistence": persistence, "ballistic": ballistic}
+    predictors: dict[str, Predictor] = {"persistence": persistence, "ballistic": ballistic}
     if windows.has_forces:
-        found["half_a_tau_squared"] = accelerated
-    return found
+        predictors["half_a_tau_squared"] = accelerated
+    return predictors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,14 @@ from egno_md.core.errors import WindowMismatch
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import reduce_system
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, write_json
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import check_belongs, load_bundle
 from egno_md.nn.clusters import cluster_assignment
 from egno_md.nn.decode import Start
 from egno_md.nn.device import resolve_device
 from egno_md.nn.eghn import HierarchicalNetwork
-from egno_md.nn.operator import WindowOperator
+from egno_md.nn.operator import BoundOperator, WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.spec.network import decodes_any_time
 from egno_md.spec.train import DATA_MEMORY, Split
@@ -54,13 +54,14 @@ def run_evaluate(
         part: ``test``, ``validation``, ``train`` or ``all``.
         seed: of the random rotations.
         device: ``auto``, ``cpu`` or ``gpu``.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
     """
     progress, out = progress or Silent(), Path(out)
-    operator = load_bundle(Path(bundle))
+    operator = WindowOperator.load(bundle)
     store = Store(Path(data))
-    check_belongs(operator.card, store.system())
+    # errors on data of another potential may well be asked for
+    bound = operator.bind(replace(store.system(), potential=""))
     request = {
         "operator": operator.card.model_dump(mode="json"),
         "data": store.identity,
@@ -68,50 +69,52 @@ def run_evaluate(
         "seed": seed,
     }
     target = resolve_device(device)
-    output = open_output(out, "evaluate", request, mode, inputs=[store.root, Path(bundle)])
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return output.record["summary"]
-    split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
-    stretches = store.stretches
-    with_forces = operator.card.uses_forces or all(s.has_forces for s in stretches)
-    cutter = Cutter.of(store, operator.card.atoms, with_forces, DATA_MEMORY)
+    with run_folder(out, "evaluate", request, mode, [store.root, Path(bundle)], progress) as run:
+        if run.is_complete:
+            return run.record["summary"]
+        split = Split.model_validate(operator.card.training.get("protocol", {}).get("split", {}))
+        stretches = store.stretches
+        with_forces = operator.card.uses_forces or all(s.has_forces for s in stretches)
+        cutter = Cutter.of(store, operator.card.atoms, with_forces, DATA_MEMORY)
 
-    def cut(window: Window) -> WindowDataset:
-        if part == "all":
-            return cutter(stretches, window)
-        span = window.offsets(cutter.spacing)[-1]
-        return cutter(split_stretches(stretches, split, span)[part], window)
+        def cut(window: Window) -> WindowDataset:
+            if part == "all":
+                return cutter(stretches, window)
+            span = window.offsets(cutter.spacing)[-1]
+            return cutter(split_stretches(stretches, split, span)[part], window)
 
-    windows = cut(operator.card.window)
-    progress.note(f"{len(windows):,} windows of part '{part}'")
-    known = operator.card.training.get("data", {}).get("fingerprint")
-    if part == "test" and known != store.identity["fingerprint"]:
-        progress.note("These are not the data the operator was trained on: --part all uses more.")
-    operator.to(target)
-    errors = {"operator": measure_errors(operator, windows)}
-    errors |= {k: measure(f, windows) for k, f in baselines(operator, windows).items()}
-    seen = windows[windows.spread(16, 3000)]
-    result = {
-        "system": operator.card.system,
-        "data": request["data"],
-        "part": part,
-        "windows": errors["operator"].windows,
-        "f_mse": errors["operator"].f_mse,
-        "a_mse": errors["operator"].a_mse,
-        "by_time": _by_time(errors, operator.card.window),
-        "zero_shot": _zero_shot(operator, cut),
-        "equivariance": equivariance_residuals(operator.cpu(), seen, np.random.default_rng(seed)),
-    }
-    write_json(out / "evaluation.json", result)
-    plot_evaluation(result, out / "figures")
-    if isinstance(operator.network, HierarchicalNetwork):
-        first = seen.positions[:1]
-        shares = cluster_assignment(operator, Start(first, seen.velocities[:1]))[0, -1]
-        topology = reduce_system(store.system(), operator.card.atoms).topology
-        write_clusters(topology, first[0].numpy(), shares, out / "clusters")
-    output.finish(summary=result)
-    return result
+        windows = cut(operator.card.window)
+        progress.note(f"{len(windows):,} windows of part '{part}'")
+        known = operator.card.training.get("data", {}).get("fingerprint")
+        if part == "test" and known != store.identity["fingerprint"]:
+            progress.note(
+                "These are not the data the operator was trained on: --part all uses more."
+            )
+        operator.to(target)
+        errors = {"operator": measure_errors(bound, windows)}
+        errors |= {k: measure(f, windows) for k, f in baselines(bound, windows).items()}
+        seen = windows[windows.spread(16, 3000)]
+        result = {
+            "system": operator.card.subject,
+            "data": request["data"],
+            "part": part,
+            "windows": errors["operator"].windows,
+            "f_mse": errors["operator"].f_mse,
+            "a_mse": errors["operator"].a_mse,
+            "by_time": _by_time(errors, operator.card.window),
+            "zero_shot": _zero_shot(bound, cut),
+        }
+        operator.cpu()
+        result["equivariance"] = equivariance_residuals(bound, seen, np.random.default_rng(seed))
+        write_json(out / "evaluation.json", result)
+        plot_evaluation(result, out / "figures")
+        if isinstance(operator.network, HierarchicalNetwork):
+            first = seen.positions[:1]
+            shares = cluster_assignment(bound, Start(first, seen.velocities[:1]))[0, -1]
+            topology = reduce_system(store.system(), operator.card.atoms).topology
+            write_clusters(topology, first[0].numpy(), shares, out / "clusters")
+        run.finish(summary=result)
+        return result
 
 
 def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str, Any]]:
@@ -132,7 +135,7 @@ def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str,
     return rows
 
 
-def _zero_shot(operator: WindowOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
+def _zero_shot(operator: BoundOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:
     """Twice the time points, by interpolated time positions."""
     if not decodes_any_time(operator.card.network):
         kind = operator.card.network.kind

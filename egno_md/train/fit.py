@@ -12,21 +12,11 @@ from egno_md.spec.train import TrainProtocol
 from egno_md.train.linear import solve_linear
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.module import OperatorModule
-from egno_md.train.sampling import FixedBatches, RandomBatches, loader
+from egno_md.train.sampling import FixedBatches, loader, random_batches
 
 VALIDATION_WINDOWS = 1024
 VALIDATION_ATOMS, VALIDATION_BATCH_ATOMS = 30_000, 3000
 """Bounds on what a validation reads, and reads at once, in atoms."""
-
-COLUMNS: tuple[str, ...] = (
-    "step",
-    "seconds",
-    "learning_rate",
-    "loss",
-    "val_f_mse",
-    "val_a_mse",
-    "val_velocity_error",
-)
 
 
 def fit(
@@ -58,11 +48,11 @@ def fit(
         TrainingError: the error became NaN.
     """
     if isinstance(operator.network, LinearNetwork):
-        return solve_linear(operator, train)
+        operator.eval()
+        return solve_linear(operator.network, operator.scales, train)
     optimisation = protocol.optimisation
     module = OperatorModule(operator, optimisation, protocol.supervise_velocities)
-    between = optimisation.validate_every * optimisation.accumulate
-    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
+    batches = random_batches(len(train), optimisation, seed)
     chosen = validation.spread(VALIDATION_WINDOWS, VALIDATION_ATOMS)
     at_once = min(64, VALIDATION_BATCH_ATOMS // validation.atoms)
     held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))
@@ -80,4 +70,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling("val_f_mse", COLUMNS, _in_words)
+TELLING = Telling(("val_f_mse", "val_a_mse", "val_velocity_error"), _in_words)

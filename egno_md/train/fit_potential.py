@@ -19,7 +19,7 @@ from egno_md.core.system import System, atomic_numbers
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
 from egno_md.data.download import file_identity
 from egno_md.data.md17 import read_md17
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, single_system, write_json
 from egno_md.md.build import load_system
 from egno_md.md.potentials.torchmdnet import load_force, new_tensornet, save_model
@@ -65,7 +65,7 @@ def run_fit_potential(
             bonds are taken; else bonds are guessed from the frames.
         seed: of the split, the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
-        mode: see `open_output`; `resume` continues from the last checkpoint.
+        mode: see `run_folder`; `resume` continues from the last checkpoint.
         progress: who listens.
 
     Raises:
@@ -84,51 +84,50 @@ def run_fit_potential(
         "seed": seed,
     }
     target = resolve_device(device)
-    output = open_output(out, "fit-potential", request, mode, inputs=[path])
     folder = out / "system"
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return FittedPotential(folder, output.record["summary"])
-    offset = float(trajectory.potential_energy[parts["train"]].mean())  # type: ignore[index]
-    frames = {k: _labelled(trajectory, index, offset) for k, index in parts.items()}
-    torch.manual_seed(seed)
-    scale = float(frames["train"].forces.std())
-    energy, arguments = new_tensornet(protocol.network, matter.atomic_numbers, scale)
-    parameters = sum(p.numel() for p in energy.parameters())
-    progress.note(
-        f"{parameters:,} parameters, {len(parts['train']):,} training, "
-        f"{len(parts['validation']):,} validation and {len(parts['test']):,} test frames"
-    )
-    result = fit_potential(
-        energy,
-        frames["train"],
-        frames["validation"],
-        protocol,
-        out,
-        seed=seed,
-        device="gpu" if target.type == "cuda" else "cpu",
-        progress=progress,
-    )
-    errors = measure_potential(energy, frames["test"])
-    start = trajectory.positions[parts["train"]][int(frames["train"].energies.argmin())]
-    _write_system(folder, matter, start, protocol, path)
-    save_model(folder / "model", energy.model, arguments, KJ_PER_KCAL, offset)
-    summary = {
-        "system": matter.name,
-        "parameters": parameters,
-        "frames": {k: len(index) for k, index in parts.items()},
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "best_step": result.best_step,
-        "stopped": result.stopped,
-        "seed": seed,
-        "test": asdict(errors),
-        "test_force_spread": float(frames["test"].forces.std()),
-        "milliseconds_per_force": time_force(folder / "model", matter),
-    }
-    write_json(out / "summary.json", summary)
-    output.finish(summary=summary)
-    return FittedPotential(folder, summary)
+    with run_folder(out, "fit-potential", request, mode, [path], progress) as run:
+        if run.is_complete:
+            return FittedPotential(folder, run.record["summary"])
+        offset = float(trajectory.potential_energy[parts["train"]].mean())  # type: ignore[index]
+        frames = {k: _labelled(trajectory, index, offset) for k, index in parts.items()}
+        torch.manual_seed(seed)
+        scale = float(frames["train"].forces.std())
+        energy, arguments = new_tensornet(protocol.network, matter.atomic_numbers, scale)
+        parameters = sum(p.numel() for p in energy.parameters())
+        progress.note(
+            f"{parameters:,} parameters, {len(parts['train']):,} training, "
+            f"{len(parts['validation']):,} validation and {len(parts['test']):,} test frames"
+        )
+        result = fit_potential(
+            energy,
+            frames["train"],
+            frames["validation"],
+            protocol,
+            out,
+            seed=seed,
+            device="gpu" if target.type == "cuda" else "cpu",
+            progress=progress,
+        )
+        errors = measure_potential(energy, frames["test"])
+        start = trajectory.positions[parts["train"]][int(frames["train"].energies.argmin())]
+        _write_system(folder, matter, start, protocol, path)
+        save_model(folder / "model", energy.model, arguments, KJ_PER_KCAL, offset)
+        summary = {
+            "system": matter.name,
+            "parameters": parameters,
+            "frames": {k: len(index) for k, index in parts.items()},
+            "steps": result.steps,
+            "seconds": result.seconds,
+            "best_step": result.best_step,
+            "stopped": result.stopped,
+            "seed": seed,
+            "test": asdict(errors),
+            "test_force_spread": float(frames["test"].forces.std()),
+            "milliseconds_per_force": time_force(folder / "model", matter),
+        }
+        write_json(out / "summary.json", summary)
+        run.finish(summary=summary)
+        return FittedPotential(folder, summary)
 
 
 def split_frames(frames: int, split: FrameSplit, seed: int, source: Path) -> dict[str, np.ndarray]:

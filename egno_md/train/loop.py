@@ -26,6 +26,9 @@ from egno_md.core.progress import Progress
 from egno_md.spec.train import Optimisation
 from egno_md.train.budget import Budget, BudgetModule, MovingAverage
 
+PROGRESS = ("step", "seconds", "learning_rate", "loss")
+"""Columns of `metrics.csv` before those of the validation."""
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -49,14 +52,18 @@ class Telling:
     """What a run writes down and says.
 
     Attributes:
-        monitor: the column whose least value marks the weights that are kept.
-        columns: of `metrics.csv`.
+        measures: what validation logs, columns of `metrics.csv`; the least value of the first
+            marks the weights that are kept.
         in_words: what a row says of validation, as named values of the progress.
     """
 
-    monitor: str
-    columns: tuple[str, ...]
+    measures: tuple[str, ...]
     in_words: Callable[[dict[str, float]], Mapping[str, str]]
+
+    @property
+    def monitor(self) -> str:
+        """The measure that decides."""
+        return self.measures[0]
 
 
 def run_fit(
@@ -138,7 +145,8 @@ class History(Callback):
 
     def __init__(self, path: Path, budget: Budget, progress: Progress, telling: Telling) -> None:
         self.path, self.budget, self.progress = path, budget, progress
-        self.columns, self.in_words = telling.columns, telling.in_words
+        self.measures, self.in_words = telling.measures, telling.in_words
+        self.columns = (*PROGRESS, *self.measures)
         self.losses: list[float] = []
         self.validated: Mapping[str, str] = {}
 
@@ -184,7 +192,7 @@ class History(Callback):
             "seconds": round(self.budget.seconds, 2),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "loss": sum(self.losses) / len(self.losses),
-            **{c: metrics[c] for c in self.columns if c.startswith("val_")},
+            **{name: metrics[name] for name in self.measures},
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow(row)

@@ -6,12 +6,11 @@ import math
 
 import torch
 
-from egno_md.core.errors import TrainingError
 from egno_md.data.windows import WindowBatch
-from egno_md.nn.operator import Start, WindowOperator
-from egno_md.nn.task import TaskOperator
+from egno_md.nn.decode import WindowDecoder
 from egno_md.spec.train import Optimisation
 from egno_md.train.budget import BudgetModule
+from egno_md.train.errors import start_of
 from egno_md.train.losses import SquaredErrors, window_loss
 
 BLOWN_UP = 1e30
@@ -19,7 +18,7 @@ BLOWN_UP = 1e30
 
 
 class OperatorModule(BudgetModule):
-    """Trains a `WindowOperator` or a `TaskOperator`.
+    """Trains a `WindowOperator`, or whatever else decodes windows.
 
     Args:
         operator: what is trained.
@@ -29,7 +28,7 @@ class OperatorModule(BudgetModule):
 
     def __init__(
         self,
-        operator: WindowOperator | TaskOperator,
+        operator: WindowDecoder,
         optimisation: Optimisation,
         velocity_weight: float,
     ) -> None:
@@ -73,27 +72,5 @@ class OperatorModule(BudgetModule):
         values = self.measures(self._errors)
         is_finite = all(math.isfinite(v) for v in values.values())
         if not is_finite and not all(bool(p.isfinite().all()) for p in self.parameters()):
-            raise TrainingError(
-                f"validation error became NaN at step {self.global_step}. "
-                "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
-            )
+            self.refuse_divergence()
         self.log_dict({k: v if v < BLOWN_UP else BLOWN_UP for k, v in values.items()})
-
-    def transfer_batch_to_device(
-        self, batch: WindowBatch, device: torch.device, dataloader_idx: int
-    ) -> WindowBatch:
-        """Move our own batch type."""
-        return batch.to(device)
-
-
-def start_of(batch: WindowBatch) -> Start:
-    """What an operator sees of a batch."""
-    return Start(
-        batch.positions,
-        batch.velocities,
-        batch.forces,
-        batch.box,
-        batch.features,
-        batch.past_positions,
-        batch.past_velocities,
-    )

@@ -11,17 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
 from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.train import Optimisation
 from egno_md.train.budget import BudgetModule
 from egno_md.train.loop import FitResult, Telling, run_fit
-from egno_md.train.sampling import FixedBatches, RandomBatches
+from egno_md.train.sampling import FixedBatches, random_batches
 
 VALIDATION_FRAMES = 512
 FRAMES_PER_BATCH = 64
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_force_mae", "val_energy_mae")
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -126,10 +124,7 @@ class PotentialModule(BudgetModule):
         """Log the mean absolute errors."""
         force, energy, frames = self._sums.tolist()
         if not math.isfinite(force + energy):
-            raise TrainingError(
-                f"validation error became NaN at step {self.global_step}. "
-                "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
-            )
+            self.refuse_divergence()
         self.log_dict({"val_force_mae": force / frames, "val_energy_mae": energy / frames})
 
 
@@ -162,8 +157,7 @@ def fit_potential(
     optimisation = protocol.optimisation
     scales = (float(train.energies.std()) or 1.0, float(train.forces.std()) or 1.0)
     module = PotentialModule(energy, optimisation, scales, protocol.energy_weight)
-    between = optimisation.validate_every * optimisation.accumulate
-    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
+    batches = random_batches(len(train), optimisation, seed)
     kept = min(len(validation), VALIDATION_FRAMES)
     chosen = np.linspace(0, len(validation) - 1, kept).astype(int)
     held_out = FixedBatches(chosen, FRAMES_PER_BATCH)
@@ -210,4 +204,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling("val_force_mae", COLUMNS, _in_words)
+TELLING = Telling(("val_force_mae", "val_energy_mae"), _in_words)

@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.selection import AtomChoice, choose_atoms, reduce_system
-from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.output import OutputMode
 from egno_md.data.store import Store
 from egno_md.data.stretches import StoredStretch
 from egno_md.data.windows import WindowDataset, split_stretches
-from egno_md.nn.bundle import load_bundle
-from egno_md.nn.card import OperatorCard
-from egno_md.nn.device import resolve_device
+from egno_md.nn.card import DynamicsCard, OneSystem
 from egno_md.nn.edges import check_edges
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.network import Egno, Network
@@ -28,17 +24,15 @@ from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.errors import measure_errors
 from egno_md.train.fit import fit
-from egno_md.train.outcome import (
+from egno_md.train.recipe import (
     TRAINING,
+    Recipe,
     Training,
-    finish_training,
     frame_spacing,
     memory_for,
-    open_training,
-    temperature_of,
-    training_request,
+    validity_of,
 )
-from egno_md.train.run_sampler import run_train_sampler
+from egno_md.train.run_sampler import SamplerRecipe
 from egno_md.train.scales import measure_scales, with_neighbours
 
 
@@ -60,61 +54,61 @@ def run_train(
         out: for the bundle, checkpoints, metrics and the loss plot.
         seed: of the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
-        mode: see `open_output`; `resume` continues from the last checkpoint.
+        mode: see `run_folder`; `resume` continues from the last checkpoint.
         progress: who listens.
 
     Raises:
         DataError: the store lacks what training needs.
         WindowMismatch: the window does not fit the frames.
     """
-    if isinstance(protocol.network, Sampler):
-        return run_train_sampler(data, protocol, out, seed, device, mode, progress)
-    progress, out = progress or Silent(), Path(out)
-    store = Store(Path(data))
-    system = reduce_system(store.system(), protocol.atoms)
-    check_edges(system, protocol.network)
-    window, sets = window_datasets(store, protocol)
-    request = training_request(store, protocol, seed)
-    target = resolve_device(device)
-    output, record = open_training(out, request, mode, store)
-    if record.get("status") == "complete":
-        progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_bundle(out / "bundle"), record["summary"])
-    torch.manual_seed(seed)
-    spacing = frame_spacing(store)
-    scales = measure_scales(sets["train"], system, window, protocol.network, spacing)
-    card = _card(protocol.network, window, system, store, scales)
-    card = card.model_copy(update={"atoms": protocol.atoms})
-    card = with_neighbours(card, sets["train"])
-    operator = WindowOperator(card)
-    parameters = sum(p.numel() for p in operator.parameters())
-    progress.note(
-        f"{parameters:,} parameters, {len(sets['train']):,} training and "
-        f"{len(sets['validation']):,} validation windows"
-    )
-    result = fit(
-        operator,
-        sets["train"],
-        sets["validation"],
-        protocol,
-        out,
-        seed=seed,
-        device="gpu" if target.type == "cuda" else "cpu",
-        progress=progress,
-    )
-    errors = measure_errors(operator, sets["validation"])
-    validation = {
-        "f_mse": errors.f_mse,
-        "a_mse": errors.a_mse,
-        "velocity_error": errors.velocity_error[-1],
-    }
-    found = {
-        "system": system.name,
-        "parameters": parameters,
-        "training_windows": len(sets["train"]),
-        "validation": validation,
-    }
-    return finish_training(operator, result, found, request, out, output)
+    store, progress = Store(Path(data)), progress or Silent()
+    match protocol.network:
+        case Sampler() as network:
+            recipe = SamplerRecipe(store, protocol, network, progress)
+        case network:
+            recipe = DynamicsRecipe(store, protocol, network, progress)
+    return recipe.train(Path(out), seed=seed, device=device, mode=mode)
+
+
+class DynamicsRecipe(Recipe[WindowOperator, WindowDataset]):
+    """Operators of dynamics; see `Recipe`."""
+
+    fit = staticmethod(fit)
+
+    def __init__(
+        self, store: Store, protocol: TrainProtocol, network: Network, progress: Progress
+    ) -> None:
+        super().__init__(store, protocol, progress)
+        self.network, self.system = network, reduce_system(store.system(), protocol.atoms)
+        check_edges(self.system, network)
+        self.window, self.sets = window_datasets(store, protocol)
+
+    def build(self) -> WindowOperator:
+        """An operator whose scales are those of the training windows."""
+        windows, network = self.sets["train"], self.network
+        spacing = frame_spacing(self.store)
+        card = DynamicsCard(
+            network=network,
+            time_points=self.window.time_points,
+            vocabulary=tuple(sorted(set(self.system.atomic_numbers.tolist()))),
+            atoms=self.protocol.atoms,
+            scales=measure_scales(windows, self.system, self.window, network, spacing),
+            validity=validity_of(self.store, self.system, OneSystem.of(self.system)),
+        )
+        return WindowOperator(with_neighbours(card, self.system, windows))
+
+    def describe(self, operator: WindowOperator) -> dict[str, Any]:
+        """Nothing further."""
+        return {}
+
+    def validate(self, operator: WindowOperator, folder: Path) -> dict[str, Any]:
+        """Errors of validation windows."""
+        errors = measure_errors(operator.own, self.sets["validation"])
+        return {
+            "f_mse": errors.f_mse,
+            "a_mse": errors.a_mse,
+            "velocity_error": errors.velocity_error[-1],
+        }
 
 
 def window_datasets(
@@ -175,21 +169,3 @@ class Cutter:
 def uses_forces(protocol: TrainProtocol) -> bool:
     """Whether the network has the force channel."""
     return isinstance(protocol.network, Egno) and protocol.network.force_channel
-
-
-def _card(
-    network: Network, window: Window, system: System, store: Store, scales: Any
-) -> OperatorCard:
-    return OperatorCard(
-        network=network,
-        time_points=window.time_points,
-        system=system.name,
-        digest=system.digest,
-        atomic_numbers=tuple(system.atomic_numbers.tolist()),
-        masses=tuple(system.masses.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in system.bonds),
-        periodic=system.box is not None,
-        scales=scales,
-        kelvin=temperature_of(store),
-        potential=system.potential,
-    )

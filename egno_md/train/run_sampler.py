@@ -1,36 +1,30 @@
-"""`train` for a sampler: from a trajectory store of plain thermostatted MD."""
+"""Training a sampler on a trajectory store of plain thermostatted MD."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from egno_md.core.errors import DataError
-from egno_md.core.progress import Progress, Silent
+from egno_md.core.progress import Progress
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.data.output import OutputMode
 from egno_md.data.sampler_windows import SamplerWindows
 from egno_md.data.store import Store
 from egno_md.data.windows import split_stretches
-from egno_md.nn.bundle import load_any_bundle
-from egno_md.nn.device import resolve_device
+from egno_md.nn.card import OneSystem
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
 from egno_md.spec.sampler import Sampler
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import read_metrics
-from egno_md.train.outcome import (
+from egno_md.train.recipe import (
     TRAINING,
-    Training,
-    finish_training,
+    Recipe,
     frame_spacing,
     memory_for,
-    open_training,
-    temperature_of,
-    training_request,
+    validity_of,
 )
 from egno_md.train.sampler import fit_sampler, window_spread
 
@@ -41,70 +35,59 @@ TOO_SHORT_A_WINDOW = 1.0
 """ps: shorter windows remember their velocities, which a sampler never sees."""
 
 
-def run_train_sampler(
-    data: Path | str,
-    protocol: TrainProtocol,
-    out: Path | str,
-    seed: int,
-    device: str,
-    mode: OutputMode,
-    progress: Progress | None,
-) -> Training:
-    """Train a sampler on a store; see `run_train`.
+class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
+    """Samplers; see `Recipe`.
 
     Raises:
         DataError: the store is no equilibrium trajectory, or too short.
         WindowMismatch: the window does not fit the frames.
     """
-    progress, out = progress or Silent(), Path(out)
-    store = Store(Path(data))
-    network = protocol.network
-    assert isinstance(network, Sampler)
-    check_equilibrium(store)
-    system = store.system()
-    seen = SeenAtoms.of(system, network.atoms)
-    window, sets = sampler_datasets(store, protocol, seen)
-    if window.length < TOO_SHORT_A_WINDOW:
-        progress.note(
-            f"A window of {format_quantity(window.length, 'time')} still remembers the start's "
-            "velocities, which a sampler does not see: kind: egno learns such windows better."
+
+    fit = staticmethod(fit_sampler)
+
+    def __init__(
+        self, store: Store, protocol: TrainProtocol, network: Sampler, progress: Progress
+    ) -> None:
+        super().__init__(store, protocol, progress)
+        check_equilibrium(store)
+        self.network, self.system = network, store.system()
+        self.seen = SeenAtoms.of(self.system, network.atoms)
+        self.window, self.sets = sampler_datasets(store, protocol, self.seen)
+        self.noun = f"windows of {len(self.seen.atoms)} atoms"
+        if self.window.length < TOO_SHORT_A_WINDOW:
+            progress.note(
+                f"A window of {format_quantity(self.window.length, 'time')} still remembers the "
+                "start's velocities, which a sampler does not see: kind: egno learns such windows "
+                "better."
+            )
+
+    def build(self) -> SamplerOperator:
+        """A sampler that has measured moves and distances of the training windows."""
+        windows = self.sets["train"]
+        operator = SamplerOperator(self._card(windows))
+        operator.learn_distances(windows.frames_apart(DISTANCE_FRAMES))
+        return operator
+
+    def _card(self, windows: SamplerWindows) -> SamplerCard:
+        numbers = tuple(self.seen.atomic_numbers.tolist())
+        bonds = tuple((int(a), int(b)) for a, b in self.seen.bonds)
+        one = OneSystem(name=self.system.name, atomic_numbers=numbers, bonds=bonds)
+        return SamplerCard(
+            network=self.network,
+            time_points=self.window.time_points,
+            vocabulary=tuple(sorted(set(numbers))),
+            displacements=window_spread(windows),
+            validity=validity_of(self.store, self.system, one),
         )
-    request = training_request(store, protocol, seed)
-    target = resolve_device(device)
-    output, record = open_training(out, request, mode, store)
-    if record.get("status") == "complete":
-        progress.note(f"{out} is complete already.")
-        return Training(out / "bundle", load_any_bundle(out / "bundle"), record["summary"])
-    torch.manual_seed(seed)
-    card = _card(network, window, seen, store, sets["train"])
-    operator = SamplerOperator(card)
-    operator.learn_distances(sets["train"].frames_apart(DISTANCE_FRAMES))
-    parameters = sum(p.numel() for p in operator.parameters())
-    progress.note(
-        f"{parameters:,} parameters, {len(sets['train']):,} training and "
-        f"{len(sets['validation']):,} validation windows of {len(seen.atoms)} atoms"
-    )
-    result = fit_sampler(
-        operator,
-        sets["train"],
-        sets["validation"],
-        protocol,
-        out,
-        seed=seed,
-        device="gpu" if target.type == "cuda" else "cpu",
-        progress=progress,
-    )
-    metrics = read_metrics(out / "metrics.csv")
-    best = min((float(r["val_flow_loss"]) for r in metrics), default=None)
-    found = {
-        "system": system.name,
-        "mode": "sampler",
-        "statement": card.statement,
-        "parameters": parameters,
-        "training_windows": len(sets["train"]),
-        "validation": {"flow_loss": best},
-    }
-    return finish_training(operator, result, found, request, out, output)
+
+    def describe(self, operator: SamplerOperator) -> dict[str, Any]:
+        """What a sampler's time means."""
+        return {"mode": "sampler", "statement": operator.card.statement}
+
+    def validate(self, operator: SamplerOperator, folder: Path) -> dict[str, Any]:
+        """The loss of the weights that were kept."""
+        metrics = read_metrics(folder / "metrics.csv")
+        return {"flow_loss": min((float(r["val_flow_loss"]) for r in metrics), default=None)}
 
 
 def sampler_datasets(
@@ -152,18 +135,3 @@ def check_equilibrium(store: Store) -> None:
         raise DataError(
             f"{store.root}: its system is periodic, and samplers know no box. Use implicit solvent."
         )
-
-
-def _card(
-    network: Sampler, window: Window, seen: SeenAtoms, store: Store, windows: SamplerWindows
-) -> SamplerCard:
-    return SamplerCard(
-        network=network,
-        time_points=window.time_points,
-        system=store.manifest.system,
-        atomic_numbers=tuple(seen.atomic_numbers.tolist()),
-        bonds=tuple((int(a), int(b)) for a, b in seen.bonds),
-        displacements=window_spread(windows),
-        kelvin=temperature_of(store),
-        potential=str(store.manifest.provenance.get("potential", "")),
-    )

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
 from egno_md.data.sampler_windows import SamplerBatch, SamplerWindows
 from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, warped
@@ -16,16 +15,15 @@ from egno_md.train.budget import BudgetModule
 from egno_md.train.loop import FitResult, Telling, run_fit
 from egno_md.train.sampling import (
     FixedBatches,
-    RandomBatches,
     drawing,
     loader,
     piece_of_step,
+    random_batches,
 )
 
 VALIDATION_WINDOWS = 384
 VALIDATION_BATCH = 128
 SAMPLE = 4096
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "val_flow_loss")
 
 
 class SamplerModule(BudgetModule):
@@ -57,17 +55,8 @@ class SamplerModule(BudgetModule):
         """The same noise at every validation."""
         loss = flow_loss(self.operator, batch, drawing(self.seed, 1, number))
         if not bool(loss.isfinite()):
-            raise TrainingError(
-                f"validation error became NaN at step {self.global_step}. "
-                "Use a smaller optimisation.learning_rate, or gradient_clip: 1.0."
-            )
+            self.refuse_divergence()
         self.log("val_flow_loss", loss, batch_size=len(batch.start))
-
-    def transfer_batch_to_device(
-        self, batch: SamplerBatch, device: torch.device, dataloader_idx: int
-    ) -> SamplerBatch:
-        """Move our own batch type."""
-        return batch.to(device)
 
 
 def flow_loss(operator: SamplerOperator, batch: SamplerBatch, generator: torch.Generator) -> Tensor:
@@ -133,8 +122,7 @@ def fit_sampler(
     """
     optimisation = protocol.optimisation
     module = SamplerModule(operator, optimisation, seed)
-    between = optimisation.validate_every * optimisation.accumulate
-    batches = RandomBatches(len(train), optimisation.batch_size, between, seed)
+    batches = random_batches(len(train), optimisation, seed)
     held_out = FixedBatches(validation.spread(VALIDATION_WINDOWS), VALIDATION_BATCH)
     loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(
@@ -146,4 +134,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     return {"validation loss": f"{row['val_flow_loss']:.4f} (1 knows only widths)"}
 
 
-TELLING = Telling("val_flow_loss", COLUMNS, _in_words)
+TELLING = Telling(("val_flow_loss",), _in_words)

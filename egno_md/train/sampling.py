@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from egno_md.core.processes import rank, world
 from egno_md.data.framed import FramedWindows
+from egno_md.spec.train import Optimisation
 
 
 def share(batch: np.ndarray) -> np.ndarray:
@@ -57,40 +58,10 @@ class RandomBatches(Sampler[np.ndarray]):
             yield share(random.integers(self.windows, size=self.batch_size))
 
 
-class EpochBatches(Sampler[np.ndarray]):
-    """Every window once an epoch, shuffled; several epochs between validations.
-
-    Args:
-        windows: to draw from.
-        batch_size: windows a batch; the last one of an epoch may be smaller.
-        epochs: between two validations.
-        seed: with the number of the validation it decides every batch.
-        variants: of every window, each numbered `windows` on from the last; an epoch
-            holds one of them, drawn at random.
-    """
-
-    def __init__(
-        self, windows: int, batch_size: int, epochs: int, seed: int, variants: int = 1
-    ) -> None:
-        self.windows, self.batch_size, self.epochs, self.seed = windows, batch_size, epochs, seed
-        self.variants = variants
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each of its epochs, which end with a validation."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.epochs * -(-self.windows // self.batch_size)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        for _ in range(self.epochs):
-            order = random.permutation(self.windows)
-            if self.variants > 1:
-                order += self.windows * random.integers(self.variants, size=self.windows)
-            for start in range(0, self.windows, self.batch_size):
-                yield share(order[start : start + self.batch_size])
+def random_batches(windows: int, optimisation: Optimisation, seed: int) -> RandomBatches:
+    """The batches between two validations, which make an epoch of Lightning's."""
+    between = optimisation.validate_every * optimisation.accumulate
+    return RandomBatches(windows, optimisation.batch_size, between, seed)
 
 
 class FixedBatches(Sampler[np.ndarray]):

@@ -7,7 +7,7 @@ import torch
 from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.data.windows import WindowDataset
-from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.card import DynamicsCard, Scales
 from egno_md.nn.edges import EdgeFinder
 from egno_md.spec.network import Egno, Network
 
@@ -56,8 +56,13 @@ def measure_scales(
     )
 
 
-def with_neighbours(card: OperatorCard, windows: WindowDataset) -> OperatorCard:
+def with_neighbours(card: DynamicsCard, system: System, windows: WindowDataset) -> DynamicsCard:
     """The card with the mean number of neighbours, where the network has a radius.
+
+    Args:
+        card: of a fresh operator.
+        system: as the operator sees it.
+        windows: to learn from.
 
     Raises:
         SpecError: the radius is beyond half the box.
@@ -65,7 +70,8 @@ def with_neighbours(card: OperatorCard, windows: WindowDataset) -> OperatorCard:
     if not (isinstance(card.network, Egno) and card.network.cutoff is not None):
         return card
     batch = windows[windows.spread(NEIGHBOUR_SAMPLE, NEIGHBOUR_SAMPLE * windows.atoms)]
-    graph = EdgeFinder(card).found(batch.positions, batch.box, follows=None)
+    edges = EdgeFinder(card, system.atomic_numbers, system.bonds)
+    graph = edges.found(batch.positions, batch.box, follows=None)
     assert graph.envelope is not None
     count = max(float(graph.envelope.sum()) / graph.nodes, 1.0)
     scales = card.scales.model_copy(update={"neighbours": count})

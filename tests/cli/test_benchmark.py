@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from egno_md.cli import main
-from egno_md.data import nbody
+from egno_md.paper.datasets import nbody
 from tests.cli.tables import results, run_table, write_protocol
-from tests.unit.data.test_md17_task import moving, save
+from tests.unit.paper.datasets.test_md17 import moving, save
 
 PROTOCOL = {
     "data": {"kind": "nbody", "train": 60, "validation": 20, "test": 20},

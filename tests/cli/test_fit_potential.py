@@ -14,11 +14,11 @@ from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.build import load_system
-from egno_md.nn.bundle import check_potential
+from egno_md.nn.operator import WindowOperator
 from egno_md.spec.fit_potential import FitPotentialProtocol, FrameSplit
 from egno_md.train.fit_potential import run_fit_potential, split_frames
 from tests.cli.test_verbs import egno
-from tests.conftest import make_card
+from tests.conftest import changed, make_card
 
 FRAMES, STEPS = 160, 60
 TINY = [
@@ -197,11 +197,13 @@ def test_a_share_above_one_and_an_unknown_protocol_are_named(frames: Path, tmp_p
 def test_an_operator_of_another_potential_is_refused(ethanol: System) -> None:
     from egno_md.spec.network import Egno
 
-    card = make_card(ethanol, Egno(kind="egno")).model_copy(update={"potential": "GFN2-xTB"})
-    check_potential(card, ethanol)
+    mmff94 = load_system("ethanol/mmff94").system
+    card = make_card(ethanol, Egno(kind="egno"))
+    WindowOperator(card).bind(mmff94)
+    operator = WindowOperator(changed(card, potential="GFN2-xTB"))
+    operator.bind(ethanol)
     with pytest.raises(BundleMismatch, match="learned ethanol from GFN2-xTB"):
-        check_potential(card, load_system("ethanol/mmff94").system)
-    check_potential(card.model_copy(update={"potential": ""}), load_system("ethanol/mmff94").system)
+        operator.bind(mmff94)
 
 
 def test_a_store_is_fitted_too(frames: Path, tmp_path: Path) -> None:

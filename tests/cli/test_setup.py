@@ -14,8 +14,8 @@ from egno_md.cli import doctor, main, setup
 from egno_md.cli.doctor import Finding, contained, run_doctor
 from egno_md.core.errors import EgnoMDError
 from egno_md.md.build import load_system
+from egno_md.registry import MODELS
 from egno_md.spec.files import find_protocol, read_spec, shipped
-from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
 from tests.cli.test_verbs import egno
 

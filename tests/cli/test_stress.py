@@ -13,7 +13,7 @@ from egno_md.nn.decode import Prediction
 from egno_md.paper.stress import collisions
 from egno_md.paper.stress.lab import Lab
 from egno_md.paper.stress.modes import share_above, smallest_as_good
-from egno_md.spec.stress import StressProtocol
+from egno_md.paper.stress.spec import StressProtocol
 from tests.cli.tables import results, run_table, write_protocol
 
 PROTOCOL = {

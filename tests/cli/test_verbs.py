@@ -78,7 +78,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--start",
             root / "data",
             "--set",
-            "reference_steps=10",
+            "record.reference_steps=10",
             "--replicas",
             2,
             "--out",
@@ -189,7 +189,7 @@ def test_propagate_resumes_a_finished_run_without_doing_it_again(runs: Path) -> 
         "--start",
         runs / "data",
         "--set",
-        "reference_steps=10",
+        "record.reference_steps=10",
         "--replicas",
         2,
         "--out",
@@ -282,7 +282,7 @@ def test_a_rollout_nobody_checked_can_still_be_compared(runs: Path, tmp_path: Pa
     )  # fmt: skip
     egno(
         "propagate", "ethanol", "--operator", tmp_path / "operator" / "bundle", "--length", "160 fs",
-        "--policy", "off", "--start", runs / "data", "--set", "reference_steps=10",
+        "--policy", "off", "--start", runs / "data", "--set", "record.reference_steps=10",
         "--out", tmp_path / "blind", "--quiet",
     )  # fmt: skip
     result = egno("compare", runs / "reference", tmp_path / "blind", "--out", tmp_path / "c")
@@ -294,5 +294,5 @@ def test_the_card_of_a_shipped_operator_says_what_it_knows() -> None:
     assert "8 fs, decoded at 2, 4, 6, 8 fs" in told
     assert "up to 550 K" in told
     content = json.loads(egno("card", "ethanol/egno-8fs-500k", "--json").stdout)
-    assert content["system"] == "ethanol"
+    assert content["validity"]["system"]["name"] == "ethanol"
     assert "egno-8fs-500k" in egno("card", "ethanol/nothing", code=2).output

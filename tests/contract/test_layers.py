@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from egno_md.core.errors import ContractError, SpecError
 from egno_md.core.system import System
-from egno_md.core.task import Task
 from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.card import Scales
@@ -26,7 +25,8 @@ from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.spatial import layer_factory
 from egno_md.nn.symmetry import random_rotation
-from egno_md.nn.task import TaskOperator
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.task import Task
 from egno_md.spec.network import Egno, PublishedEgno, Spatial, Stack
 from tests.conftest import make_operator
 

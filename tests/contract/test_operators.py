@@ -24,7 +24,7 @@ from egno_md.spec.network import (
     block_points,
     decodes_any_time,
 )
-from tests.conftest import make_card, make_operator
+from tests.conftest import changed, make_card, make_operator
 
 FLOAT32_RESIDUAL = 1e-5
 """Relative to the largest predicted move: some tens of float32 roundings."""
@@ -102,12 +102,13 @@ def test_permuted_atoms_give_permuted_output(
 ) -> None:
     order = np.random.default_rng(3).permutation(ethanol.n_atoms)
     inverse = np.argsort(order)
-    card = operator.card.model_copy(
-        update={
-            "atomic_numbers": tuple(np.array(operator.card.atomic_numbers)[order].tolist()),
-            "masses": tuple(np.array(operator.card.masses)[order].tolist()),
-            "bonds": tuple((int(inverse[a]), int(inverse[b])) for a, b in operator.card.bonds),
-        }
+    one = operator.card.one
+    assert one is not None
+    card = changed(
+        operator.card,
+        one_atomic_numbers=tuple(np.array(one.atomic_numbers)[order].tolist()),
+        one_masses=tuple(np.array(one.masses)[order].tolist()),
+        one_bonds=tuple((int(inverse[a]), int(inverse[b])) for a, b in one.bonds),
     )
     permuted = WindowOperator(card).eval()
     permuted.load_state_dict(_relabelled(operator, order))
@@ -129,7 +130,7 @@ def _relabelled(operator: WindowOperator, order: np.ndarray) -> dict[str, torch.
     weights = dict(operator.state_dict())
     network = operator.card.network
     if isinstance(network, Egno) and network.identities:
-        elements = len(set(operator.card.atomic_numbers))
+        elements = len(operator.card.vocabulary)
         atoms = np.arange(elements, elements + len(order))
         columns = np.arange(weights["network.embed.weight"].shape[1])
         columns[atoms] = atoms[order]
@@ -145,7 +146,7 @@ def test_identities_tell_equal_atoms_apart(ethanol: System, start: Start) -> Non
     network = Egno(kind="egno", force_channel=False, edges="complete")
     for identities in (False, True):
         card = make_card(ethanol, network.model_copy(update={"identities": identities}))
-        operator = WindowOperator(card.model_copy(update={"bonds": ()})).eval()
+        operator = WindowOperator(changed(card, one_bonds=())).eval()
         moved, plain = operator(swapped).positions, operator(start).positions[:, :, order]
         same = (moved - plain).abs().max() <= FLOAT32_RESIDUAL * (plain - moved.mean()).abs().max()
         assert bool(same) != identities
@@ -220,12 +221,13 @@ def test_molecules_far_apart_do_not_interact_on_a_bonded_graph(ethanol: System) 
     network = Egno(kind="egno", edges="two-hop")
     card = make_card(ethanol, network)
     count = ethanol.n_atoms
-    pair = card.model_copy(
-        update={
-            "atomic_numbers": card.atomic_numbers * 2,
-            "masses": card.masses * 2,
-            "bonds": card.bonds + tuple((a + count, b + count) for a, b in card.bonds),
-        }
+    single = card.one
+    assert single is not None
+    pair = changed(
+        card,
+        one_atomic_numbers=single.atomic_numbers * 2,
+        one_masses=single.masses * 2,
+        one_bonds=single.bonds + tuple((a + count, b + count) for a, b in single.bonds),
     )
     one, two = WindowOperator(card), WindowOperator(pair)
     two.load_state_dict(one.state_dict())

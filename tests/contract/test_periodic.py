@@ -11,7 +11,7 @@ import torch
 
 from egno_md.core.errors import BundleMismatch
 from egno_md.nn.bundle import load_bundle, save_bundle
-from egno_md.nn.card import OperatorCard, Scales
+from egno_md.nn.card import DynamicsCard, OneSystem, Scales, Validity
 from egno_md.nn.operator import Start, WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.spec.network import Egno
@@ -29,17 +29,20 @@ NETWORK = Egno(
 )
 
 
-def water_card(waters: int, *, periodic: bool, network: Egno = NETWORK) -> OperatorCard:
+def water_card(waters: int, *, periodic: bool, network: Egno = NETWORK) -> DynamicsCard:
     bonds = [(3 * i, 3 * i + k) for i in range(waters) for k in (1, 2)]
-    return OperatorCard(
+    one = OneSystem(
+        name="waters",
+        atomic_numbers=(8, 1, 1) * waters,
+        bonds=tuple(bonds),
+        masses=(15.999, 1.008, 1.008) * waters,
+        digest="none",
+    )
+    return DynamicsCard(
         network=network,
         time_points=(0.002, 0.004),
-        system="waters",
-        digest="none",
-        atomic_numbers=(8, 1, 1) * waters,
-        masses=(15.999, 1.008, 1.008) * waters,
-        bonds=tuple(bonds),
-        periodic=periodic,
+        vocabulary=(1, 8),
+        validity=Validity.of_one(one, periodic=periodic),
         scales=Scales(
             length=0.1,
             velocity=1.3,
@@ -160,7 +163,7 @@ def test_frames_of_a_batch_have_their_own_edges(exact: WindowOperator) -> None:
     counts = []
     for index in range(3):
         part = Start(*(a if a is None else a[index : index + 1] for a in vars(start).values()))
-        counts.append(len(exact._edges.found(part.positions, part.box, follows=None).receivers))
+        counts.append(len(exact.own._edges.found(part.positions, part.box, follows=None).receivers))
         alone = exact(part)
         assert torch.allclose(together.positions[index], alone.positions[0], atol=1e-12)
         assert torch.allclose(together.velocities[index], alone.velocities[0], atol=1e-12)

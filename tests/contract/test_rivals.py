@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from egno_md.core.errors import SpecError
-from egno_md.core.task import Task
 from egno_md.core.window import Window
 from egno_md.data.windows import WindowBatch
 from egno_md.geometry.bonded import complete_pairs
@@ -21,7 +20,8 @@ from egno_md.nn.eghn import HierarchicalNetwork, disconnection
 from egno_md.nn.graph import make_graph
 from egno_md.nn.scene import Scene
 from egno_md.nn.stack import StackNetwork
-from egno_md.nn.task import TaskOperator
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.task import Task
 from egno_md.spec.network import Hierarchical, Linear, Network, Stack
 from egno_md.train.linear import fit_linear
 from egno_md.train.losses import SquaredErrors, window_loss

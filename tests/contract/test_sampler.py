@@ -10,17 +10,11 @@ import torch
 
 from egno_md.core.errors import BundleMismatch
 from egno_md.core.system import System
-from egno_md.nn.bundle import (
-    check_sampler_belongs,
-    load_any_bundle,
-    load_bundle,
-    read_any_card,
-    read_card,
-    save_bundle,
-)
+from egno_md.nn.bundle import read_card, save_bundle
+from egno_md.nn.operator import Operator, WindowOperator
 from egno_md.nn.sampler import EDGES_AT_ONCE, SamplerOperator
 from egno_md.nn.symmetry import random_rotation
-from tests.conftest import make_sampler
+from tests.conftest import changed, make_sampler
 
 RESIDUAL = 1e-9
 """Relative to the largest move, in double precision over three steps."""
@@ -41,7 +35,7 @@ def sampler(request: pytest.FixtureRequest, ala2: System) -> SamplerOperator:
 def given(sampler: SamplerOperator, ala2: System) -> tuple[torch.Tensor, torch.Tensor]:
     """Start frames and noise."""
     random = torch.Generator().manual_seed(1)
-    atoms = check_sampler_belongs(sampler.card, ala2).atoms
+    atoms = sampler.bind(ala2).atoms
     start = torch.tensor(ala2.positions[atoms]).float()
     start = start + 0.01 * torch.randn(BATCH, len(atoms), 3, generator=random)
     return start, torch.randn(BATCH, 4, len(atoms), 3, generator=random)
@@ -73,11 +67,11 @@ def test_permuted_atoms_give_a_permuted_window(sampler, given) -> None:
     start, noise = given
     order = np.random.default_rng(3).permutation(sampler.atoms)
     inverse = np.argsort(order)
-    card = sampler.card.model_copy(
-        update={
-            "atomic_numbers": tuple(np.array(sampler.card.atomic_numbers)[order].tolist()),
-            "bonds": tuple((int(inverse[a]), int(inverse[b])) for a, b in sampler.card.bonds),
-        }
+    one = sampler.card.molecule
+    card = changed(
+        sampler.card,
+        one_atomic_numbers=tuple(np.array(one.atomic_numbers)[order].tolist()),
+        one_bonds=tuple((int(inverse[a]), int(inverse[b])) for a, b in one.bonds),
     )
     permuted = SamplerOperator(card).eval()
     state = dict(sampler.state_dict())
@@ -121,7 +115,7 @@ def test_a_cutoff_joins_what_is_near_or_few_bonds_apart(sampler, given, tmp_path
     assert 0 < len(graph.senders) < len(sampler.joined.graph.senders)
     assert len(narrow.joined.torsions) == len(sampler.joined.torsions)
     save_bundle(tmp_path, narrow)
-    loaded = load_any_bundle(tmp_path)
+    loaded = SamplerOperator.load(tmp_path)
     assert torch.equal(loaded.draw(start, noise, STEPS), narrow.draw(start, noise, STEPS))
 
 
@@ -139,25 +133,24 @@ def test_the_same_noise_gives_the_same_bits_and_other_noise_another_window(
 
 def test_saved_and_loaded_draws_the_same_to_the_bit(sampler, given, tmp_path: Path) -> None:
     save_bundle(tmp_path, sampler)
-    loaded = load_any_bundle(tmp_path)
+    loaded = Operator.load(tmp_path)
     assert isinstance(loaded, SamplerOperator)
-    assert loaded.card == sampler.card == read_any_card(tmp_path)
+    assert loaded.card == sampler.card == read_card(tmp_path)
     assert torch.equal(loaded.draw(*given, STEPS), sampler.draw(*given, STEPS))
 
 
 def test_where_dynamics_are_wanted_a_sampler_is_refused(sampler, tmp_path: Path) -> None:
     save_bundle(tmp_path, sampler)
-    for read in (read_card, load_bundle):
-        with pytest.raises(BundleMismatch, match="holds a sampler of ala2"):
-            read(tmp_path)
+    with pytest.raises(BundleMismatch, match="holds a sampler of ala2"):
+        WindowOperator.load(tmp_path)
 
 
 def test_other_atoms_are_refused(sampler, ala2: System, ethanol: System, given) -> None:
     with pytest.raises(BundleMismatch, match="Use a sampler trained on ethanol"):
-        check_sampler_belongs(sampler.card, ethanol)
+        sampler.bind(ethanol)
     start, noise = given
     with pytest.raises(BundleMismatch, match="the frame has"):
-        sampler.draw(start[:, :-1], noise[:, :, :-1], 1)
+        sampler.bind(ala2).draw(start[:, :-1], noise[:, :, :-1], 1)
 
 
 def test_gradients_are_finite_where_atoms_coincide(sampler, given) -> None:

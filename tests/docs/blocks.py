@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from egno_md import api
 from egno_md.cli import main
+from egno_md.registry import MODELS, protocol
 from egno_md.spec.files import find_protocol
-from egno_md.spec.protocols import MODELS, protocol
 from egno_md.spec.system import SystemSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ TRAINING = {
     "optimisation.validate_every": 10,
 }
 FIXED: dict[str, dict[str, Any]] = {
-    "propagate": {"length": "48 fs", "equilibration": "20 fs", "reference_steps": 10},
+    "propagate": {"length": "48 fs", "equilibration": "20 fs", "record.reference_steps": 10},
     "parareal": {"length": "64 fs", "slab": "16 fs", "equilibration": "20 fs"},
     "fit-potential": {
         "network.channels": 8,
@@ -114,7 +114,7 @@ FIXED: dict[str, dict[str, Any]] = {
 
 PROTEIN: dict[tuple[str, str], dict[str, Any]] = {
     ("generate", "protein-300k"): {"equilibration": "40 fs", "sampling.length": "16 ps"},
-    ("propagate", "protein-300k"): {"equilibration": "40 fs", "reference_steps": 10},
+    ("propagate", "protein-300k"): {"equilibration": "40 fs", "record.reference_steps": 10},
 }
 """Windows of a picosecond need frames of some."""
 

@@ -39,6 +39,7 @@ class Seed:
         return [w.format(file=here / self.file, here=here, out=out) for w in self.command]
 
 
+FORMAT_1 = Path(__file__).parents[1] / "unit" / "nn" / "bundles" / "format-1" / "operator"
 OUT = ("--out", "{out}")
 LOAD = ("load", "{file}", "--velocities", "none")
 BUNDLE = ("evaluate", "{here}/bundle", "{here}/store", *OUT)
@@ -46,6 +47,7 @@ SEEDS = (
     Seed("bundle/model.safetensors", BUNDLE),
     Seed("bundle/card.json", ("card", "{here}/bundle")),
     Seed("bundle/card.json", BUNDLE),
+    Seed("bundle-1/card.json", ("card", "{here}/bundle-1")),
     Seed("md17.npz", (*LOAD, *OUT)),
     Seed("store/manifest.json", BUNDLE),
     Seed("store/shards/segment-000-00000.h5", BUNDLE),
@@ -71,6 +73,7 @@ def plant(root: Path, store: Store, ethanol: System) -> Path:
     root.mkdir(parents=True)
     shutil.copytree(store.root, root / "store")
     save_bundle(root / "bundle", make_operator(ethanol))
+    shutil.copytree(FORMAT_1, root / "bundle-1")
     frames = ethanol.positions[None] + 1e-3 * np.arange(6)[:, None, None]
     np.savez(
         root / "md17.npz",

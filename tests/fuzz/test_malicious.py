@@ -107,6 +107,16 @@ def _text(name: str, content: str | bytes) -> Poison:
     return poison
 
 
+def _one_system(**changes: object) -> Poison:
+    def poison(here: Path) -> None:
+        path = here / "bundle" / "card.json"
+        content = json.loads(path.read_text())
+        content["validity"]["system"].update(changes)
+        path.write_text(json.dumps(content))
+
+    return poison
+
+
 def _network(**changes: object) -> Poison:
     def poison(here: Path) -> None:
         path = here / "bundle" / "card.json"
@@ -243,8 +253,8 @@ CASES: dict[str, tuple[Seed, Poison]] = {
         OPERATOR,
         _text("bundle/card.json", '{"scales": {"length": NaN}, "time_points": [NaN]}'),
     ),
-    "card with far bonds": (OPERATOR, _json("bundle/card.json", bonds=[[0, 10**9]])),
-    "card with negative bonds": (OPERATOR, _json("bundle/card.json", bonds=[[-1, -2]])),
+    "card with far bonds": (OPERATOR, _one_system(bonds=[[0, 10**9]])),
+    "card with negative bonds": (OPERATOR, _one_system(bonds=[[-1, -2]])),
     "weights with a huge header": (OPERATOR, _safetensors(2**63)),
     "weights beyond the file": (
         OPERATOR,

@@ -19,11 +19,11 @@ from egno_md.core.system import System
 from egno_md.md.build import load_system
 from egno_md.md.engine import OpenMMEngine
 from egno_md.nn.bundle import save_bundle
-from egno_md.nn.card import OperatorCard
+from egno_md.nn.card import DynamicsCard
 from egno_md.nn.operator import WindowOperator
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.spec.network import Egno
-from tests.conftest import make_card, make_operator, make_sampler
+from tests.conftest import changed, make_card, make_operator, make_sampler
 
 BUNDLES = Path(__file__).resolve().parent / "bundles"
 SYSTEMS = Path(__file__).resolve().parent / "systems"
@@ -39,8 +39,8 @@ def water(name: str) -> WindowOperator:
     scales = card.scales.model_copy(
         update={"position_residual": 1e-4, "velocity_residual": 0.05, "neighbours": 5.0}
     )
-    changes = {"scales": scales, "periodic": True, "time_points": (0.002, 0.004), "kelvin": 300.0}
-    return untrained(card.model_copy(update=changes))
+    card = changed(card, periodic=True, kelvin=300.0)
+    return untrained(card.model_copy(update={"scales": scales, "time_points": (0.002, 0.004)}))
 
 
 def backbone() -> WindowOperator:
@@ -53,11 +53,11 @@ def backbone() -> WindowOperator:
     scales = card.scales.model_copy(
         update={"position_residual": 0.03, "velocity_residual": 1.0, "length": 0.1}
     )
-    changes = {"atoms": "backbone", "kelvin": 300.0, "system": "chignolin", "scales": scales}
-    return untrained(card.model_copy(update=changes), 1.7)
+    card = changed(card, kelvin=300.0, one_name="chignolin")
+    return untrained(card.model_copy(update={"atoms": "backbone", "scales": scales}), 1.7)
 
 
-def untrained(card: OperatorCard, share: float = 1.0) -> WindowOperator:
+def untrained(card: DynamicsCard, share: float = 1.0) -> WindowOperator:
     """Weights as they are drawn, or a share of each."""
     torch.manual_seed(0)
     operator = WindowOperator(card)

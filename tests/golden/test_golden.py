@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from egno_md.propagate.event import KINDS
 from tests.golden import killing
 from tests.golden.content import Content, kinds
 from tests.golden.record import RECORDS, fingerprint, read_record
@@ -102,7 +103,7 @@ def test_every_record_has_its_scenario_and_shows_what_it_is_for() -> None:
     """A record of windows that were all accepted would not notice a change of the others."""
     assert {p.stem for p in RECORDS.iterdir()} == set(SCENARIOS)
     seen: dict[str, set[str]] = {name: {*kinds(read_record(name)[1])} for name in SCENARIOS}
-    assert set.union(*seen.values()) == {"accept", "stay", "prefix", "refine", "fallback", "stop"}
+    assert set.union(*seen.values()) == {*KINDS}
     assert seen["ethanol-monitor"] == {"accept", "stop"}
     assert seen["ethanol-refine"] == {"accept", "refine"}
     assert seen["ethanol-strict"] == {"accept", "prefix", "fallback"}

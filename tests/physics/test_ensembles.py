@@ -22,8 +22,8 @@ from egno_md.data.store import Store, StoreWriter, new_manifest
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.bundle import save_bundle
 from egno_md.propagate.ensemble import run_ensemble
+from egno_md.registry import protocol
 from egno_md.report.folders import read_folder
-from egno_md.spec.protocols import protocol
 from tests.cli.test_errors import fails
 from tests.cli.test_verbs import egno
 from tests.conftest import harmonic_trajectory, make_operator
@@ -43,8 +43,7 @@ PROPAGATE = {
     "batch": 2,
     "length": "64 fs",
     "equilibration": "5 fs",
-    "reference_steps": 10,
-    "policy": "fallback",
+    "record.reference_steps": 10,
 }
 
 

@@ -8,10 +8,14 @@ import numpy as np
 import openmm
 import pytest
 from openmm import unit
+from rdkit import Chem
+from rdkit.Chem import AllChem, rdForceFieldHelpers
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
-from egno_md.md.build import BuiltSystem, load_system, read_structure
+from egno_md.md.build import BuiltSystem, load_system
+from egno_md.md.potentials.mmff94 import rdkit_molecule
+from egno_md.md.prepare.run import run_prepare
 from egno_md.spec.files import shipped
 
 MOLECULES = sorted(p.parent.name for p in shipped("systems").glob("*/mmff94.yaml"))
@@ -46,11 +50,6 @@ def test_mmff94_is_shipped_for_every_molecule_of_quantum_chemistry() -> None:
 
 @pytest.mark.parametrize("name", MOLECULES)
 def test_energies_and_forces_are_rdkits(name: str) -> None:
-    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
-    from rdkit.Chem import rdForceFieldHelpers
-
-    from egno_md.md.potentials.mmff94 import rdkit_molecule
-
     built = load_system(f"{name}/mmff94")
     start = built.system.positions
     molecule = rdkit_molecule(built.topology, start)
@@ -80,24 +79,38 @@ def test_forces_are_the_slope_of_the_energy(name: str) -> None:
     assert (ahead - behind) / (2 * step) == pytest.approx(slope, rel=1e-5)
 
 
-def test_shipped_files_are_what_the_tool_writes() -> None:
-    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
-    from egno_md.md.potentials.mmff94 import mmff94_system
-
-    built = load_system("uracil/mmff94")
-    topology, positions = read_structure(built.folder / built.spec.structure)
-    again = BuiltSystem(
-        built.system, mmff94_system(topology, positions), topology, None, built.spec, built.folder
-    )
+def test_shipped_files_are_what_prepare_writes(tmp_path: Path) -> None:
+    shipped_one = load_system("uracil/mmff94")
+    source = shipped_one.folder / shipped_one.spec.structure
+    run_prepare(source, tmp_path / "uracil")
+    again = load_system(str(tmp_path / "uracil" / "mmff94.yaml"))
+    assert again.system.digest == shipped_one.system.digest
+    positions = shipped_one.system.positions
     assert openmm_values(again, positions)[0] == pytest.approx(
-        openmm_values(built, positions)[0], abs=1e-6
+        openmm_values(shipped_one, positions)[0], abs=1e-6
     )
 
 
-def test_bonds_without_valid_orders_are_named(tmp_path: Path) -> None:
-    pytest.importorskip("rdkit", reason="RDKit is a developer's tool: pip install 'egno-md[mmff]'")
-    from egno_md.md.potentials.mmff94 import mmff94_system
+@pytest.mark.parametrize("smiles", ["CC(=O)[O-]", "C[NH2+]CC#N", "O=C1C=CC(=O)N1Cl"])
+def test_a_prepared_molecule_has_the_bond_orders_and_charges_of_its_file(
+    smiles: str, tmp_path: Path
+) -> None:
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMolecule(molecule, randomSeed=1)
+    source = tmp_path / "molecule.mol"
+    source.write_text(Chem.MolToMolBlock(molecule))
+    made = run_prepare(source, tmp_path / "made")
+    assert made.recipe["smiles"] == Chem.CanonSmiles(smiles)
+    assert made.built.spec.potential.charge == Chem.GetFormalCharge(molecule)
+    built = load_system(str(tmp_path / "made" / "mmff94.yaml"))
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, properties, nonBondedThresh=1e3)
+    positions = distorted(built.system.positions, 0)
+    expected = field.CalcEnergy((positions / NANOMETRE_PER_ANGSTROM).ravel().tolist())
+    assert openmm_values(built, positions)[0] / KJ_PER_KCAL == pytest.approx(expected, rel=RELATIVE)
 
+
+def test_bonds_without_valid_orders_are_named() -> None:
     built = load_system("benzene")
     with pytest.raises(PotentialError, match="bond orders"):
-        mmff94_system(built.topology, built.system.positions, charge=7)
+        rdkit_molecule(built.topology, built.system.positions, charge=7)

@@ -15,18 +15,18 @@ from egno_md.core.errors import BundleMismatch, PotentialError, SpecError
 from egno_md.core.selection import choose_atoms, reduce_system
 from egno_md.core.state import Frame
 from egno_md.geometry.lift import Lift
-from egno_md.geometry.stereo import Stereo
+from egno_md.geometry.stereocentres import Stereochemistry, signed_volumes
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.prepare.run import run_prepare
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
-from egno_md.propagate.run import run_propagate
+from egno_md.propagate.rollout import run_propagate
+from egno_md.registry import protocol
 from egno_md.spec.files import shipped
 from egno_md.spec.network import Egno
 from egno_md.spec.propagate import Refinement
-from egno_md.spec.protocols import protocol
-from tests.conftest import make_card
+from tests.conftest import changed, make_card
 
 KELVIN = 300.0
 PROTEINS = {
@@ -56,8 +56,9 @@ def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
         assert "".join(r.code for r in protein) == sequence
     structure = (built.folder / built.spec.structure).read_bytes()
     assert hashlib.sha256(structure).hexdigest() == recipe["structure_sha256"]
-    stereo = Stereo.of(built.system)
-    assert (stereo.signs(built.system.positions) > 0)[: len(protein) // 2].all()
+    chiral = [{a.name: a.index for a in r.atoms} for r in protein if r.name != "GLY"]
+    corners = np.array([[r[n] for n in ("N", "C", "CB", "CA")] for r in chiral])
+    assert (signed_volumes(built.system.positions, corners) > 0).all(), "L amino acids"
     assert "doi 10.2210" in recipe["source"]["origin"]
     assert built.system.masses[built.system.atomic_numbers == 1].min() > 1.0
     flexible = built.flexible()
@@ -66,12 +67,11 @@ def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
 
 
 def test_adenylate_kinase_has_the_published_backbone_and_both_states() -> None:
-    from egno_md.propagate.proteins import find_observer
+    from egno_md.propagate.observe import find_observers
 
     built = load_system("adk")
     assert len(choose_atoms(built.system.topology, "backbone", "adk")) == 855
-    observer = find_observer(built)
-    assert observer is not None
+    (observer,) = find_observers(built)
     found = observer.measure(Frame(built.system.positions, np.zeros((3341, 3))))
     assert found["ca_rmsd.open"] < BEYOND_NATIVE
     assert 0.65 < found["ca_rmsd.closed"] < 0.75  # 7.1 Å between 4AKE and 1AKE
@@ -95,10 +95,10 @@ def test_a_recipe_makes_the_same_system_again(name: str, source: str, tmp_path: 
 
 
 def make_refiner(built: BuiltSystem, **changes: object) -> OpenMMRefiner:
-    stereo = Stereo.of(built.system)
+    stereo = Stereochemistry.of(built.system)
     spec = Refinement.model_validate({"timestep": "1 fs", "dynamics": "10 fs", **changes})
     atoms = choose_atoms(built.system.topology, "backbone", built.system.name)
-    held = Held(atoms, stereo.centres, stereo.peptides)
+    held = Held(atoms, stereo)
     return OpenMMRefiner(built, spec, KELVIN, "auto", 1, held)
 
 
@@ -108,14 +108,14 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     chignolin: BuiltSystem, choice, angstrom: float
 ) -> None:
     system, lift = chignolin.system, Lift.of(chignolin.system, choice)
-    random, stereo = np.random.default_rng(4), Stereo.of(system)
+    random, stereo = np.random.default_rng(4), Stereochemistry.of(system)
     shaken = system.positions[lift.chosen]
     shaken = shaken + 0.1 * angstrom * random.standard_normal(shaken.shape)
     still = np.zeros_like(system.positions)
     lifted = Frame(lift.positions(system.positions, shaken), still)
     refiner = make_refiner(chignolin, max_blocks=60)
     try:
-        done = refiner.refine(lifted, KELVIN, 3, Frame(system.positions, still))
+        done = refiner.refine(lifted, Frame(system.positions, still), np.random.default_rng(3))
     except PotentialError as error:
         reasons = ("ended with a force of", "turned around")
         if angstrom < 1.0 or not any(r in str(error) for r in reasons):
@@ -124,25 +124,30 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     assert done.max_force < refiner.spec.max_force
     assert done.frame.is_finite
     assert done.moves.shape == (system.n_atoms,)
-    assert stereo.changed(system.positions, done.frame.positions) == ()
+    assert not stereo.changed(system.positions, done.frame.positions).any()
 
 
 def test_refinement_turns_a_centre_back(chignolin: BuiltSystem) -> None:
     """Threonine 6's CB inside out: its two substituents swapped."""
-    system, stereo = chignolin.system, Stereo.of(chignolin.system)
+    system, stereo = chignolin.system, Stereochemistry.of(chignolin.system)
     swapped = system.positions.copy()
     og, cg = (system.topology.select(f"resid 5 and name {n}")[0] for n in ("OG1", "CG2"))
     swapped[[og, cg]] = swapped[[cg, og]]
     sound = Frame(system.positions, np.zeros_like(swapped))
-    assert stereo.changed(system.positions, swapped) == ("THR6 CB",)
-    done = make_refiner(chignolin).refine(Frame(swapped, sound.velocities), KELVIN, 1, sound)
-    assert stereo.changed(system.positions, done.frame.positions) == ()
+    assert stereo.named(stereo.changed(system.positions, swapped)) == ("THR6 CB",)
+    done = make_refiner(chignolin).refine(
+        Frame(swapped, sound.velocities), sound, np.random.default_rng(1)
+    )
+    assert not stereo.changed(system.positions, done.frame.positions).any()
 
 
 def test_positions_that_are_not_finite_are_refused(chignolin: BuiltSystem) -> None:
-    broken = np.full_like(chignolin.system.positions, np.nan)
+    sound = chignolin.system.positions
+    broken = np.full_like(sound, np.nan)
     with pytest.raises(PotentialError, match="not finite"):
-        make_refiner(chignolin).refine(Frame(broken, broken), KELVIN, 1)
+        make_refiner(chignolin).refine(
+            Frame(broken, broken), Frame(sound, np.zeros_like(sound)), np.random.default_rng(1)
+        )
 
 
 def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
@@ -157,7 +162,8 @@ def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
         }
     )  # fmt: skip
     card = make_card(reduce_system(built.system, "backbone"), spec, length=0.8)
-    card = card.model_copy(update={"atoms": "backbone", "kelvin": KELVIN, "system": "chignolin"})
+    card = changed(card, kelvin=KELVIN, one_name="chignolin")
+    card = card.model_copy(update={"atoms": "backbone"})
     small = card.scales.model_copy(
         update={"position_residual": 1e-3, "velocity_residual": 0.1, "length": 0.01}
     )
@@ -176,19 +182,19 @@ def test_a_rollout_of_the_backbone_refines_every_window_and_says_so(
     asked = protocol(
         "propagate",
         "protein-300k",
-        {"length": "2400 fs", "equilibration": "40 fs", "reference_steps": 10},
+        {"length": "2400 fs", "equilibration": "40 fs", "record.reference_steps": 10},
     )
     done = run_propagate("chignolin", bundle, asked, tmp_path / "out")
     summary = done.summary
-    assert Counter(summary["events"]) == Counter(refine=3)
-    assert summary["mode"] == "sampler"
-    assert "fluctuations collapse" in summary["caveat"]
+    assert Counter(summary.events) == Counter(refine=3)
+    assert summary.mode == "sampler"
+    assert "fluctuations collapse" in (summary.caveat or "")
     for clock in ("network", "lift", "refinement", "checks", "observables"):
-        assert summary["seconds"][clock] > 0
-    assert set(summary["refined_by_residue_nm"]) == {
+        assert summary.seconds[clock] > 0
+    assert set(summary.refined_by_residue_nm) == {
         str(r) for r in chignolin.system.topology.residues
     }
-    assert summary["observed"]["ca_rmsd.native"]["mean"] < 0.2
+    assert summary.observed["ca_rmsd.native"].mean < 0.2
     events = [json.loads(x) for x in (done.out / "events.jsonl").read_text().splitlines()]
     assert all(e["refined"]["residues"] and e["observed"]["coil"] >= 0 for e in events)
     table = (done.out / "observables.csv").read_text().splitlines()
@@ -209,8 +215,8 @@ def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
 
     bundle = still_operator(chignolin, tmp_path / "bundle")
     for changes, message in (
-        ({"refine_every": None}, "Add --refine every=1"),
-        ({"save": "points"}, "Use save: windows"),
+        ({"refine": None}, "Add --refine every=1"),
+        ({"record.save": "points"}, "Use save: windows"),
     ):
         asked = protocol("propagate", "protein-300k", {"length": "800 fs", **changes})
         with pytest.raises(SpecError, match=message):
@@ -263,7 +269,7 @@ def test_operators_of_some_atoms_train_and_evaluate(tmp_path: Path) -> None:
             tmp_path / "data", protocol("train", name, small), tmp_path / name, device="cpu"
         )
         assert trained.operator.card.atoms == "backbone"
-        assert len(trained.operator.card.masses) == 39
+        assert trained.operator.card.validity.sizes == (39, 39)
     found = run_evaluate(trained.bundle, Store(tmp_path / "data").root, tmp_path / "evaluation")
     assert np.isfinite(found["f_mse"])
     assert (tmp_path / "evaluation" / "clusters").is_dir()

@@ -12,7 +12,7 @@ from egno_md.core.ports import Refinement as Refined
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame
 from egno_md.core.units import BOLTZMANN
-from egno_md.geometry.hydrogens import HydrogenLift
+from egno_md.geometry.lift import Lift
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
 from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
@@ -50,8 +50,8 @@ def frames(engine: OpenMMEngine) -> list[Frame]:
 @pytest.fixture(scope="module")
 def lifted(built: BuiltSystem, frames: list[Frame]) -> np.ndarray:
     seen = SeenAtoms.of(built.system, "heavy")
-    lift = HydrogenLift.of(built.system, seen, frames[0].positions)
-    return lift(np.array([f.positions[seen.atoms] for f in frames]))
+    lift = Lift.relaxed(built.system, seen.atoms, frames[0].positions)
+    return lift.positions(None, np.array([f.positions[seen.atoms] for f in frames]))
 
 
 def refiner(built: BuiltSystem, engine: OpenMMEngine, **changes: object) -> SamplerRefiner:

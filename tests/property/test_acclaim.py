@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egno_md.data.acclaim import read_amc, read_asf
+from egno_md.paper.datasets.acclaim import read_amc, read_asf
 
 EXACT = 1e-9
 """A chain of up to six rotations of bones of up to nine units."""

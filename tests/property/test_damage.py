@@ -15,13 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from egno_md.core.errors import DataError
-from egno_md.data.acclaim import read_amc, read_asf
 from egno_md.data.foreign import open_foreign
 from egno_md.data.hdf5 import read_hdf5
 from egno_md.data.md17 import read_md17
-from egno_md.data.mocap_trials import SUBJECTS, read_trials
-from egno_md.data.psf import read_charges
 from egno_md.data.store import MANIFEST, Store
+from egno_md.paper.datasets.acclaim import read_amc, read_asf
+from egno_md.paper.datasets.mocap_trials import SUBJECTS, read_trials
+from egno_md.paper.datasets.psf import read_charges
 from tests.property.lines import fine_or_one_line
 from tests.property.test_formats import FEWER, PRECISION, written
 

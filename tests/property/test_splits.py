@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from egno_md.core.errors import DataError, WindowMismatch
-from egno_md.data.cut import Cut, Targets, target_offsets
 from egno_md.data.windows import SPLITS, split_stretches
+from egno_md.paper.datasets.cut import Cut, target_offsets
+from egno_md.paper.spec import Targets
 from egno_md.spec.train import Split
 from tests.property.test_windows import ATOMS, stretches_of
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from egno_md.compare.blocks import from_series
 from egno_md.compare.context import Context
-from egno_md.compare.exact import exact_findings
 from egno_md.compare.findings import (
     Bench,
     Findings,
@@ -17,6 +16,7 @@ from egno_md.compare.findings import (
     with_square,
 )
 from egno_md.compare.observables import thermal
+from egno_md.compare.observables.exact import exact_findings
 from egno_md.compare.record import Probe, Record
 from egno_md.compare.sides import Survey
 from egno_md.compare.statistics import (
@@ -95,7 +95,7 @@ def _temperatures(context: Context, bench: Bench) -> Findings:
         series=(bench.trace("Temperature", "K", "temperature"),),
     )
     systems = [r.survey.side.system for r in bench.records]
-    freedoms = [thermal.degrees_of_freedom(s) for s in systems]
+    freedoms = [s.internal_freedom for s in systems]
     if freedoms[0] == freedoms[1]:
         width = bench.scalar("Temperature, width", "temperature", WIDTH, with_square)
         found += Findings((width,))
@@ -105,7 +105,7 @@ def _temperatures(context: Context, bench: Bench) -> Findings:
             "is held against its own exact width where the thermostat is known."
         )
         found += not_available(reason, "Temperature, width")
-    if any(thermal.has_constraints(s) for s in systems):
+    if any(s.has_constraints for s in systems):
         reason = "constraints take degrees of freedom from pairs of atoms, not from elements."
         found += not_available(reason, "Temperature of *")
         elements: list[str] = []

@@ -11,10 +11,11 @@ from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
 from egno_md.compare.histograms import FREE_ENERGY, JENSEN_SHANNON, compare_histograms
 from egno_md.compare.observable import Profile
-from egno_md.compare.observables import internal
 from egno_md.compare.record import Probe, Record
 from egno_md.compare.statistics import MEAN, WIDTH, effective_samples, inefficiency
 from egno_md.core.state import Trajectory
+from egno_md.geometry import internal
+from egno_md.geometry.torsions import torsion_angles
 
 Array = np.ndarray
 
@@ -50,8 +51,9 @@ def probes(context: Context) -> list[Probe]:
     if len(context.torsions):
 
         def torsions(part: Trajectory) -> Mapping[str, Array]:
-            radians = internal.torsion_values(system, context.torsions, part.positions)
-            return {"torsions": torsion_counts(radians), "followed": radians[:, context.followed]}
+            radians = torsion_angles(part.positions, context.torsions)
+            followed = radians[:, context.followed].astype(np.float32)
+            return {"torsions": torsion_counts(radians), "followed": followed}
 
         keep = {"torsions": "blocks", "followed": "series"}
         width = 2 * TORSION_BINS * len(context.torsions)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
+from scipy.sparse import csr_array
 
 from egno_md.compare.catalogue import entry
+from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
-from egno_md.compare.near import near_pairs
 from egno_md.compare.observable import INDISTINGUISHABLE, Observable, Stability
-from egno_md.compare.observables.internal import neighbours, torsion_values
 from egno_md.compare.observables.ramachandran import outlier_shares
 from egno_md.compare.record import Probe, Record
 from egno_md.compare.statistics import MEAN
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
-
-if TYPE_CHECKING:
-    from egno_md.compare.context import Context
+from egno_md.geometry.bonded import marked
+from egno_md.geometry.images import near_pairs
 
 Array = np.ndarray
 
@@ -33,44 +31,13 @@ CLASH_FRAMES = 2000
 RADII = {6: 0.170, 7: 0.155, 8: 0.152, 9: 0.147, 15: 0.180, 16: 0.180, 17: 0.175, 35: 0.185}
 """Van der Waals radii by atomic number, nm (Bondi 1964, J. Phys. Chem. 68, 441)."""
 OTHER_RADIUS = 0.20
-RANKING_ROUNDS = 10
 PS_PER_NS = 1e3
-
-
-def stereocentres(system: System) -> Array:
-    """``(centres, 4)`` a tetrahedral atom and three neighbours, where all four differ.
-
-    Neighbours differ when refinement of the elements over the bonds (Morgan
-    1965) tells them apart; stereocentres that differ only by the handedness of
-    others are not found. The neighbours come in order of their rank.
-    """
-    bonded = neighbours(system)
-    ranks = [int(z) for z in system.atomic_numbers]
-    for _ in range(RANKING_ROUNDS):
-        keys = [(ranks[i], tuple(sorted(ranks[n] for n in bonded[i]))) for i in range(len(ranks))]
-        order = {key: rank for rank, key in enumerate(sorted(set(keys)))}
-        ranks = [order[key] for key in keys]
-    found = []
-    for centre, ends in bonded.items():
-        if len(ends) == 4 and len({ranks[n] for n in ends}) == 4:
-            ordered = sorted(ends, key=lambda n: -ranks[n])
-            found.append((centre, *ordered[:3]))
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
-
-
-def handedness(
-    positions: Float[Array, "frames atoms 3"], centres: Array
-) -> Float[Array, "frames centres"]:
-    """Sign of the volume that three neighbours span about each centre."""
-    x = np.asarray(positions, np.float64)
-    a, b, c = (x[:, centres[:, k]] - x[:, centres[:, 0]] for k in (1, 2, 3))
-    return np.sign((a * np.cross(b, c)).sum(axis=-1))
 
 
 def clash_count(
     positions: Float[Array, "atoms 3"],
     system: System,
-    near: dict[int, dict[int, int]],
+    near: csr_array,
     box: Array | None = None,
 ) -> int:
     """Pairs of heavy atoms that overlap by 0.04 nm or more, four or more bonds apart.
@@ -78,7 +45,7 @@ def clash_count(
     Args:
         positions: nm.
         system: whose atoms they are.
-        near: of each atom those up to three bonds apart.
+        near: which atoms are up to three bonds apart.
         box: vectors as rows, where an atom meets the nearest image of another.
     """
     heavy = np.flatnonzero(system.atomic_numbers > 1)
@@ -90,30 +57,23 @@ def clash_count(
     (i, j), distance = pairs[once].T, np.linalg.norm(vectors[once], axis=-1)
     polar = np.isin(numbers, (7, 8))
     close = (distance <= radii[i] + radii[j] - CLASH_OVERLAP) & ~(polar[i] & polar[j])
-    return sum(
-        int(heavy[b]) not in near[int(heavy[a])] for a, b in zip(i[close], j[close], strict=True)
-    )
+    return int((~marked(near, heavy[i[close]], heavy[j[close]])).sum())
 
 
 def probes(context: Context) -> list[Probe]:
     """Handedness, peptide bonds, clashes, backbone torsions."""
-    system, peptide = context.system, context.peptide
+    system, peptide, stereo = context.system, context.peptide, context.stereochemistry
     found = []
-    centres = stereocentres(system)
-    if len(centres):
-        native = handedness(context.start[None], centres)
-        found.append(
-            Probe(
-                {"inverted": "series"},
-                lambda p: {"inverted": (handedness(p.positions, centres) != native).mean(axis=1)},
-                width=24 * system.n_atoms,
-            )
-        )
-    if peptide is not None and len(peptide.peptide_bonds):
+    if len(stereo.centres):
+
+        def inverted(part: Trajectory) -> Mapping[str, Array]:
+            return {"inverted": stereo.inverted(context.start, part.positions).mean(axis=1)}
+
+        found.append(Probe({"inverted": "series"}, inverted, width=24 * system.n_atoms))
+    if len(stereo.peptides):
 
         def cis(part: Trajectory) -> Mapping[str, Array]:
-            omega = torsion_values(system, peptide.peptide_bonds, part.positions)
-            return {"cis": (np.abs(omega) < np.pi / 2).mean(axis=1)}
+            return {"cis": stereo.cis(part.positions).mean(axis=1)}
 
         found.append(Probe({"cis": "series"}, cis, width=8 * system.n_atoms))
     if peptide is not None and len(peptide.ramachandran):
@@ -137,8 +97,8 @@ def probes(context: Context) -> list[Probe]:
 
 
 def _may_clash(context: Context) -> bool:
-    heavy = np.flatnonzero(context.system.atomic_numbers > 1).tolist()
-    return any(b not in context.bonds_apart[a] for a in heavy for b in heavy)
+    heavy = np.flatnonzero(context.system.atomic_numbers > 1)
+    return context.bonds_apart[heavy][:, heavy].nnz < len(heavy) ** 2
 
 
 def findings(_: Context, bench: Bench) -> Findings:

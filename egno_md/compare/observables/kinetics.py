@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from egno_md.compare.blocks import Blocks, from_series
 from egno_md.compare.context import Context
-from egno_md.compare.findings import Bench, Findings, not_available, profile
-from egno_md.compare.observables import internal
+from egno_md.compare.findings import Bench, Findings, floor, not_available, profile
 from egno_md.compare.statistics import (
     Estimate,
     effective_samples,
@@ -16,6 +17,7 @@ from egno_md.compare.statistics import (
     joined,
 )
 from egno_md.compare.verdicts import difference
+from egno_md.geometry import internal
 
 Array = np.ndarray
 
@@ -47,7 +49,7 @@ def findings(context: Context, bench: Bench) -> Findings:
             features, lags = lagged(one, longest, spacings[s])
             blocks = from_series(features, 64)
             if s == 0:
-                low.append(_floor(blocks, lags))
+                low.append(floor(blocks, partial(decorrelation_time, lags=lags))[0])
             sides[s].append(_estimate(blocks, lags, one, bench))
     a, b = joined(sides[0]), joined(sides[1])
     found = difference(a, b, bench.extents([sum(map(len, c)) for c in chains]))
@@ -88,14 +90,6 @@ def decorrelation_time(mean: Array, lags: Array) -> Array:
     return np.trapezoid(rho, lags, axis=-1)[..., None]
 
 
-def _floor(blocks: Blocks, lags: Array) -> float:
-    halves = blocks.halves()
-    if halves is None:
-        return 0.0
-    first, second = (float(decorrelation_time(h.mean, lags)[0]) for h in halves)
-    return second - first
-
-
 def _estimate(blocks: Blocks, lags: Array, theta: list[Array], bench: Bench) -> Estimate:
     each = blocks.each
     slow = np.column_stack([np.trapezoid(each[:, :-2], lags, axis=1), each[:, -2:]])
@@ -103,7 +97,7 @@ def _estimate(blocks: Blocks, lags: Array, theta: list[Array], bench: Bench) -> 
     samples = float(effective_samples(phases, inefficiency(phases)).min())
     return estimate_together(
         blocks,
-        lambda m: decorrelation_time(m, lags),
+        partial(decorrelation_time, lags=lags),
         blocks.split(slow),
         bench.generator,
         samples=samples,

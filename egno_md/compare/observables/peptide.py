@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import mdtraj
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
+from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available, with_square
-from egno_md.compare.near import near_pairs
-from egno_md.compare.observables.internal import as_mdtraj
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN, WIDTH
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
+from egno_md.geometry.images import near_pairs
+from egno_md.geometry.internal import as_mdtraj
 from egno_md.geometry.peptide import Peptide, find_peptide
-
-if TYPE_CHECKING:
-    from egno_md.compare.context import Context
 
 Array = np.ndarray
 

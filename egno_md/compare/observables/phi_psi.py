@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.compare.histograms import jensen_shannon
-from egno_md.compare.observables.internal import torsion_values
 from egno_md.compare.observables.states import count_matrix, implied_timescales
 from egno_md.compare.statistics import MEAN, series_estimate, student_reach
 from egno_md.core.errors import DataError
@@ -60,10 +59,7 @@ def backbone_torsions(
             f"{system.name} has no residue with both φ and ψ. Compare a peptide of at least one "
             "residue between two others or caps."
         )
-    atoms = peptide.ramachandran
-    phi = torsion_values(system, atoms[:, :4], positions)
-    psi = torsion_values(system, atoms[:, 1:], positions)
-    return np.stack([phi, psi], axis=-1)
+    return peptide.phi_psi(positions)
 
 
 def torsion_map(

@@ -12,7 +12,6 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Bool, Float
 
-from egno_md.compare.observables.internal import torsion_values
 from egno_md.core.system import System
 from egno_md.geometry.peptide import Peptide
 
@@ -61,12 +60,10 @@ def outlier_shares(
     system: System, peptide: Peptide, positions: Float[Array, "frames atoms 3"]
 ) -> Float[Array, " frames"]:
     """Share of the residues with φ and ψ outside their allowed region, per frame."""
-    atoms = peptide.ramachandran
-    phi = torsion_values(system, atoms[:, :4], positions)
-    psi = torsion_values(system, atoms[:, 1:], positions)
+    torsions = peptide.phi_psi(positions)
     names = [r.name for r in system.topology.residues]
     outside = [
-        ~is_allowed(residue_class(names[i], names[i + 1]), phi[:, k], psi[:, k])
+        ~is_allowed(residue_class(names[i], names[i + 1]), *torsions[:, k].T)
         for k, i in enumerate(peptide.ramachandran_residues)
     ]
     return np.mean(outside, axis=0)

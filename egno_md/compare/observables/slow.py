@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.blocks import Blocks, from_pairs, from_series
 from egno_md.compare.context import Context
-from egno_md.compare.findings import Bench, Findings, not_available, profile
+from egno_md.compare.findings import Bench, Findings, floor, not_available, profile
 from egno_md.compare.histograms import FREE_ENERGY, compare_histograms
 from egno_md.compare.observable import Distribution
 from egno_md.compare.statistics import (
@@ -31,7 +31,11 @@ LAG_SHARE = 1 / 8
 """The lag is a quarter of the slowest torsion's integrated correlation time, which is g/2."""
 SMALLEST = 1e-6
 """Directions whose variance is below this share of the mean variance are damped."""
+STILL = 1e-12
+"""Variance of a cosine or sine that is rounding of single precision."""
 FEWEST_FRAMES = 50
+FRAMES_AT_ONCE = 2**16
+"""Whose features are held in double precision at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +56,10 @@ class Components:
 
     def project(self, chains: Sequence[Array]) -> list[Float[Array, "frames components"]]:
         """Chains of followed torsions, radians, on the components."""
-        return [(features(c[:, self.chosen]) - self.mean) @ self.vectors for c in chains]
+        return [np.concatenate([self._projected(p) for p in _parts(c)]) for c in chains]
+
+    def _projected(self, radians: Array) -> Float[Array, "frames components"]:
+        return (features(radians[:, self.chosen]) - self.mean) @ self.vectors
 
 
 def features(radians: Array) -> Array:
@@ -69,30 +76,31 @@ def one_per_bond(context: Context) -> Array:
     return np.array(sorted(first.values()), dtype=np.int64)
 
 
-def covariances(chains: Sequence[Array], lag: int) -> Blocks:
-    """Sums over stretches of 1, x, x x' and their lagged partners, symmetrised in time.
+def _parts(chain: Array) -> list[Array]:
+    """Consecutive frames, so many that their features take little memory."""
+    return np.array_split(chain, max(len(chain) // FRAMES_AT_ONCE, 1))
+
+
+def covariances(
+    chains: Sequence[Array], lag: int, of: Callable[[Array], Array] = lambda x: x
+) -> Blocks:
+    """Sums over stretches of x, x x' and their lagged partners, symmetrised in time.
 
     Args:
-        chains: each ``(frames, features)``.
+        chains: each ``(frames, ...)``.
         lag: frames.
+        of: takes frames to x, ``(frames, features)``.
     """
-    frames = sum(max(len(c) - lag, 0) for c in chains)
-    length = max(-(-frames // STRETCHES), 1)
-    counts, sums, numbers = [], [], []
-    number = 0
-    for x in chains:
-        total = len(x) - lag
-        for start in range(0, total, length):
-            stop = min(start + length, total)
-            a, b = x[start:stop], x[start + lag : stop + lag]
-            now = (a.T @ a + b.T @ b) / 2
-            later = (a.T @ b + b.T @ a) / 2
-            mean = (a.sum(axis=0) + b.sum(axis=0)) / 2
-            counts.append(stop - start)
-            sums.append(np.concatenate([mean, now.ravel(), later.ravel()]))
-            numbers.append(number)
-        number += total > 0
-    return Blocks(np.array(counts), np.array(sums), np.array(numbers))
+
+    def sums(frames: Array) -> Array:
+        x = of(frames)
+        a, b = x[:-lag], x[lag:]
+        now = (a.T @ a + b.T @ b) / 2
+        later = (a.T @ b + b.T @ a) / 2
+        mean = (a.sum(axis=0) + b.sum(axis=0)) / 2
+        return np.concatenate([mean, now.ravel(), later.ravel()])
+
+    return from_pairs(chains, lag, STRETCHES, sums)
 
 
 def _matrices(mean: Array, size: int) -> tuple[Array, Array, Array]:
@@ -104,34 +112,39 @@ def _matrices(mean: Array, size: int) -> tuple[Array, Array, Array]:
     return m, now, later
 
 
-def _whitened(now: Array, later: Array) -> tuple[Array, Array]:
-    """Whitening matrix, and the lagged covariance in its frame."""
-    size = now.shape[-1]
-    damped = SMALLEST * np.trace(now, axis1=-2, axis2=-1)[..., None, None] / size
-    values, vectors = np.linalg.eigh(now + damped * np.eye(size))
-    white = vectors / np.sqrt(np.maximum(values, 1e-300))[..., None, :]
-    return white, np.swapaxes(white, -1, -2) @ later @ white
+def decomposed(now: Array, later: Array) -> tuple[Array, Array]:
+    """Eigenvalues of TICA, slowest first, and vectors whose components have unit variance.
+
+    Solved by deeptime, with the sign that makes the largest coefficient of a vector positive.
+    """
+    from deeptime.numeric import eig_corr
+
+    damping = max(SMALLEST * np.trace(now) / len(now), STILL)
+    damped = now + damping * np.eye(len(now))
+    values, vectors, *_ = eig_corr(damped, later, epsilon=0.0, canonical_signs=True)
+    order = np.argsort(-values)  # deeptime's is by size: fast oscillations are negative
+    return values[order], vectors[:, order]
 
 
 def timescales(mean: Array, size: int, lag: float) -> Array:
     """-lag/ln λ of the slowest components, ``(..., 3)``, ps."""
-    _, now, later = _matrices(mean, size)
-    values = np.linalg.eigvalsh(_whitened(now, later)[1])[..., ::-1][..., :TIMESCALES]
-    return -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+    _, now, later = _matrices(mean.reshape(-1, mean.shape[-1]), size)
+    values = np.array([decomposed(*both)[0][:TIMESCALES] for both in zip(now, later, strict=True)])
+    found = -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+    return found.reshape(*mean.shape[:-1], -1)
 
 
 def find_components(context: Context, chains: Sequence[Array], spacing: float) -> Components | None:
     """TICA of the reference; None where it is too short."""
     chosen = one_per_bond(context)
-    x = [features(c[:, chosen]) for c in chains]
-    g = float(inefficiency(x).max())
+    g = max(float(inefficiency([features(c[:, [t]]) for c in chains]).max()) for t in chosen)
     lag = max(round(g * LAG_SHARE), 1)
-    if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+    if sum(max(len(c) - lag, 0) for c in chains) < FEWEST_FRAMES:
         return None
-    mean, now, later = _matrices(covariances(x, lag).mean, x[0].shape[1])
-    white, lagged = _whitened(now, later)
-    _, vectors = np.linalg.eigh(lagged)
-    return Components(mean, white @ vectors[:, ::-1][:, :COMPONENTS], lag * spacing, chosen)
+    sums = covariances([c[:, chosen] for c in chains], lag, features)
+    mean, now, later = _matrices(sums.mean, 2 * len(chosen))
+    vectors = decomposed(now, later)[1][:, :COMPONENTS]
+    return Components(mean, vectors, lag * spacing, chosen)
 
 
 def findings(
@@ -190,14 +203,14 @@ def _timescales(
     bench: Bench,
 ) -> Findings:
     name = "TICA timescales"
-    sides, floor = [], None
+    sides, low = [], None
     for record, side, slow in zip(bench.records, chains, projected, strict=True):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
-        x = [features(c[:, components.chosen]) for c in side]
-        if sum(max(len(c) - lag, 0) for c in x) < FEWEST_FRAMES:
+        if sum(max(len(c) - lag, 0) for c in side) < FEWEST_FRAMES:
             return not_available(f"a side has too few frames {components.lag:g} ps apart.", name)
-        blocks, size = covariances(x, lag), x[0].shape[1]
+        chosen = [c[:, components.chosen] for c in side]
+        blocks, size = covariances(chosen, lag, features), 2 * len(components.chosen)
 
         def value(m: Array, size: int = size, lag: float = lag * spacing) -> Array:
             return timescales(m, size, lag)
@@ -205,13 +218,10 @@ def _timescales(
         samples = float(effective_samples(slow, inefficiency(slow)).min())
         series = blocks.split(blocks.each[:, :size])
         sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
-        if floor is None:
-            halves = blocks.halves()
-            floor = np.zeros(sides[0].value.shape)
-            if halves is not None:
-                floor = value(halves[1].mean) - value(halves[0].mean)
+        if low is None:
+            low = floor(blocks, value)
     points = [sum(map(len, c)) for c in chains]
     found = difference(sides[0], sides[1], bench.extents(points))
     labels = tuple(f"component {k + 1}" for k in range(len(sides[0].value)))
-    assert floor is not None
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, floor),))
+    assert low is not None
+    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))

@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.fft import next_fast_len
 from scipy.optimize import linear_sum_assignment
-from scipy.signal import find_peaks
-from scipy.signal.windows import hann
+from scipy.signal import find_peaks, periodogram
 
 from egno_md.compare.blocks import Blocks, BlockSums
-from egno_md.compare.findings import Bench, Findings, not_available, observable, profile
+from egno_md.compare.findings import Bench, Findings, floor, not_available, observable, profile
 from egno_md.compare.histograms import Measure, compare_histograms
 from egno_md.compare.observable import Series
-from egno_md.compare.observables.thermal import has_constraints, peculiar_velocities
+from egno_md.compare.observables.thermal import peculiar_velocities
 from egno_md.compare.sides import Survey
 from egno_md.compare.statistics import Estimate, estimate_together
 from egno_md.compare.verdicts import difference
@@ -49,7 +48,7 @@ HALF_L1 = Measure("½ ∫|Δ|", lambda p, q: np.abs(p - q).sum(axis=-1) / 2)
 def no_spectrum(survey: Survey, name: str) -> str | None:
     """Why a side has no spectrum; None where it has one."""
     spacing = survey.spacing
-    limit = COARSEST_CONSTRAINED if has_constraints(survey.side.system) else COARSEST
+    limit = COARSEST_CONSTRAINED if survey.side.system.has_constraints else COARSEST
     if spacing is None:
         return f"the frames of the {name} are not evenly spaced in time."
     if spacing > limit:
@@ -63,14 +62,26 @@ def no_spectrum(survey: Survey, name: str) -> str | None:
 
 
 def power(velocities: Float[Array, "frames atoms 3"], masses: Array, spacing: float) -> Array:
-    """Mass-weighted power spectrum of one segment on the common grid, ``(bins,)``."""
+    """Mass-weighted power spectrum of one segment on the common grid, ``(bins,)``.
+
+    A segment of Welch's method (1967, IEEE Trans. Audio Electroacoust. 15, 70); its unit
+    is left open.
+    """
     n = len(velocities)
-    weighted = velocities * np.sqrt(masses)[:, None]
     padded = int(next_fast_len(PADDING * n, real=True) or PADDING * n)
-    spectrum = np.abs(np.fft.rfft(weighted * hann(n, sym=False)[:, None, None], padded, axis=0))
-    wavenumbers = np.fft.rfftfreq(padded, spacing) * WAVENUMBER
+    frequencies, each = periodogram(
+        velocities,
+        1 / spacing,
+        "hann",
+        padded,
+        detrend=False,  # type: ignore[arg-type]
+        scaling="spectrum",
+        axis=0,
+    )
+    spectrum = each.sum(axis=-1) @ masses
+    spectrum[1 : (padded + 1) // 2] /= 2  # negative frequencies are no part of it
     centres = (EDGES[1:] + EDGES[:-1]) / 2
-    return np.interp(centres, wavenumbers, (spectrum**2).sum(axis=(1, 2)), right=0.0)
+    return np.interp(centres, frequencies * WAVENUMBER, spectrum, right=0.0)
 
 
 class SpectrumCollector:
@@ -185,11 +196,7 @@ def _peaks(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Finding
     ]
     found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
     labels = tuple(f"{p:.0f}/cm" for p in sides[0].value)
-    halves = blocks[0].halves()
-    low = np.zeros(len(labels))
-    if halves is not None:
-        first, second = (peak_positions(h.mean, bins[0]) for h in halves)
-        low = second - first
+    low = floor(blocks[0], lambda m: peak_positions(m, bins[0]))
     return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
 
 
@@ -226,10 +233,6 @@ def _autocorrelation(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) 
     series = Series("Velocity autocorrelation", "", times, drawn[0], times, drawn[1])
     sides = [_estimate(b, first_zero, bands, bench) for b in blocks]
     found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
-    halves = blocks[0].halves()
-    low = 0.0
-    if halves is not None:
-        first, second = (float(first_zero(h.mean)[0]) for h in halves)
-        low = second - first
+    low = float(floor(blocks[0], first_zero)[0])
     one = observable("Velocity decorrelation time", sides[0], sides[1], found, low)
     return Findings(observables=(one,), series=(series,))

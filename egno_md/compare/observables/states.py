@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
-from egno_md.compare.blocks import Blocks, from_series
+from egno_md.compare.blocks import Blocks, from_pairs, from_series
 from egno_md.compare.findings import Bench, Findings, floor, not_available, profile
 from egno_md.compare.observables.slow import Components
 from egno_md.compare.statistics import (
@@ -156,9 +156,11 @@ def _timescales(
     for k, (record, side) in enumerate(zip(bench.records, assigned, strict=True)):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
-        blocks = _count_blocks(side, lag, clusters)
-        if blocks is None:
+        if sum(max(len(c) - lag, 0) for c in side) < FRAMES_PER_CLUSTER:
             return not_available(f"a side has too few frames {components.lag:g} ps apart.", name)
+
+        def counts(frames: Array, lag: int = lag) -> Array:
+            return count_matrix([frames], lag, clusters).ravel()
 
         def value(means: Array, lag: float = lag * spacing) -> Array:
             flat = means.reshape(-1, clusters, clusters)
@@ -166,33 +168,14 @@ def _timescales(
                 *means.shape[:-1], TIMESCALES
             )
 
+        blocks = from_pairs(side, lag, STRETCHES, counts)
         slow = blocks.split(blocks.each @ np.repeat(states.memberships, clusters, axis=0))
         sides.append(estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k]))
-        halves = blocks.halves()
-        if k == 0 and halves is not None:
-            low = value(halves[1].mean) - value(halves[0].mean)
+        if k == 0:
+            low = floor(blocks, value)
     found = difference(sides[0], sides[1], _extents(assigned, bench))
     labels = tuple(f"process {k + 1}" for k in range(TIMESCALES))
     return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
-
-
-def _count_blocks(assigned: list[Array], lag: int, clusters: int) -> Blocks | None:
-    """Count matrices of stretches."""
-    frames = sum(max(len(c) - lag, 0) for c in assigned)
-    if frames < FRAMES_PER_CLUSTER:
-        return None
-    length = max(-(-frames // STRETCHES), 1)
-    counts, sums, chain, number = [], [], [], 0
-    for c in assigned:
-        total = len(c) - lag
-        for start in range(0, total, length):
-            stop = min(start + length, total)
-            matrix = count_matrix([c[start : stop + lag]], lag, clusters)
-            counts.append(stop - start)
-            sums.append(matrix.ravel())
-            chain.append(number)
-        number += total > 0
-    return Blocks(np.array(counts), np.array(sums), np.array(chain))
 
 
 def _labels(states: int) -> tuple[str, ...]:
@@ -248,7 +231,7 @@ def _profile(
         known = np.full(len(labels), n)
         sides.append(estimate(b, MEAN, bench.generator, known))
     found = difference(sides[0], sides[1], _extents(assigned, bench))
-    low = floor(blocks[0], MEAN)
+    low = floor(blocks[0], MEAN.value)
     return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
 
 

@@ -3,67 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, floor, not_available, observable, with_square
-from egno_md.compare.observables import internal
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN, WIDTH, Statistic, estimate
 from egno_md.compare.verdicts import difference
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
-
-if TYPE_CHECKING:
-    from egno_md.compare.context import Context
+from egno_md.geometry import internal
+from egno_md.geometry.superposition import heavy_atoms, superposed
 
 Array = np.ndarray
-
-MEAN_ITERATIONS = 5
-"""Superpose-and-average rounds; the mean moves by less than 1e-4 nm after three."""
-
-
-def heavy_atoms(system: System) -> Array:
-    """Indices of atoms other than hydrogen; all atoms where there are too few to align."""
-    heavy = np.flatnonzero(system.atomic_numbers > 1)
-    return heavy if len(heavy) >= 3 else np.arange(system.n_atoms)
-
-
-def mean_structure(
-    system: System, sample: Float[Array, "frames atoms 3"]
-) -> Float[Array, "atoms 3"]:
-    """Mean over frames after superposition of the heavy atoms on that mean.
-
-    Generalised Procrustes analysis: superpose on the first frame, average,
-    and repeat with the average as the target.
-
-    Returns:
-        nm, centred at the heavy atoms' centroid as the first frame has it.
-    """
-    target = np.asarray(sample[0], dtype=np.float64)
-    for _ in range(MEAN_ITERATIONS):
-        target = superposed(system, sample, target).mean(axis=0)
-    return target
-
-
-def superposed(
-    system: System, positions: Float[Array, "frames atoms 3"], target: Float[Array, "atoms 3"]
-) -> Float[Array, "frames atoms 3"]:
-    """Positions with the heavy atoms superposed on `target`, nm.
-
-    The rotation that minimises their RMSD (Kabsch 1976, Acta Cryst. A32, 922),
-    in double precision: MDTraj's single-precision quaternion iteration gives
-    up on some frames of small molecules and then leaves them unrotated.
-    """
-    align = heavy_atoms(system)
-    centre = target[align].mean(axis=0)
-    x = np.asarray(positions, dtype=np.float64)
-    x = x - x[:, align].mean(axis=1, keepdims=True)
-    u, _, vt = np.linalg.svd(np.swapaxes(x[:, align], 1, 2) @ (target[align] - centre))
-    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation, never a reflection
-    return x @ (u @ vt) + centre
 
 
 def radii_of_gyration(
@@ -83,7 +37,7 @@ def fluctuation_features(
 
     The RMSF about the mean position is the `WIDTH` of these.
     """
-    moved = superposed(system, positions, target) - target
+    moved = superposed(positions, target, heavy_atoms(system.atomic_numbers)) - target
     return np.concatenate([moved, (moved**2).sum(-1, keepdims=True)], axis=-1)
 
 
@@ -92,7 +46,7 @@ def probes(context: Context) -> list[Probe]:
     if context.has_images:
         return []
     system, target = context.system, context.target
-    heavy = heavy_atoms(system)
+    heavy = heavy_atoms(system.atomic_numbers)
 
     def measure(part: Trajectory) -> Mapping[str, Array]:
         features = fluctuation_features(system, part.positions, target)
@@ -133,7 +87,7 @@ def findings(context: Context, bench: Bench) -> Findings:
 
 def _heavy_fluctuation(system: System, bench: Bench):
     """√ of the mean over heavy atoms of the squared fluctuation."""
-    heavy = heavy_atoms(system)
+    heavy = heavy_atoms(system.atomic_numbers)
 
     def squared(mean: Array) -> Array:
         x = mean.reshape(*mean.shape[:-1], -1, 4)
@@ -150,5 +104,5 @@ def _heavy_fluctuation(system: System, bench: Bench):
         blocks.append(type(b)(b.counts, chosen, b.chain))
     sides = [estimate(b, statistic, bench.generator) for b in blocks]
     found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
-    low = float(floor(blocks[0], statistic)[0])
+    low = float(floor(blocks[0], statistic.value)[0])
     return observable("RMSF of heavy atoms", sides[0], sides[1], found, low)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import mdtraj
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array
 
+from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
-from egno_md.compare.near import near_pairs
-from egno_md.compare.observables.internal import as_mdtraj, bonds_apart, neighbours
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
-
-if TYPE_CHECKING:
-    from egno_md.compare.context import Context
+from egno_md.geometry.bonded import bond_neighbours, bonded_within, marked
+from egno_md.geometry.images import near_pairs
+from egno_md.geometry.internal import as_mdtraj
 
 Array = np.ndarray
 
@@ -41,25 +40,26 @@ class HydrogenBonds:
     Attributes:
         donors: ``(donors, 2)`` atoms D and H.
         acceptors: atoms N and O.
-        forbidden: pairs of D and A fewer than three bonds apart.
+        forbidden: which atoms are fewer than three bonds apart.
     """
 
     donors: Array
     acceptors: Array
-    forbidden: frozenset[tuple[int, int]]
+    forbidden: csr_array
 
     @property
     def possible(self) -> bool:
         """Whether any donor has an acceptor."""
-        return any((d, a) not in self.forbidden for d in self.donors[:, 0] for a in self.acceptors)
+        donors = self.donors[:, 0]
+        near = self.forbidden[donors][:, self.acceptors]
+        return near.nnz < len(donors) * len(self.acceptors)
 
     def count(self, positions: Float[Array, "atoms 3"], box: Array | None = None) -> int:
         """Hydrogen bonds of one frame, nm; in a box to the nearest images of acceptors."""
         x = np.asarray(positions, np.float64)
         pairs, right = near_pairs(x[self.donors[:, 1]], x[self.acceptors], LONGEST, box)
         (d, h), a = self.donors[pairs[:, 0]].T, self.acceptors[pairs[:, 1]]
-        ends = zip(d.tolist(), a.tolist(), strict=True)
-        allowed = np.array([e not in self.forbidden for e in ends], dtype=bool)
+        allowed = ~marked(self.forbidden, d, a)
         left, right = (x[d] - x[h])[allowed], right[allowed]
         lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
         cosine = (left * right).sum(axis=1) / lengths
@@ -68,14 +68,11 @@ class HydrogenBonds:
 
 def find_hydrogen_bonds(system: System) -> HydrogenBonds:
     """Donors and acceptors by element and bonds."""
-    numbers, bonded = system.atomic_numbers, neighbours(system)
+    numbers, bonded = system.atomic_numbers, bond_neighbours(system.bonds, system.n_atoms)
     polar = np.flatnonzero(np.isin(numbers, (NITROGEN, OXYGEN)))
     donors = [(d, h) for d in polar.tolist() for h in bonded[d] if numbers[h] == HYDROGEN]
-    apart = bonds_apart(system, FEWEST_BONDS_APART - 1)
-    forbidden = {(d, a) for d in polar.tolist() for a in apart[d]}
-    return HydrogenBonds(
-        np.array(donors, dtype=np.int64).reshape(-1, 2), polar, frozenset(forbidden)
-    )
+    forbidden = bonded_within(system.bonds, system.n_atoms, FEWEST_BONDS_APART - 1)
+    return HydrogenBonds(np.array(donors, dtype=np.int64).reshape(-1, 2), polar, forbidden)
 
 
 def surface_area(system: System, positions: Float[Array, "frames atoms 3"]) -> Array:

@@ -19,27 +19,6 @@ def peculiar_velocities(system: System, trajectory: Trajectory) -> Float[Array, 
     return velocities - drift[:, None]
 
 
-def element_degrees_of_freedom(system: System) -> dict[str, float]:
-    """Degrees of freedom of each element's atoms with the centre of mass at rest.
-
-    For Maxwell velocities v_i and V = Σ m_i v_i / M, a component of v_i - V has
-    variance kT/m_i - 2kT/M + kT/M = (kT/m_i)(1 - m_i/M), so that
-
-        ⟨Σ_{i∈e} ½ m_i |v_i - V|²⟩ = ½ kT · 3 (N_e - M_e/M)
-
-    with N_e atoms of total mass M_e; the sum over elements is 3N - 3. (The
-    argument behind every centre-of-mass correction, e.g. Frenkel and Smit,
-    Understanding Molecular Simulation, Sec. 4.1, kept per atom.)
-    Without constraints only; see `has_constraints`.
-    """
-    total = float(system.masses.sum())
-    elements = np.array(system.elements)
-    return {
-        e: 3.0 * (np.sum(elements == e) - system.masses[elements == e].sum() / total)
-        for e in dict.fromkeys(system.elements)
-    }
-
-
 def element_widths(system: System) -> dict[str, float]:
     """Exact width of each element's kinetic temperature over its mean.
 
@@ -59,33 +38,33 @@ def element_widths(system: System) -> dict[str, float]:
     return found
 
 
-def has_constraints(system: System) -> bool:
-    """Whether the system has fewer degrees of freedom than 3N - 3."""
-    return system.degrees_of_freedom < 3 * system.n_atoms - 3
-
-
 def temperatures(system: System, trajectory: Trajectory) -> Float[Array, " frames"]:
     """Kinetic temperature of each frame without centre-of-mass motion, K."""
     kinetic = kinetic_energy(peculiar_velocities(system, trajectory), system.masses)
-    return np.asarray(temperature(kinetic, degrees_of_freedom(system)))
-
-
-def degrees_of_freedom(system: System) -> int:
-    """Of what moves about the centre of mass."""
-    return min(system.degrees_of_freedom, 3 * system.n_atoms - 3)
+    return np.asarray(temperature(kinetic, system.internal_freedom))
 
 
 def element_temperatures(
     system: System, trajectory: Trajectory
 ) -> dict[str, Float[Array, " frames"]]:
-    """Kinetic temperature of each element's atoms, K (see `element_degrees_of_freedom`)."""
+    """Kinetic temperature of each element's atoms about the centre of mass, K.
+
+    By `System.freedom`. For Maxwell velocities v_i and V = Σ m_i v_i / M, a component of
+    v_i - V has variance kT/m_i - 2kT/M + kT/M = (kT/m_i)(1 - m_i/M), so that
+
+        ⟨Σ_{i∈e} ½ m_i |v_i - V|²⟩ = ½ kT · 3 (N_e - M_e/M)
+
+    with N_e atoms of total mass M_e and without constraints. (The argument behind every
+    centre-of-mass correction, e.g. Frenkel and Smit, Understanding Molecular Simulation,
+    Sec. 4.1, kept per atom.)
+    """
     elements = np.array(system.elements)
     v = peculiar_velocities(system, trajectory)
     found = {}
-    for e, freedom in element_degrees_of_freedom(system).items():
+    for e in dict.fromkeys(system.elements):
         chosen = elements == e
         kinetic = kinetic_energy(v[:, chosen], system.masses[chosen])
-        found[e] = np.asarray(temperature(kinetic, freedom))
+        found[e] = np.asarray(temperature(kinetic, system.freedom[e]))
     return found
 
 

@@ -176,12 +176,4 @@ def _at_rest(engine: OpenMMEngine, frame: Frame, *, rotation: bool) -> Frame:
 
 
 def _with_first(frame: Frame, trajectory: Trajectory) -> Trajectory:
-    first = Trajectory(
-        positions=frame.positions[None],
-        times=np.array([frame.time]),
-        velocities=frame.velocities[None],
-        forces=None if frame.forces is None else frame.forces[None],
-        potential_energy=np.array([frame.potential_energy]),
-        box=None if frame.box is None else frame.box[None],
-    )
-    return join([first, trajectory])
+    return join([Trajectory.of([frame]), trajectory])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from egno_md.core.fanout import run_all
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.units import format_quantity
 from egno_md.data.outcomes import settle
-from egno_md.data.output import OutputMode, hold, open_output
+from egno_md.data.output import OutputMode, hold, run_folder
 from egno_md.data.store import (
     Manifest,
     Store,
@@ -54,7 +53,7 @@ def run_generate(
         out: the store's folder.
         seed: of every random stream; replicas derive theirs.
         device: ``auto``, ``cpu`` or ``gpu``, where the protocol's platform is auto.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         workers: processes of this machine that share the replicas.
         executor: shares them instead; see `egno_md.core.fanout.run_all`.
         progress: who listens.
@@ -76,17 +75,16 @@ def run_generate(
         "seed": seed,
     }
     new_engine(built, protocol, seed)  # a platform that is not there is found before --out is
-    output = open_output(out, "generate", request, mode)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return Store(out)
-    watch = _Watch(out, built, protocol, seed, progress)
-    folder, root = built.folder.absolute(), out.absolute()
-    jobs = [(built.spec, folder, protocol, seed, r, root) for r in range(protocol.replicas)]
-    with open_executor(workers) if executor is None else nullcontext(executor) as chosen:
-        _run_replicas(jobs, chosen, watch)
-    write_manifest(out, replace(watch.merged(), is_complete=True))
-    output.finish(seconds=round(watch.seconds, 3), ns_per_day=watch.ns_per_day)
+    with run_folder(out, "generate", request, mode, progress=progress) as run:
+        if run.is_complete:
+            return Store(out)
+        watch = _Watch(out, built, protocol, seed, progress)
+        folder, root = built.folder.absolute(), out.absolute()
+        jobs = [(built.spec, folder, protocol, seed, r, root) for r in range(protocol.replicas)]
+        with open_executor(workers, given=executor) as chosen:
+            _run_replicas(jobs, chosen, watch)
+        write_manifest(out, replace(watch.merged(), is_complete=True))
+        run.finish(seconds=round(watch.seconds, 3), ns_per_day=watch.ns_per_day)
     return Store(out)
 
 
@@ -177,11 +175,8 @@ def _run_replica(
 ) -> None:
     """Run or continue one replica in its own store."""
     root = replica_folder(out, replica)
-    lock = hold(root, HOLD_SECONDS)
-    try:
+    with hold(root, HOLD_SECONDS):
         _continue_replica(build_system(spec, folder), root, protocol, seed, replica, watch)
-    finally:
-        lock.release()
 
 
 def _continue_replica(

@@ -9,7 +9,7 @@ import openmm
 from openmm import app, unit
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.periodic import smallest_height
+from egno_md.geometry.images import smallest_height
 from egno_md.spec.system import ForceFieldPotential
 
 DEFAULT_CUTOFF = 0.9

@@ -1,33 +1,49 @@
-"""MMFF94 (Halgren 1996) as native OpenMM forces; a developer's tool that needs RDKit.
-
-    python -m egno_md.md.potentials.mmff94 systems/ethanol [FOLDER ...]
-
-writes `mmff94.xml`, a serialised `openmm.System`, and `mmff94.yaml` beside each
-structure, so that nobody needs RDKit to run it.
-"""
+"""MMFF94 (Halgren 1996) as native OpenMM forces, with RDKit's types and parameters."""
 
 from __future__ import annotations
 
-import sys
 from itertools import combinations
 from math import pi
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import openmm
 from openmm import app
+from rdkit import Chem, rdBase
+from rdkit.Chem import Mol, rdDetermineBonds, rdForceFieldHelpers
+from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
-from egno_md.md.build import read_structure
-from egno_md.spec.files import find_system, read_spec
 from egno_md.spec.system import SystemSpec
 
-if TYPE_CHECKING:
-    from rdkit.Chem import Mol
-
 FILE = "mmff94.xml"
+ELEMENTS = frozenset(
+    [
+        "H",
+        "Li",
+        "C",
+        "N",
+        "O",
+        "F",
+        "Na",
+        "Mg",
+        "Si",
+        "P",
+        "S",
+        "Cl",
+        "K",
+        "Ca",
+        "Fe",
+        "Cu",
+        "Zn",
+        "Br",
+        "I",
+    ]
+)
+"""With MMFF94 atom types."""
+
 LINEAR_TYPES = frozenset({4, 53, 61})
 """Atom types with linear angles (MMFFPROP.PAR): alkyne and nitrile C, =N=, nitrilium N."""
 
@@ -54,24 +70,22 @@ OUT_OF_PLANE = (
 PAIR = "epsilon*(1.07*rs/(r + 0.07*rs))^7*(1.12*rs^7/(r^7 + 0.12*rs^7) - 2) + qq/(r + 0.005)"
 
 
-def mmff94_system(topology: app.Topology, positions: np.ndarray, charge: int = 0) -> openmm.System:
+def mmff94_system(molecule: Mol) -> openmm.System:
     """Every MMFF94 term of a molecule without a box.
 
     Pairs are explicit bonds of a `CustomBondForce`: MMFF's combination rules
     for the buffered 14-7 potential are no simple means, and a molecule has few.
 
     Args:
-        topology: atoms with all bonds.
-        positions: ``(atoms, 3)``, nm, from which bond orders are perceived.
-        charge: of the molecule, e.
+        molecule: with all hydrogens, bond orders and formal charges.
 
     Raises:
-        PotentialError: RDKit is missing, or MMFF94 lacks parameters.
+        PotentialError: MMFF94 lacks parameters.
     """
-    molecule, properties = _parametrise(topology, positions, charge)
+    properties = _parametrise(molecule)
     system = openmm.System()
-    for atom in topology.atoms():
-        system.addParticle(atom.element.mass)
+    for atom in molecule.GetAtoms():
+        system.addParticle(app.Element.getByAtomicNumber(atom.GetAtomicNum()).mass)
     angles = [
         (i, atom.GetIdx(), k)
         for atom in molecule.GetAtoms()
@@ -90,44 +104,40 @@ def mmff94_system(topology: app.Topology, positions: np.ndarray, charge: int = 0
     return system
 
 
-def write_mmff94(system: str) -> Path:
-    """Write `mmff94.xml` and `mmff94.yaml` into a system's folder.
+def write_mmff94(folder: Path, spec: SystemSpec, molecule: Mol) -> None:
+    """Write `mmff94.xml` and `mmff94.yaml` beside a system of the same atoms.
 
     Args:
-        system: shipped name or folder.
+        folder: of the system.
+        spec: its system.yaml.
+        molecule: its atoms in their order.
 
-    Returns:
-        The YAML, a system of its own.
+    Raises:
+        PotentialError: MMFF94 lacks parameters.
     """
-    path = find_system(system)
-    spec, folder = read_spec(path, SystemSpec), path.parent
-    topology, positions = read_structure(folder / spec.structure)
-    charge = getattr(spec.potential, "charge", 0)
-    built = mmff94_system(topology, positions, charge)
+    built = mmff94_system(molecule)
     (folder / FILE).write_text(openmm.XmlSerializer.serialize(built), encoding="utf-8")
     title = spec.description.split(",")[0] or spec.name
-    yaml = folder / "mmff94.yaml"
-    yaml.write_text(
+    (folder / "mmff94.yaml").write_text(
         f"name: {spec.name}\n"
         f"description: {title}, MMFF94 as native OpenMM forces.\n"
         f"structure: {spec.structure}\n"
         f"potential: {{kind: openmm-xml, file: {FILE}}}\n",
         encoding="utf-8",
     )
-    return yaml
 
 
 def rdkit_molecule(topology: app.Topology, positions: np.ndarray, charge: int = 0) -> Mol:
     """The molecule with bond orders perceived from elements and bonds.
 
+    Args:
+        topology: atoms with all bonds.
+        positions: ``(atoms, 3)``, nm.
+        charge: of the molecule, e.
+
     Raises:
-        PotentialError: RDKit is missing, or finds no valid bond orders.
+        PotentialError: no bond orders are valid.
     """
-    try:
-        from rdkit import Chem
-        from rdkit.Chem import rdDetermineBonds
-    except ImportError:
-        raise PotentialError("MMFF94 needs RDKit. Run: pip install 'egno-md[mmff]'") from None
     editable = Chem.RWMol()
     for atom in topology.atoms():
         new = Chem.Atom(atom.element.atomic_number)
@@ -148,14 +158,17 @@ def rdkit_molecule(topology: app.Topology, positions: np.ndarray, charge: int = 
     return molecule
 
 
-def _parametrise(topology: app.Topology, positions: np.ndarray, charge: int) -> tuple[Mol, Any]:
-    molecule = rdkit_molecule(topology, positions, charge)
-    from rdkit.Chem import rdForceFieldHelpers
-
-    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+def _parametrise(molecule: Mol) -> Any:
+    with rdBase.BlockLogs():
+        properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
     if properties is None:
-        raise PotentialError("MMFF94 has no parameters for this molecule. Use xtb.")
-    return molecule, properties
+        elements = {a.GetSymbol() for a in molecule.GetAtoms()} - ELEMENTS
+        which = f", which has {' and '.join(sorted(elements))}" if elements else ""
+        raise PotentialError(
+            f"MMFF94 has no parameters for {CalcMolFormula(molecule)}{which}. Use GFN2-xTB alone, "
+            "with 'egno-md init system'."
+        )
+    return properties
 
 
 def _bonds(molecule: Mol, properties: Any) -> openmm.Force:
@@ -243,12 +256,10 @@ def _is_four(atoms: tuple[int, ...]) -> bool:
 
 def _pairs(molecule: Mol, properties: Any) -> openmm.Force:
     """Buffered 14-7 and buffered Coulomb beyond two bonds; Coulomb is 0.75 over three."""
-    from rdkit.Chem import GetDistanceMatrix
-
     force = openmm.CustomBondForce(PAIR)
     for name in ("epsilon", "rs", "qq"):
         force.addPerBondParameter(name)
-    apart = GetDistanceMatrix(molecule)
+    apart = Chem.GetDistanceMatrix(molecule)
     charges = [properties.GetMMFFPartialCharge(i) for i in range(molecule.GetNumAtoms())]
     for i, j in combinations(range(molecule.GetNumAtoms()), 2):
         if apart[i, j] < 3:
@@ -259,8 +270,3 @@ def _pairs(molecule: Mol, properties: Any) -> openmm.Force:
             i, j, [epsilon * KJ_PER_KCAL, radius * NANOMETRE_PER_ANGSTROM, product * COULOMB]
         )
     return force
-
-
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(write_mmff94(name))

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from egno_md.core.errors import DataError
+from egno_md.geometry.stereocentres import signed_volumes
 from egno_md.md.prepare.records import CAPS, NUCLEIC, STANDARD, Atom, Residue, Structure
 
 LONGEST_BOND = 2.0
@@ -88,8 +89,8 @@ def _one_chain_or_chosen(structure: Structure, choices: Choices) -> Structure:
     if not proteins:
         names = sorted({r.name for r in structure.residues})[:6]
         raise DataError(
-            f"{path}: holds no protein, only {', '.join(names)}. Small molecules need no "
-            "preparation: use 'egno-md init system'."
+            f"{path}: holds no protein, only {', '.join(names)}. Make a system of "
+            "water, with all its hydrogens, by 'egno-md init system'."
         )
     if choices.chains is None and len(proteins) > 1:
         raise DataError(
@@ -274,8 +275,7 @@ def _check_chirality(structure: Structure, residues: tuple[Residue, ...]) -> Non
         places = [residue.place(n) for n in ("CA", "N", "C", "CB")]
         if any(p is None for p in places):
             continue
-        centre, n, c, cb = (np.asarray(p) for p in places)
-        if float(np.dot(np.cross(n - centre, c - centre), cb - centre)) < 0:
+        if signed_volumes(np.array(places), np.array([[1, 2, 3, 0]]))[0] < 0:
             raise DataError(
                 f"{structure.path}: {residue} is a D-amino acid by its geometry, which amber14 "
                 "would move as if it were the L form. Mirror it, or take another model."

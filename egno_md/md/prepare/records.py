@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase, digits
-from typing import Any
 
+import gemmi
 import numpy as np
 
 from egno_md.core.errors import DataError
@@ -49,6 +49,9 @@ PROTONATION = {
 CAPS = frozenset({"ACE", "NME", "NMA"})
 WATER = frozenset({"HOH", "WAT", "TIP3", "TIP", "SOL", "DOD", "H2O"})
 NUCLEIC = frozenset(["A", "C", "G", "U", "I", "DA", "DC", "DG", "DT", "DU", "DI"])
+Sequences = dict[str, tuple[str, ...]]
+"""Residue names by chain, as they were in the sample."""
+
 _RENAMED = {("ILE", "CD"): "CD1"}
 _TERMINAL = {"OT1": "O", "OT2": "OXT", "OC1": "O", "OC2": "OXT"}
 
@@ -67,7 +70,6 @@ class Atom:
         place: Å.
         occupancy: of this location.
         element: symbol, upper case.
-        is_hetero: not of a standard polymer residue, says the file.
     """
 
     name: str
@@ -79,7 +81,6 @@ class Atom:
     place: tuple[float, float, float]
     occupancy: float
     element: str
-    is_hetero: bool
 
     @property
     def residue_key(self) -> tuple[str, int, str, str]:
@@ -140,7 +141,7 @@ class Structure:
     path: Path
     atoms: tuple[Atom, ...]
     models: int
-    sequences: dict[str, tuple[str, ...]]
+    sequences: Sequences
 
     @property
     def residues(self) -> tuple[Residue, ...]:
@@ -152,6 +153,14 @@ class Structure:
         return tuple(
             Residue(name, chain, number, insertion, tuple(atoms.values()))
             for (chain, number, insertion, name), atoms in found.items()
+        )
+
+    @property
+    def is_molecule(self) -> bool:
+        """Whether it holds neither protein nor nucleic acid, nor water alone."""
+        residues = self.residues
+        return not any(r.is_amino_acid or r.name in NUCLEIC for r in residues) and not all(
+            r.is_water for r in residues
         )
 
 
@@ -173,126 +182,86 @@ def read_records(path: Path, model: int = 1) -> Structure:
         raise DataError(f"{path}: no such structure file.") from None
     if not text.strip():
         raise DataError(f"{path}: holds no atoms: the file is empty.")
-    models, sequences = _read_cif(path) if path.suffix == ".cif" else _read_pdb(path, text)
-    if not models or not models[0]:
+    if path.suffix != ".cif":
+        _check_lines(path, text)
+    try:
+        structure, sequences = (_read_cif if path.suffix == ".cif" else _read_pdb)(text)
+        models = [atoms for atoms in (tuple(_atoms(m)) for m in structure) if atoms]
+    except Exception as error:  # gemmi raises whatever it meets
+        detail = " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
+    if not models:
         raise DataError(f"{path}: holds no atoms: it has no ATOM records. Give a structure.")
     if not 1 <= model <= len(models):
         raise DataError(f"{path}: has no model {model}: it has {len(models)}. Choose with --model.")
-    atoms = tuple(_usual(a) for a in models[model - 1])
-    for atom in atoms:
+    for atom in models[model - 1]:
         if not np.isfinite(atom.place).all():
             raise DataError(
                 f"{path}: {atom.residue} {atom.number}: atom {atom.name} has no place: "
                 f"{atom.place}. Fill in its coordinates."
             )
-    return Structure(path, atoms, len(models), sequences)
+    return Structure(path, models[model - 1], len(models), sequences)
 
 
-def _usual(atom: Atom) -> Atom:
-    """With the usual names of residues and atoms."""
-    residue = PROTONATION.get(atom.residue, atom.residue)
-    name = _RENAMED.get((residue, atom.name), atom.name)
-    if residue in STANDARD:
-        name = _TERMINAL.get(name, name)
-    return replace(atom, residue=residue, name=name)
-
-
-def _read_pdb(path: Path, text: str) -> tuple[list[list[Atom]], dict[str, tuple[str, ...]]]:
-    models: list[list[Atom]] = [[]]
-    sequences: dict[str, tuple[str, ...]] = {}
+def _check_lines(path: Path, text: str) -> None:
+    """Refuse numbers of a PDB file that are none, which gemmi reads as zero."""
     for number, line in enumerate(text.splitlines(), 1):
-        kind = line[:6].strip()
-        if kind == "MODEL" and models[-1]:
-            models.append([])
-        elif kind == "SEQRES":
-            chain = line[11:12].strip()
-            sequences[chain] = (*sequences.get(chain, ()), *line[19:].split())
-        elif kind in ("ATOM", "HETATM"):
-            try:
-                models[-1].append(_pdb_atom(line, kind))
-            except ValueError:
-                raise DataError(
-                    f"{path}: line {number} is no atom record: {line[:60].strip()!r}. Columns 31 "
-                    "to 54 hold coordinates, 23 to 26 the residue's number."
-                ) from None
-    return [m for m in models if m], sequences
+        if line[:6].strip() not in ("ATOM", "HETATM"):
+            continue
+        try:
+            int(line[22:26])
+            for column in (line[30:38], line[38:46], line[46:54], line[54:60].strip() or "1"):
+                float(column)
+        except ValueError:
+            raise DataError(
+                f"{path}: line {number} is no atom record: {line[:60].strip()!r}. Columns 31 "
+                "to 54 hold coordinates, 23 to 26 the residue's number."
+            ) from None
 
 
-def _pdb_atom(line: str, kind: str) -> Atom:
-    name = line[12:16].strip()
-    element = line[76:78].strip().upper()
-    if not element.isalpha():
-        element = _guess(name, line[12:14])
-    chain = line[21:22].strip()
-    return Atom(
-        name=name,
-        altloc=line[16:17].strip(),
-        residue=line[17:20].strip() if line[20:21] == " " else line[17:21].strip(),
-        chain=chain,
-        number=int(line[22:26]),
-        insertion=line[26:27].strip(),
-        place=(float(line[30:38]), float(line[38:46]), float(line[46:54])),
-        occupancy=float(line[54:60]) if line[54:60].strip() else 1.0,
-        element=element,
-        is_hetero=kind == "HETATM",
-    )
+def _read_pdb(text: str) -> tuple[gemmi.Structure, Sequences]:
+    structure = gemmi.read_pdb_string(text)
+    for chain in (c for model in structure for c in model if len(c.name) == 2):
+        for residue in chain:  # the fourth letter of TIP3 is in the column before the chain's
+            residue.name += chain.name[0]
+        chain.name = chain.name[1]
+    return structure, {e.name: tuple(e.full_sequence) for e in structure.entities}
 
 
-def _guess(name: str, columns: str) -> str:
-    """Element by its name: metals begin in column 13, others in column 14."""
-    letters = name.lstrip("0123456789")
-    if columns.strip().upper() in {"ZN", "MG", "FE", "MN", "NA", "CL", "CU", "NI", "CO", "SE"}:
-        return columns.strip().upper()
-    return letters[:1].upper()
+def _read_cif(text: str) -> tuple[gemmi.Structure, Sequences]:
+    block = gemmi.cif.read_string(text)[0]
+    sequences: Sequences = {}
+    for chain, residue in block.find("_pdbx_poly_seq_scheme.", ["pdb_strand_id", "mon_id"]):
+        sequences[chain] = (*sequences.get(chain, ()), residue)
+    return gemmi.make_structure_from_block(block), sequences
 
 
-def _read_cif(path: Path) -> tuple[list[list[Atom]], dict[str, tuple[str, ...]]]:
-    from openmm.app.internal.pdbx.reader.PdbxReader import PdbxReader
-
-    blocks: list[Any] = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            PdbxReader(file).read(blocks)
-        models: dict[str, list[Atom]] = {}
-        for row in _rows(blocks[0].getObj("atom_site")):
-            models.setdefault(row.get("pdbx_PDB_model_num", "1"), []).append(_cif_atom(row))
-    except Exception as error:  # the reader raises whatever it meets
-        detail = " ".join(str(error).split())[:160]
-        raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
-    sequences: dict[str, tuple[str, ...]] = {}
-    for row in _rows(blocks[0].getObj("pdbx_poly_seq_scheme")):
-        chain = row["pdb_strand_id"]
-        sequences[chain] = (*sequences.get(chain, ()), row["mon_id"])
-    return list(models.values()), sequences
-
-
-def _rows(table: Any) -> Iterator[dict[str, str]]:
-    """Rows of a CIF category by their column's name; none of one that is not there."""
-    if table is not None:
-        names = table.getAttributeList()
-        for index in range(table.getRowCount()):
-            yield dict(zip(names, table.getRow(index), strict=True))
+def _atoms(model: gemmi.Model) -> Iterator[Atom]:
+    """With the usual names of residues and atoms."""
+    for site in model.all():
+        residue = PROTONATION.get(site.residue.name, site.residue.name)
+        name = _RENAMED.get((residue, site.atom.name), site.atom.name)
+        element = site.atom.element.name.upper()
+        if residue in STANDARD:
+            name = _TERMINAL.get(name, name)
+            element = name.lstrip(digits)[:1].upper()  # HG is no mercury there, CA no calcium
+        number = site.residue.seqid
+        if number.num is None:
+            raise ValueError(f"{residue} has no number")
+        yield Atom(
+            name=name,
+            altloc=site.atom.altloc.strip("\0"),
+            residue=residue,
+            chain=site.chain.name,
+            number=number.num,
+            insertion=number.icode.strip(),
+            place=tuple(site.atom.pos.tolist()),
+            occupancy=site.atom.occ,
+            element=element,
+        )
 
 
-def _cif_atom(row: dict[str, str]) -> Atom:
-    def known(*keys: str) -> str:
-        return next((row[k] for k in keys if row.get(k, "?") not in ("?", ".")), "")
-
-    return Atom(
-        name=known("auth_atom_id", "label_atom_id"),
-        altloc=known("label_alt_id"),
-        residue=known("auth_comp_id", "label_comp_id"),
-        chain=known("auth_asym_id", "label_asym_id"),
-        number=int(known("auth_seq_id", "label_seq_id")),
-        insertion=known("pdbx_PDB_ins_code"),
-        place=(float(row["Cartn_x"]), float(row["Cartn_y"]), float(row["Cartn_z"])),
-        occupancy=float(known("occupancy") or 1.0),
-        element=known("type_symbol").upper(),
-        is_hetero=row.get("group_PDB") == "HETATM",
-    )
-
-
-def pdb_text(residues: tuple[Residue, ...], sequences: dict[str, tuple[str, ...]]) -> str:
+def pdb_text(residues: tuple[Residue, ...], sequences: Sequences) -> str:
     """Residues as a PDB file of one model, with the sequences of their chains.
 
     Chains are in the order of `residues`. Where a name has more than one letter, as in mmCIF

@@ -1,4 +1,4 @@
-"""`prepare`: a user's protein structure as a system."""
+"""`prepare`: a user's protein structure or small molecule as a system."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import io
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from openmm import app
 
-from egno_md.core.errors import OutputError
+from egno_md.core.errors import OutputError, SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.data.store import write_json
 from egno_md.md.build import BuiltSystem, build_system, load_system
+from egno_md.md.potentials.mmff94 import write_mmff94
 from egno_md.md.prepare.build import (
     SOLUTE_FILES,
     WATER_FILES,
@@ -29,6 +33,7 @@ from egno_md.md.prepare.build import (
     write_pdb,
 )
 from egno_md.md.prepare.checks import Choices, Protein, check_structure
+from egno_md.md.prepare.molecule import MOLFILES, Molecule, read_molecule
 from egno_md.md.prepare.records import Structure, read_records
 from egno_md.spec.files import validate
 from egno_md.spec.prepare import Preparation
@@ -57,11 +62,15 @@ class PreparedSystem:
         folder: with system.yaml, structure and recipe.
         built: the system as built from it.
         recipe: what recipe.json says.
+        summary: what was made, in one line.
+        protocol: shipped one of `generate` to begin with.
     """
 
     folder: Path
     built: BuiltSystem
     recipe: dict[str, Any]
+    summary: str
+    protocol: str
 
 
 def run_prepare(
@@ -74,11 +83,14 @@ def run_prepare(
     origin: str = "",
     progress: Progress | None = None,
 ) -> PreparedSystem:
-    """Make a system of a protein's PDB or PDBx/mmCIF file.
+    """Make a system of a protein's PDB or PDBx/mmCIF file, or of a small molecule's file.
 
-    Missing heavy atoms, termini or caps and hydrogens are added, what is no
-    protein is left out, and every choice is kept in recipe.json. What cannot be
+    Missing heavy atoms, termini or caps and hydrogens of a protein are added, what is
+    no protein is left out, and every choice is kept in recipe.json. What cannot be
     prepared, or not without a choice of yours, is refused with the residue's name.
+
+    A small molecule (PDB with CONECT records, SDF or MDL mol, with all hydrogens) is
+    taken as it is, with GFN2-xTB in system.yaml and MMFF94 in mmff94.yaml.
 
     Args:
         source: the structure.
@@ -91,7 +103,7 @@ def run_prepare(
 
     Raises:
         DataError: the structure cannot be prepared as it is.
-        PotentialError: OpenMM cannot complete or relax it.
+        PotentialError: OpenMM cannot complete or relax it, or MMFF94 lacks parameters.
         OutputError: the folder exists or cannot be written.
         SpecError: an unknown option, or a value that is not allowed.
     """
@@ -99,21 +111,83 @@ def run_prepare(
     asked = validate(options or {}, Preparation, "prepare")
     if out.exists():
         raise OutputError(f"{out}: exists already. Choose another folder with --out.")
-    structure = read_records(source, asked.model)
+    structure = None if source.suffix in MOLFILES else read_records(source, asked.model)
+    name = _system_name(name or out.resolve().name)
+    if structure is None or structure.is_molecule:
+        _check_options(source, asked)
+        molecule = read_molecule(source)
+        with _new_folder(out):
+            return _write_molecule(out, name, source, molecule, origin)
     protein = check_structure(structure, _choices(asked))
     progress.note(f"{len(protein.residues)} residues of {source.name}")
     prepared = complete(structure, protein, caps=asked.caps, acidity=asked.ph, seed=seed)
     if asked.solvent == "water":
         prepared = solvate(prepared, asked.padding, asked.salt, seed)
-    spec = _spec(name or out.resolve().name, source, asked)
+    spec = _spec(name, source, asked)
+    with _new_folder(out):
+        return _write(out, spec, structure, protein, prepared, asked, seed, origin)
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    """A folder that is removed again where its content cannot be made."""
     try:
         out.mkdir(parents=True)
-        return _write(out, spec, structure, protein, prepared, asked, seed, origin)
+        yield
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror}.") from None
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
+
+
+def _system_name(name: str) -> str:
+    """With the characters that names of systems have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._") or "system"
+
+
+def _check_options(source: Path, asked: Preparation) -> None:
+    """Refuse options that do nothing for a small molecule."""
+    plain = Preparation(minimise=asked.minimise)
+    for key, value in asked:
+        if value != getattr(plain, key):
+            raise SpecError(
+                f"{key}: is for proteins, and {source.name} is a small molecule. Leave it out."
+            )
+
+
+def _write_molecule(
+    out: Path, name: str, source: Path, molecule: Molecule, origin: str
+) -> PreparedSystem:
+    """The folder of a small molecule: GFN2-xTB, and MMFF94 beside it."""
+    potential = {"kind": "xtb", "method": "GFN2-xTB", "accuracy": 0.1, "charge": molecule.charge}
+    content = {
+        "name": name,
+        "description": f"{molecule.formula} in vacuum, quantum chemistry by GFN2-xTB.",
+        "structure": STRUCTURE,
+        "potential": potential,
+        "constraints": "none",
+    }
+    _write_structure(out, molecule.topology, molecule.positions)
+    write_mmff94(out, SystemSpec.model_validate(content), molecule.graph)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    (out / "system.yaml").write_text(text, encoding="utf-8")
+    recipe = {
+        "source": {"file": source.name, "sha256": _checksum(source), "origin": origin},
+        "smiles": molecule.smiles,
+        "formula": molecule.formula,
+        "charge": molecule.charge,
+        "atoms": molecule.graph.GetNumAtoms(),
+        "structure_sha256": _checksum(out / STRUCTURE),
+        "versions": {p: version(p) for p in ("openmm", "rdkit", "egno-md")},
+    }
+    write_json(out / RECIPE, recipe)
+    built = load_system(str(out))
+    summary = (
+        f"{recipe['atoms']} atoms, {molecule.smiles}, charge {molecule.charge}, "
+        f"{built.system.potential}; MMFF94 in mmff94.yaml."
+    )
+    return PreparedSystem(out, built, recipe, summary, "nve-500k")
 
 
 def _choices(asked: Preparation) -> Choices:
@@ -136,7 +210,7 @@ def _spec(name: str, source: Path, asked: Preparation) -> SystemSpec:
     around = "TIP3P-FB water" if is_wet else "native GBSA-OBC2"
     return SystemSpec.model_validate(
         {
-            "name": re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._") or "protein",
+            "name": name,
             "description": f"{source.name} with amber14 and {around}.",
             "structure": STRUCTURE,
             "potential": potential,
@@ -156,23 +230,30 @@ def _write(
     seed: int,
     origin: str,
 ) -> PreparedSystem:
-    _write_structure(out, prepared, prepared.positions)
+    _write_structure(out, prepared.topology, prepared.positions)
     built = build_system(spec, out)
     relaxed = None
     if asked.minimise:
         relaxed = relax(built, prepared.given, RELAXED_FORCE)
-        _write_structure(out, prepared, relaxed.positions)
+        _write_structure(out, prepared.topology, relaxed.positions)
     said = spec.model_dump(mode="json", exclude_defaults=True)
     text = HEADER + yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
     (out / "system.yaml").write_text(text, encoding="utf-8")
     recipe = _recipe(out, structure, protein, prepared, relaxed, asked, seed, origin)
     write_json(out / RECIPE, recipe)
-    return PreparedSystem(out, load_system(str(out)), recipe)
+    system = load_system(str(out))
+    added = sum(map(len, prepared.built.values()))
+    removed = ", ".join(f"{n} {r}" for r, n in protein.removed.items()) or "nothing"
+    summary = (
+        f"{system.system.n_atoms:,} atoms, {len(protein.residues)} residues, "
+        f"{system.system.potential}; {added} heavy atoms built, left out: {removed}."
+    )
+    return PreparedSystem(out, system, recipe, summary, "protein-300k")
 
 
-def _write_structure(out: Path, prepared: Prepared, positions: np.ndarray) -> None:
+def _write_structure(out: Path, topology: app.Topology, positions: np.ndarray) -> None:
     text = io.StringIO()
-    write_pdb(text, prepared.topology, positions)
+    write_pdb(text, topology, positions)
     lines = [x for x in text.getvalue().splitlines() if not x.startswith("REMARK")]
     (out / STRUCTURE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

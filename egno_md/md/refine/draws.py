@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.ports import Refinement
-from egno_md.core.state import Frame, Trajectory, join
+from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.md.build import BuiltSystem
@@ -121,18 +121,7 @@ class LangevinWindows:
             frame = replace(frame, time=begun + time)
             frames.append(frame)
         frames[-1] = replace(frame, velocities=self.velocities(random))
-        return join(
-            [
-                Trajectory(
-                    f.positions[None],
-                    np.array([f.time]),
-                    velocities=f.velocities[None],
-                    forces=None if f.forces is None else f.forces[None],
-                    potential_energy=np.array([f.potential_energy]),
-                )
-                for f in frames
-            ]
-        )
+        return Trajectory.of(frames)
 
 
 class SamplerRefiner:

@@ -14,6 +14,7 @@ from egno_md.core.ports import Refinement
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities, ornstein_uhlenbeck
+from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine
 from egno_md.md.given import GivenSystem
@@ -38,13 +39,11 @@ class Held:
 
     Attributes:
         atoms: held near where they are.
-        centres: three neighbours of each stereocentre, and the centre last.
-        peptides: CA, C, N, CA of every peptide bond.
+        stereo: stereocentres and peptide bonds.
     """
 
     atoms: Int[np.ndarray, " atoms"]
-    centres: Int[np.ndarray, "centres 4"]
-    peptides: Int[np.ndarray, "peptides 4"]
+    stereo: Stereochemistry
 
 
 class OpenMMRefiner:
@@ -82,7 +81,7 @@ class OpenMMRefiner:
             self._restraint = add_position_restraints(
                 system, held.atoms, spec.restraint, is_periodic
             )
-            self._guards = Guards.add(system, held.centres, held.peptides)
+            self._guards = Guards.add(system, held.stereo)
             flexible = replace(flexible, openmm_system=system)
         steps = max(round(BLOCK / spec.timestep), 1)
         self._block = steps * spec.timestep
@@ -113,7 +112,7 @@ class OpenMMRefiner:
         Raises:
             PotentialError: the forces stay above the bound.
         """
-        context = self.engine.context
+        context, kept = self.engine.context, start.positions
         random = np.random.default_rng(int(random.integers(2**31 - 2)))
         self.engine.forget()
         if not np.isfinite(end.positions).all():
@@ -123,18 +122,20 @@ class OpenMMRefiner:
             )
         if self._restraint is not None and self._guards is not None and self.held is not None:
             set_reference(self._restraint, context, end.positions[self.held.atoms])
-            self._guards.keep(context, start.positions)
+            self._guards.keep(context, kept)
         self.engine.load(replace(end, velocities=np.zeros_like(end.positions)))
-        blocks, force = self._minimise(context)
+        blocks, force = self._minimise(context, kept)
         after = self._thermalise(random)
-        if turned := self._turned(after.positions):
+        if turned := self._turned(kept, after.positions):
             self._refuse(turned, "the dynamics after minimisation")
         moves = np.linalg.norm(after.positions - end.positions, axis=1)
         velocities = maxwell_velocities(self.engine.system.masses, self.engine.kelvin, random)
         after = replace(after, time=end.time, velocities=velocities)
         return Refinement(after, blocks, float(np.sqrt(np.mean(moves**2))), force, moves)
 
-    def _minimise(self, context: openmm.Context) -> tuple[int, float]:
+    def _minimise(
+        self, context: openmm.Context, kept: Float[np.ndarray, "atoms 3"]
+    ) -> tuple[int, float]:
         """Blocks used, and the largest force left."""
         blocks = 0
         while True:
@@ -144,7 +145,7 @@ class OpenMMRefiner:
             now = self.engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
-            turned = self._turned(now.positions)
+            turned = self._turned(kept, now.positions)
             if force < self.spec.max_force and not turned:
                 return blocks, force
             if blocks >= self.spec.max_blocks:
@@ -159,8 +160,11 @@ class OpenMMRefiner:
             f"at {worst} after {self.spec.max_blocks} blocks. Use policy fallback."
         )
 
-    def _turned(self, positions: Float[np.ndarray, "atoms 3"]) -> int:
-        return 0 if self._guards is None else self._guards.broken(positions)
+    def _turned(
+        self, kept: Float[np.ndarray, "atoms 3"], positions: Float[np.ndarray, "atoms 3"]
+    ) -> int:
+        """How many of the guarded centres and peptide bonds are not as in `kept`."""
+        return 0 if self.held is None else int(self.held.stereo.changed(kept, positions).sum())
 
     def _refuse(self, turned: int, after: str) -> NoReturn:
         raise PotentialError(

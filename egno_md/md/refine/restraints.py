@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import openmm
 from jaxtyping import Float, Int
+
+from egno_md.geometry.stereocentres import Stereochemistry, signed_volumes
+from egno_md.geometry.torsions import torsion_cosines
 
 Array = np.ndarray
 
@@ -56,31 +58,27 @@ def set_reference(
 
 @dataclass(frozen=True, eq=False)
 class Guards:
-    """Walls against turning a centre inside out and a peptide bond around.
+    """Walls against inverting a stereocentre and turning a peptide bond around.
 
     They vanish for a sound structure.
 
     Attributes:
+        stereo: the centres and the peptide bonds.
         wall: of the stereocentres.
         turn: of the peptide bonds.
     """
 
+    stereo: Stereochemistry
     wall: openmm.CustomCompoundBondForce
     turn: openmm.CustomTorsionForce
 
     @classmethod
-    def add(
-        cls,
-        system: openmm.System,
-        centres: Int[Array, "centres 4"],
-        peptides: Int[Array, "peptides 4"],
-    ) -> Guards:
+    def add(cls, system: openmm.System, stereo: Stereochemistry) -> Guards:
         """Add both forces to a system, which is changed in place.
 
         Args:
             system: whose atoms they act on.
-            centres: three neighbours of each stereocentre, and the centre itself last.
-            peptides: CA, C, N, CA of each peptide bond.
+            stereo: of that system.
         """
         (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (
             [f"({axis}{i}-{axis}4)" for axis in "xyz"] for i in (1, 2, 3)
@@ -92,48 +90,24 @@ class Guards:
             4, f"{CHIRAL_STIFFNESS}*max(0, {CHIRAL_VOLUME} - sign*{volume})^2"
         )
         wall.addPerBondParameter("sign")
-        for atoms in centres.tolist():
+        for atoms in stereo.centres.tolist():
             wall.addBond(atoms, [1.0])
         turn = openmm.CustomTorsionForce(f"{PEPTIDE_STIFFNESS}*max(0, 0.5 - cosine*cos(theta))^2")
         turn.addPerTorsionParameter("cosine")
-        for atoms in peptides.tolist():
+        for atoms in stereo.peptides.tolist():
             turn.addTorsion(*atoms, [-1.0])
         system.addForce(wall)
         system.addForce(turn)
-        return cls(wall, turn)
+        return cls(stereo, wall, turn)
 
     def keep(self, context: openmm.Context, positions: Float[Array, "atoms 3"]) -> None:
         """Keep the stereochemistry of `positions`, nm."""
-        for index in range(self.wall.getNumBonds()):
-            atoms, _ = self.wall.getBondParameters(index)
-            sign = 1.0 if _volume(positions, atoms) > 0 else -1.0
+        centres, peptides = self.stereo.centres, self.stereo.peptides
+        signs = np.where(signed_volumes(positions, centres) > 0, 1.0, -1.0)
+        for index, (atoms, sign) in enumerate(zip(centres.tolist(), signs, strict=True)):
             self.wall.setBondParameters(index, atoms, [sign])
-        for index in range(self.turn.getNumTorsions()):
-            *atoms, _ = self.turn.getTorsionParameters(index)
-            cosine = 1.0 if _turn(positions, atoms) > 0 else -1.0
+        cosines = np.where(torsion_cosines(positions, peptides) > 0, 1.0, -1.0)
+        for index, (atoms, cosine) in enumerate(zip(peptides.tolist(), cosines, strict=True)):
             self.turn.setTorsionParameters(index, *atoms, [cosine])
         for force in (self.wall, self.turn):
             force.updateParametersInContext(context)
-
-    def broken(self, positions: Float[Array, "atoms 3"]) -> int:
-        """How many centres and peptide bonds are not as `keep` was told."""
-        count = 0
-        for index in range(self.wall.getNumBonds()):
-            atoms, (sign,) = self.wall.getBondParameters(index)
-            count += sign * _volume(positions, atoms) < 0
-        for index in range(self.turn.getNumTorsions()):
-            *atoms, (cosine,) = self.turn.getTorsionParameters(index)
-            count += cosine * _turn(positions, atoms) < 0
-        return int(count)
-
-
-def _volume(positions: Array, atoms: Sequence[int]) -> float:
-    """Triple product of three neighbours about their centre, the last."""
-    a, b, c = (positions[i] - positions[atoms[3]] for i in atoms[:3])
-    return float(np.dot(a, np.cross(b, c)))
-
-
-def _turn(positions: Array, atoms: Sequence[int]) -> float:
-    """A number with the sign of the cosine of a torsion."""
-    p, q, r, s = (positions[i] for i in atoms)
-    return float(np.dot(np.cross(q - p, r - q), np.cross(r - q, s - r)))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from egno_md.nn.decode import Prediction, Start
 from egno_md.nn.symmetry import relative_residual
-from egno_md.nn.task import TaskOperator
+from egno_md.paper.operator import TaskOperator
 from egno_md.paper.stress.lab import Case, Lab, Training
 
 CHARGES = Case("nbody", "nbody")

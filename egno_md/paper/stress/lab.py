@@ -15,15 +15,19 @@ from safetensors.torch import load_file
 
 from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
-from egno_md.data.nbody import TIMESTEP, charged_particles, simulate
-from egno_md.data.spheres import simulate_spheres, spheres_task, velocity_decorrelation_time
-from egno_md.data.tasks import TaskData, TaskWindows
 from egno_md.nn.decode import Prediction
-from egno_md.nn.task import TaskOperator
-from egno_md.paper.training import WEIGHTS, Job, new_operator, run_job
-from egno_md.spec.benchmark import BenchmarkModel
-from egno_md.spec.stress import FINE_POINTS, SpheresQuestion, StressProtocol, StressSizes
-from egno_md.train.module import start_of
+from egno_md.paper.datasets.nbody import TIMESTEP, charged_particles, simulate
+from egno_md.paper.job import WEIGHTS, Job, new_operator, run_job
+from egno_md.paper.operator import TaskOperator
+from egno_md.paper.spec import BenchmarkModel
+from egno_md.paper.stress.spec import FINE_POINTS, SpheresQuestion, StressProtocol, StressSizes
+from egno_md.paper.stress.spheres import (
+    simulate_spheres,
+    spheres_task,
+    velocity_decorrelation_time,
+)
+from egno_md.paper.task import TaskData, TaskWindows
+from egno_md.train.errors import start_of
 
 BEGIN, STRIDE = 3008, 16
 """Steps of the n-body generator: where its window starts, and between the frames that are kept."""

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
-from egno_md.data.tasks import TaskWindows
 from egno_md.paper.stress.equivariance import CHARGES
 from egno_md.paper.stress.lab import Lab, Training, decode, squared_errors
-from egno_md.spec.stress import FINE_POINTS
+from egno_md.paper.stress.spec import FINE_POINTS
+from egno_md.paper.task import TaskWindows
 
 
 def needs(lab: Lab) -> list[Training]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.processes import die_with_parent
+from egno_md.core.executors import LocalProcesses
 from egno_md.core.state import Frame, Trajectory
 from egno_md.data.store import Store
 from egno_md.md.build import BuiltSystem, build_system
 from egno_md.md.engine import OpenMMEngine
-from egno_md.nn.bundle import load_bundle
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.check import Checker
 from egno_md.propagate.correct import Monitor
 from egno_md.propagate.evaluation import Evaluation
@@ -131,16 +131,13 @@ _here: Timed | None = None
 """A worker process's propagators."""
 
 
-def _prepare(
-    spec: SystemSpec, folder: Path, bundle: Path, protocol: PararealProtocol, threads: int
-) -> None:
+def _prepare(spec: SystemSpec, folder: Path, bundle: Path, protocol: PararealProtocol) -> None:
     global _here
     import torch
 
-    die_with_parent()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     built = build_system(spec, folder)
-    surrogate = Operator(load_bundle(bundle), built.system.masses)
+    surrogate = Operator(WindowOperator.load(bundle).bind(built.system), built.system.masses)
     _here = Timed(Pair(built, surrogate, protocol))
 
 
@@ -148,10 +145,6 @@ def run_in_worker(kind: Kind, frame: Frame) -> tuple[Trajectory | None, float]:
     """One slab, in a process of `worker_processes`."""
     assert _here is not None
     return _here(kind, frame)
-
-
-def _ready() -> bool:
-    return _here is not None
 
 
 @contextmanager
@@ -162,13 +155,8 @@ def worker_processes(
     if workers == 1:
         yield None
         return
-    arguments = (built.spec, built.folder, Path(bundle), protocol, 1)
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_prepare, initargs=arguments
-    ) as pool:
-        for ready in [pool.submit(_ready) for _ in range(workers)]:
-            ready.result()
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
+    arguments = (built.spec, built.folder, Path(bundle), protocol)
+    with LocalProcesses(workers, _prepare, arguments) as processes:
+        for loaded in [processes.submit_to(k, os.getpid) for k in range(workers)]:
+            loaded.result()
+        yield processes

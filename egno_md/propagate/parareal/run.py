@@ -14,10 +14,10 @@ import numpy as np
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame, Trajectory, join
 from egno_md.core.units import format_quantity, whole_multiple
-from egno_md.data.output import OutputMode, open_output
+from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, StoreWriter, new_manifest, write_json
 from egno_md.md.build import load_system
-from egno_md.nn.bundle import check_belongs, load_bundle
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.parareal.pair import Pair, Timed, run_in_worker, worker_processes
 from egno_md.propagate.parareal.schedule import Job, Kind, makespan
 from egno_md.propagate.parareal.solver import Parareal, Solver
@@ -88,15 +88,15 @@ def run_parareal(
     progress, out = progress or Silent(), Path(out)
     built = load_system(system)
     bundle = find_operator(system, bundle)
-    operator = load_bundle(bundle)
+    operator = WindowOperator.load(bundle)
     check_whole(operator.card, "parareal")
-    check_belongs(operator.card, built.system)
+    bound = operator.bind(built.system)
     check_free(built.system, "parareal")
     check_rolls_out(operator.card)
     whole_multiple(protocol.slab, operator.card.window.length, "the slab", "windows")
     source = None if start is None else Store(Path(start))
     width = protocol.width or max(workers, 2)
-    pair = Pair(built, Operator(operator, built.system.masses), protocol)
+    pair = Pair(built, Operator(bound, built.system.masses), protocol)
     first = pair.start(source, frame, seed)
     request = {
         "system": built.spec.model_dump(mode="json"),
@@ -109,33 +109,32 @@ def run_parareal(
         "seed": seed,
     }
     inputs = [bundle, *([] if source is None else [source.root])]
-    output = open_output(out, "parareal", request, mode, inputs=inputs)
-    if output.is_complete:
-        progress.note(f"{out} is complete already.")
-        return PararealRun(out, output.record["result"])
-    run = _Run(protocol, workers, width, progress)
-    with worker_processes(workers, built, bundle, protocol) as executor:
-        solution = run.solve(pair, executor, first)
-    manifest = new_manifest(
-        built.system,
-        "parareal",
-        protocol.frame_spacing,
-        spec=built.spec.model_dump(mode="json"),
-        protocol=protocol.model_dump(mode="json"),
-        seed=seed,
-        mode="dynamics",
-    )
-    writer = StoreWriter(out, manifest, built.system.topology)
-    trajectory = join(list(solution.slabs))
-    times = first.time + protocol.frame_spacing * np.arange(1, len(trajectory) + 1)
-    writer.append(replace(trajectory, times=times), "parareal")
-    writer.finish()
-    result = {"system": built.system.name, **run.describe(solution)}
-    if verify:
-        progress.note("Running it serially too.")
-        result["verified"] = _verify(pair, solution, first)
-    write_json(out / RESULT, result)
-    output.finish(result=result)
+    with run_folder(out, "parareal", request, mode, inputs, progress) as output:
+        if output.is_complete:
+            return PararealRun(out, output.record["result"])
+        run = _Run(protocol, workers, width, progress)
+        with worker_processes(workers, built, bundle, protocol) as executor:
+            solution = run.solve(pair, executor, first)
+        manifest = new_manifest(
+            built.system,
+            "parareal",
+            protocol.frame_spacing,
+            spec=built.spec.model_dump(mode="json"),
+            protocol=protocol.model_dump(mode="json"),
+            seed=seed,
+            mode="dynamics",
+        )
+        writer = StoreWriter(out, manifest, built.system.topology)
+        trajectory = join(list(solution.slabs))
+        times = first.time + protocol.frame_spacing * np.arange(1, len(trajectory) + 1)
+        writer.append(replace(trajectory, times=times), "parareal")
+        writer.finish()
+        result = {"system": built.system.name, **run.describe(solution)}
+        if verify:
+            progress.note("Running it serially too.")
+            result["verified"] = _verify(pair, solution, first)
+        write_json(out / RESULT, result)
+        output.finish(result=result)
     return PararealRun(out, result)
 
 

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
 import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.compare.catalogue import catalogue, entry
-from egno_md.compare.comparison import Reference, compare
+from egno_md.compare import observables
+from egno_md.compare.catalogue import Entry, catalogue, entry
+from egno_md.compare.comparison import Reference, compare, topics
+from egno_md.compare.context import Context
+from egno_md.compare.findings import Bench, Findings
 from egno_md.compare.observable import DIFFERENT, INDISTINGUISHABLE, NOT_ENOUGH_DATA
 from egno_md.compare.observables import radial, thermal
+from egno_md.compare.record import Probe
 from egno_md.compare.sides import Side
 from egno_md.compare.statistics import MEAN, WIDTH, series_estimate
 from egno_md.compare.verdicts import settle
@@ -222,3 +229,38 @@ def test_g_of_r_is_compared_where_there_is_a_box():
     g = next(d for d in found.distributions if d.name.startswith("g(r)"))
     assert g.verdict == INDISTINGUISHABLE
     assert g.distance <= 2 * g.expected
+
+
+def test_a_new_observable_is_one_file_and_its_line_in_the_catalogue(monkeypatch, toy, sample_of):
+    """A module with `probes` and `findings`, and an entry that names it."""
+
+    def probes(_: Context) -> list[Probe]:
+        def span(part: Trajectory) -> dict[str, np.ndarray]:
+            return {"span": np.ptp(part.positions[..., 0], axis=1)}
+
+        return [Probe({"span": "series"}, span)]
+
+    def findings(_: Context, bench: Bench) -> Findings:
+        return Findings((bench.scalar("Span along x", "span", MEAN),))
+
+    module = ModuleType("egno_md.compare.observables.span")
+    module.__dict__.update(probes=probes, findings=findings)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    line = Entry(
+        "Span along x", "span", "scalar", "structure", "nm", "Width.", "here", "always", ""
+    )
+    monkeypatch.setattr("egno_md.compare.catalogue.catalogue", lambda: (*known, line))
+    known = catalogue()
+    found = compare(Side(toy, [sample_of(0)]), Side(toy, [sample_of(1)]))
+    (span,) = [o for o in found.observables if o.name == "Span along x"]
+    assert span.unit == "nm"
+    assert span.reference == pytest.approx(np.ptp(sample_of(0).positions[..., 0], axis=1).mean())
+
+
+def test_every_topic_of_the_catalogue_is_a_module_of_observables():
+    folder = Path(observables.__path__[0])
+    files = {p.stem for p in folder.glob("*.py")}
+    assert {e.topic for e in catalogue()} <= files
+    order = [t.__name__.rpartition(".")[2] for t in topics()]
+    assert order == ["structure", "peptide", "surface", "distances", "radial", "geometry",
+                     "energetics", "integrity"], "the streams of the bootstrap keep their order"  # fmt: skip

@@ -9,16 +9,16 @@ import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.compare import distances
 from egno_md.compare.comparison import compare
-from egno_md.compare.near import near_pairs
 from egno_md.compare.observable import Comparison
-from egno_md.compare.observables import integrity, internal, peptide, surface
+from egno_md.compare.observables import distances, integrity, peptide, surface
 from egno_md.compare.reading import Choice, read_side
 from egno_md.compare.sides import Side
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System, element_masses
 from egno_md.data.store import StoreWriter, new_manifest
+from egno_md.geometry.bonded import bonded_within
+from egno_md.geometry.images import near_pairs
 
 from .builders import peptide as build
 
@@ -110,7 +110,7 @@ def test_bonds_clashes_and_distances_do_not_depend_on_the_image(name):
     system = methanols(box)
     x, y = system.positions, shifted(system.positions, system)
     bonds = surface.find_hydrogen_bonds(system)
-    near = internal.bonds_apart(system, 3)
+    near = bonded_within(system.bonds, system.n_atoms, 3)
     counts = [
         (
             bonds.count(z, box),

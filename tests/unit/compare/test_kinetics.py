@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from egno_md.compare import histograms
-from egno_md.compare.blocks import from_series
+from egno_md.compare.blocks import from_pairs, from_series
 from egno_md.compare.observable import Stability
 from egno_md.compare.observables import integrity, kinetics, slow, spectrum, states
 from egno_md.compare.sides import Side, survey
@@ -152,3 +152,48 @@ def test_breaking_rates_are_compared_by_the_exact_test():
     assert found.p_value == pytest.approx(63 / 143)  # the one break fell on the rollout
     many = Stability(0.05, (20.0,) * 4, whole, (1.0,) * 4, (True,) * 4)
     assert integrity.breaking_rate(many).p_value == pytest.approx((4 / 84) ** 4)
+
+
+def test_components_solve_the_generalised_eigenproblem_with_unit_variance():
+    generator = np.random.default_rng(0)
+    x = np.cumsum(generator.normal(size=(4000, 4)), axis=0) * 0.05
+    x -= 0.9 * np.concatenate([x[:1], x[:-1]])
+    now, later = x.T @ x / len(x), (x[:-3].T @ x[3:] + x[3:].T @ x[:-3]) / 2 / len(x)
+    values, vectors = slow.decomposed(now, later)
+    assert (np.diff(values) <= 0).all()
+    np.testing.assert_allclose(later @ vectors, now @ vectors * values, atol=1e-6)
+    np.testing.assert_allclose(vectors.T @ now @ vectors, np.eye(4), atol=1e-5)
+    largest = np.abs(vectors).argmax(axis=0)
+    assert (vectors[largest, np.arange(4)] > 0).all(), "the sign is no accident"
+
+
+def test_what_does_not_move_has_components_that_mean_nothing():
+    values, vectors = slow.decomposed(np.zeros((4, 4)), np.zeros((4, 4)))
+    assert np.abs(values).max() < 1e-12
+    assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("frames", [500, 333])
+def test_a_segment_has_the_power_of_its_windowed_transform(frames):
+    generator, spacing = np.random.default_rng(0), 0.002
+    v, masses = generator.normal(size=(frames, 3, 3)), np.array([1.0, 12.0, 16.0])
+    window = np.sin(np.pi * np.arange(frames) / frames) ** 2
+    wavenumbers = (spectrum.EDGES[1:] + spectrum.EDGES[:-1]) / 2
+    found = spectrum.power(v, masses, spacing)
+    turns = wavenumbers[:60, None] / spectrum.WAVENUMBER * spacing * np.arange(frames)
+    waves = np.exp(-2j * np.pi * turns)
+    amplitudes = np.einsum("wf,fax->wax", waves, window[:, None, None] * v)
+    expected = np.einsum("wax,a->w", np.abs(amplitudes) ** 2, masses)
+    shape = expected / expected.sum()
+    assert np.abs(found[:60] / found[:60].sum() - shape).max() < 0.05 * shape.max()
+
+
+def test_sums_over_pairs_of_frames_are_those_of_whole_chains():
+    generator = np.random.default_rng(0)
+    chains = [generator.normal(size=(n, 2)) for n in (50, 3, 31)]
+    blocks = from_pairs(chains, 5, 8, lambda x: (x[:-5] * x[5:]).sum(axis=0))
+    expected = sum((c[:-5] * c[5:]).sum(axis=0) for c in chains if len(c) > 5)
+    np.testing.assert_allclose(blocks.sums.sum(axis=0), expected)
+    assert blocks.counts.sum() == 45 + 26
+    assert blocks.chain.tolist() == sorted(blocks.chain.tolist())
+    assert set(blocks.chain) == {0, 1}, "a chain shorter than the lag has no pairs"

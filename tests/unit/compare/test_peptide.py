@@ -4,8 +4,11 @@ import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.compare.observables import integrity, internal, peptide, ramachandran, surface
+from egno_md.compare.observables import integrity, peptide, ramachandran, surface
 from egno_md.core.system import System, element_masses
+from egno_md.geometry.bonded import bonded_within
+from egno_md.geometry.stereocentres import Stereochemistry
+from egno_md.geometry.torsions import torsion_angles
 
 from .builders import peptide as build
 
@@ -31,8 +34,8 @@ def test_the_backbone_is_found_and_has_its_torsions(helix):
     assert len(found.residues) == 14
     assert len(found.peptide_bonds) == 13
     assert found.ramachandran_residues == tuple(range(1, 13))
-    omega = internal.torsion_values(helix, found.peptide_bonds, helix.positions[None])
-    phi = internal.torsion_values(helix, found.ramachandran[:, :4], helix.positions[None])
+    omega = torsion_angles(helix.positions, found.peptide_bonds)
+    phi = torsion_angles(helix.positions, found.ramachandran[:, :4])
     np.testing.assert_allclose(np.abs(np.degrees(omega)), 180.0, atol=0.1)
     np.testing.assert_allclose(np.degrees(phi), -57.0, atol=0.1)
 
@@ -121,27 +124,23 @@ def test_the_surface_of_one_atom_is_that_of_a_sphere():
 
 
 def test_a_mirror_image_has_every_centre_inverted(helix):
-    centres = integrity.stereocentres(helix)
-    names = {helix.topology.atom(int(c)).name for c in centres[:, 0]}
+    stereo = Stereochemistry.of(helix)
+    names = {helix.topology.atom(int(c)).name for c in stereo.centres[:, 3]}
     assert names == {"CA"}
-    both = integrity.handedness(frames(helix, helix.positions * [1, 1, -1]), centres)
-    assert (both[0] == -both[1]).all()
-    assert (both[0] != 0).all()
-
-
-def test_ethanol_has_no_stereocentre(ethanol):
-    assert len(integrity.stereocentres(ethanol)) == 0
+    both = frames(helix, helix.positions * [1, 1, -1])
+    assert stereo.inverted(helix.positions, both).tolist() == [[False] * 14, [True] * 14]
+    assert not stereo.turned(helix.positions, both).any()
 
 
 def test_cis_peptides_are_those_with_omega_near_zero():
     system = build([ALPHA, (-57.0, -47.0, 0.0), ALPHA, ALPHA, ALPHA])
     found = peptide.find_peptide(system)
-    omega = internal.torsion_values(system, found.peptide_bonds, system.positions[None])[0]
+    omega = torsion_angles(system.positions, found.peptide_bonds)
     assert (np.abs(omega) < np.pi / 2).tolist() == [False, True, False, False]
 
 
 def test_clashes_are_overlaps_of_0_04_nm_between_atoms_four_bonds_apart(helix):
-    near = internal.bonds_apart(helix, 3)
+    near = bonded_within(helix.bonds, helix.n_atoms, 3)
     assert integrity.clash_count(helix.positions, helix, near) == 0
     carbon = [a.index for a in helix.topology.atoms if a.name == "CB"]
     for distance, expected in ((0.29, 1), (0.31, 0)):  # 2 x 0.170 - 0.04 = 0.30

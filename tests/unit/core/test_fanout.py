@@ -57,6 +57,9 @@ def surroundings() -> tuple[bool, list[str]]:
     return is_deaf, [thread.name for thread in threading.enumerate()]
 
 
+remembered = 0
+
+
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Executor]:
     with LocalProcesses(2) as executor:
@@ -117,6 +120,48 @@ def test_a_worker_leaves_ctrl_c_to_its_parent_and_ends_with_it(processes: Execut
     is_deaf, threads = processes.submit(surroundings).result()
     assert is_deaf
     assert "die-with-parent" in threads
+
+
+def remember(value: int) -> None:
+    global remembered
+    remembered = value
+
+
+def recall(_: float = 0.0) -> tuple[int, int]:
+    return os.getpid(), remembered
+
+
+def test_sticky_calls_go_to_one_process_which_is_set_up_again_when_it_is_lost() -> None:
+    with LocalProcesses(2, remember, (7,)) as executor:
+        zero, one, zero_again = (executor.submit_to(k, recall).result() for k in (0, 1, 0))
+        assert zero == zero_again
+        assert zero[0] != one[0]
+        assert isinstance(executor.submit_to(0, killed, 0).exception(), BrokenExecutor)
+        replaced = executor.submit_to(0, recall).result()
+        assert replaced[0] not in (zero[0], one[0])
+        assert replaced[1] == 7
+        assert executor.submit_to(1, recall).result() == one
+
+
+def test_sticky_calls_and_free_ones_share_the_processes() -> None:
+    with LocalProcesses(2, remember, (7,)) as executor:
+        busy = executor.submit_to(0, nap, 0.3)
+        free = [executor.submit(recall) for _ in range(4)]
+        own = [executor.submit_to(k, recall) for k in (0, 1)]
+        assert busy.result() is None
+        numbers = [future.result()[0] for future in own]
+        assert {future.result()[0] for future in free} <= set(numbers)
+
+
+def test_calls_one_after_another_need_one_process() -> None:
+    with LocalProcesses(3) as executor:
+        assert len({executor.submit(os.getpid).result() for _ in range(3)}) == 1
+
+
+def test_a_given_executor_is_used_and_left_open() -> None:
+    given = Parsl()
+    with open_executor(5, given=given) as executor:
+        assert executor is given
 
 
 def test_what_was_asked_for_is_done_before_the_processes_end() -> None:

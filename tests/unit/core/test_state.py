@@ -46,6 +46,31 @@ def test_a_frame_has_everything_of_its_instant() -> None:
         a_trajectory(velocities=None)[0]
 
 
+def test_frames_become_a_trajectory_with_the_fields_that_all_of_them_have() -> None:
+    whole = a_trajectory()
+    frames = [whole[n] for n in range(len(whole))]
+    assert_same(Trajectory.of(frames), slice(None), whole)
+    assert_same(Trajectory.of(frames[2:3]), slice(2, 3), whole)
+    frames[1] = replace(frames[1], **dict.fromkeys(OPTIONAL))
+    bare = Trajectory.of(frames)
+    assert [getattr(bare, name) for name in OPTIONAL] == [None, None, None]
+    np.testing.assert_array_equal(bare.velocities, whole.velocities)
+
+
+def test_chosen_atoms_keep_the_box_and_lose_the_energy_of_all() -> None:
+    whole = a_trajectory()
+    second = whole.of_atoms(np.array([1]))
+    for name in ("positions", "velocities", "forces"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(whole, name)[:, [1]])
+    assert second.potential_energy is None
+    assert second.box is whole.box
+    swapped = whole.of_atoms(np.array([1, 0]))
+    assert swapped.potential_energy is whole.potential_energy
+    still = a_trajectory(velocities=None, forces=None).of_atoms(np.array([0]))
+    assert still.velocities is None
+    assert still.forces is None
+
+
 def test_parts_and_strides_are_cut_from_every_field() -> None:
     whole = a_trajectory()
     assert_same(whole.slice(1, 3), [1, 2], whole)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import mdtraj
 import numpy as np
+import pytest
 
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.system import System, bond_indices, element_masses, system_digest
@@ -58,3 +60,33 @@ def test_heavy_atoms_are_all_but_hydrogen_and_keep_bonds_among_themselves() -> N
     assert heavy.bonds.tolist() == [[0, 2]]
     assert whole.atoms.tolist() == [0, 1, 2, 3, 4]
     assert whole.bonds.tolist() == system.bonds.tolist()
+
+
+def test_degrees_of_freedom_of_elements_add_up_to_all_of_them(ethanol: System) -> None:
+    freedom = ethanol.freedom
+    assert freedom["all"] == 24.0
+    assert set(freedom) == {"all", "C", "H", "O"}
+    total = ethanol.masses.sum()
+    for element, count in (("C", 2), ("H", 6), ("O", 1)):
+        mass = ethanol.masses[np.array(ethanol.elements) == element].sum()
+        assert freedom[element] == pytest.approx(3 * (count - mass / total))
+    assert sum(freedom.values()) == pytest.approx(48.0)
+    assert not ethanol.has_constraints
+
+
+def test_constraints_take_degrees_of_freedom_from_the_elements_they_join(ala2: System) -> None:
+    assert ala2.has_constraints
+    free = replace(ala2, constraints=np.zeros((0, 2), dtype=np.int64))
+    lost = {e: free.freedom[e] - ala2.freedom[e] for e in ("C", "H", "N", "O")}
+    assert sum(lost.values()) == pytest.approx(len(ala2.constraints))
+    assert lost["O"] == 0.0, "no bond with hydrogen"
+    assert lost["H"] > lost["C"] > lost["N"] > 0.0
+    assert sum(n for e, n in ala2.freedom.items() if e != "all") == pytest.approx(
+        ala2.freedom["all"]
+    )
+
+
+def test_a_moving_centre_of_mass_is_no_internal_freedom(ethanol: System) -> None:
+    drifting = replace(ethanol, degrees_of_freedom=27)
+    assert (drifting.internal_freedom, ethanol.internal_freedom) == (24, 24)
+    assert not drifting.has_constraints

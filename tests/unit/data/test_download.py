@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from egno_md.core.errors import DataError
-from egno_md.data.adk import fetch_adk
 from egno_md.data.download import SUMS, fetch, fetch_md17
+from egno_md.paper.datasets.adk import fetch_adk
 
 
 class Heard:

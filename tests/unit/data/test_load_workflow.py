@@ -54,8 +54,7 @@ def hdf5(tmp_path) -> Path:
 
 @pytest.fixture
 def three_frames_at_once(monkeypatch):
-    for module in (foreign, load):
-        monkeypatch.setattr(module, "frames_at_once", lambda atoms: 3)
+    monkeypatch.setattr(foreign, "frames_at_once", lambda atoms: 3)
 
 
 def test_md17_loads_without_velocities(md17, tmp_path):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from egno_md.core.errors import OutputError
-from egno_md.data.output import open_output
+from egno_md.core.progress import Silent
+from egno_md.data.output import hold, open_output, run_folder
 
 HOLDER = """
 import sys
@@ -19,6 +20,16 @@ output = open_output(Path(sys.argv[1]), "train", {}, "new")
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+class Notes(Silent):
+    """Keeps what a user is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
@@ -50,3 +61,29 @@ def test_a_finished_run_gives_its_lock_back(tmp_path: Path) -> None:
     assert output.lock.is_locked
     output.finish()
     assert not output.lock.is_locked
+
+
+def test_a_run_that_raises_gives_its_lock_back_and_is_resumed(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    with pytest.raises(KeyError), run_folder(root, "train", {}, "new") as run:
+        raise KeyError
+    assert not run.lock.is_locked
+    with run_folder(root, "train", {}, "resume") as again:
+        assert not again.is_complete
+        assert again.record == run.record
+
+
+def test_a_complete_run_is_noted_and_keeps_its_results(tmp_path: Path) -> None:
+    root, notes = tmp_path / "run", Notes()
+    for _ in range(2):
+        with run_folder(root, "train", {}, "resume", progress=notes) as run:
+            if not run.is_complete:
+                run.finish(summary={"loss": 1.0})
+    assert run.record["summary"] == {"loss": 1.0}
+    assert notes.texts == [f"{root} is complete already."]
+
+
+def test_a_lock_held_in_a_block_is_free_after_it(tmp_path: Path) -> None:
+    with hold(tmp_path) as lock:
+        assert lock.is_locked
+    assert not lock.is_locked

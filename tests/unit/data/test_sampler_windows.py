@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from egno_md.core.errors import DataError, WindowMismatch
 from egno_md.core.state import Trajectory
 from egno_md.core.window import Window
 from egno_md.data.sampler_windows import SamplerWindows
-from egno_md.geometry.superpose import superpose
 
 WINDOW = Window((2.0, 4.0))
 ATOMS = np.array([0, 1, 2, 4])
@@ -48,13 +46,6 @@ def test_windows_run_both_ways_and_never_across_stretches() -> None:
     assert set(np.diff(first.numpy()).ravel().tolist()) == {2.0, -2.0}
     one_way = SamplerWindows(stretches, WINDOW, 1.0, np.arange(5), time_reversal=False)
     assert len(one_way) == 4
-
-
-def test_mirror_images_are_never_superposed() -> None:
-    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).double()
-    mirrored = x * torch.tensor([-1.0, 1, 1])
-    assert (superpose(x + 3, x) - x).abs().max() < ROUNDING
-    assert (superpose(mirrored, x) - x).abs().max() > 0.1
 
 
 def test_what_cannot_be_cut_says_why() -> None:

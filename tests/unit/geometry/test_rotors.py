@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import mdtraj
 import numpy as np
 import pytest
 
-from egno_md.compare.observables.internal import (
+from egno_md.compare.observables.phi_psi import backbone_torsions
+from egno_md.core.system import System
+from egno_md.core.units import kinetic_energy
+from egno_md.geometry.internal import (
     angle_indices,
     angle_values,
     bond_lengths,
     labels,
-    torsion_values,
 )
-from egno_md.compare.observables.phi_psi import backbone_torsions
-from egno_md.core.system import System
-from egno_md.core.units import kinetic_energy
-from egno_md.geometry.rotors import Rotors, find_rotors, rotation, torsion_angles
+from egno_md.geometry.rotors import Rotors, find_rotors, rotation
+from egno_md.geometry.torsions import torsion_angles
 from egno_md.md.build import load_system
 
 ROUNDING = 1e-9
@@ -79,7 +80,8 @@ def test_torsions_are_those_of_mdtraj(ala2: System, rotors: Rotors) -> None:
         np.degrees(away(rotors.angles(x) - backbone_torsions(ala2, x[None])[0, 0])).max() < SINGLE
     )
     quads = np.array([[4, 6, 8, 9], [6, 8, 10, 11]])
-    there = torsion_values(ala2, quads, x[None])[0]
+    single = mdtraj.Trajectory(x.astype(np.float32), ala2.topology)
+    there = mdtraj.compute_dihedrals(single, quads, periodic=False)[0]
     assert np.degrees(away(torsion_angles(x, quads) - there)).max() < SINGLE
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from egno_md.md.generate.run import run_generate
-from egno_md.spec.protocols import protocol
+from egno_md.registry import protocol
 
 SHORT = {
     "equilibration": "10 fs", "sampling.length": "20 fs", "sampling.frame_spacing": "10 fs",

@@ -185,6 +185,42 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         run_prepare(SOURCE, tmp_path / "out", {"model": 3})
 
 
+@pytest.mark.parametrize(
+    ("columns", "text"), [((30, 38), "   x.xxx"), ((22, 26), "  xx"), ((54, 60), "  one ")]
+)
+def test_numbers_that_are_none_are_refused_by_their_line(
+    columns: tuple[int, int], text: str, tmp_path: Path
+) -> None:
+    first, last = columns
+    lines = atoms()
+    lines[3] = lines[3][:first] + text + lines[3][last:]
+    with pytest.raises(DataError, match="line 4 is no atom record"):
+        read_records(written(tmp_path, lines))
+
+
+def test_models_that_share_a_number_are_refused_in_one_line(tmp_path: Path) -> None:
+    model = ["MODEL        1", *atoms(), "ENDMDL"]
+    with pytest.raises(DataError, match="cannot be read as a structure: .*duplicate MODEL"):
+        read_records(written(tmp_path, [*model, *model]))
+    second = [model[0].replace("1", "2"), *atoms(lambda x: number(x) > 1), "ENDMDL"]
+    structure = read_records(written(tmp_path, [*model, *second]), model=2)
+    assert structure.models == 2
+    assert str(structure.residues[0]) == "TYR 2 of chain A"
+
+
+def test_elements_that_a_file_leaves_out_are_those_of_its_residues(tmp_path: Path) -> None:
+    """Names that begin in the column of metals are no metals in a standard residue."""
+    bare = [x[:12] + f"{x[12:16].strip():<4s}" + x[16:66] for x in atoms()]
+    zinc, water = hetero("ZN")[:66].replace(" ZN  ", "ZN   ", 1), hetero("HOH", 91)[:66]
+    water = water[:12] + " O   TIP3A" + water[22:]
+    structure = read_records(written(tmp_path, [*bare, zinc, water]))
+    assert {a.element for a in structure.atoms[: len(bare)]} == {"C", "N", "O"}
+    residues = structure.residues
+    assert [str(r) for r in residues[-2:]] == ["ZN 90 of chain A", "TIP3 91 of chain A"]
+    assert residues[-2].atoms[0].element == "ZN"
+    assert residues[-1].is_water
+
+
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="salt needs a box of water"):
         run_prepare(SOURCE, tmp_path / "out", {"salt": 0.1})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from egno_md.core.errors import SpecError
-from egno_md.core.periodic import lattice_vectors, smallest_height
 from egno_md.geometry.bonded import hop_pairs, hops_of
+from egno_md.geometry.images import lattice_vectors, smallest_height
 from egno_md.nn.neighbours import NeighbourList, find_pairs
 
 BOXES = {

@@ -12,7 +12,7 @@ import pytest
 from egno_md.core.state import Frame
 from egno_md.core.system import System, element_masses
 from egno_md.core.units import BOLTZMANN, kinetic_energy
-from egno_md.geometry.integrity import Integrity
+from egno_md.geometry.contacts import Contacts
 from egno_md.propagate.check import Checker
 
 SPACING = 0.15
@@ -103,16 +103,14 @@ def test_a_mirrored_peptide_is_turned_and_its_centres_inverted(
 ) -> None:
     mirror = [-1.0, 1.0, 1.0]
     checker = Checker.of(ala2, ala2.positions)
-    assert checker.stereo is not None
     check = checker.measure(still(ala2), still(ala2, positions=ala2.positions * mirror))
     assert check.turned == ("ALA2 CA",)
-    assert check.inverted_centres == len(checker.integrity.centres) == 4
+    assert check.inverted_centres == len(checker.stereo.centres) == 1
     same = checker.measure(still(ala2), still(ala2))
     assert (same.turned, same.inverted_centres) == ((), 0)
     other = Checker.of(ethanol, ethanol.positions)
-    assert other.stereo is None
-    turned = still(ethanol, positions=ethanol.positions * mirror)
-    assert other.measure(still(ethanol), turned).turned == ()
+    mirrored = other.measure(still(ethanol), still(ethanol, positions=ethanol.positions * mirror))
+    assert (mirrored.turned, mirrored.inverted_centres) == ((), 0), "no stereocentre in ethanol"
 
 
 def test_contacts_are_looked_for_as_far_as_asked_and_across_faces() -> None:
@@ -132,39 +130,38 @@ def test_contacts_are_looked_for_as_far_as_asked_and_across_faces() -> None:
 
 @BOTH_SEARCHES
 def test_atoms_three_bonds_apart_are_near(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("egno_md.geometry.integrity.DENSE_LIMIT", limit)
+    monkeypatch.setattr("egno_md.geometry.contacts.DENSE_LIMIT", limit)
     chain = a_chain(7)
-    integrity = Integrity.of(chain)
+    contacts = Contacts.of(chain)
     apart = np.abs(np.subtract.outer(np.arange(7), np.arange(7)))
-    np.testing.assert_array_equal(integrity.near.toarray(), apart <= 3)
-    found = integrity.closest_contact(chain.positions, 0.7)
+    np.testing.assert_array_equal(contacts.near.toarray(), apart <= 3)
+    found = contacts.closest(chain.positions, 0.7)
     assert found == pytest.approx(4 * SPACING)
     if limit:
-        assert integrity.far is not None
-        pairs = list(zip(*integrity.far, strict=True))
+        assert contacts.far is not None
+        pairs = list(zip(*contacts.far, strict=True))
         assert pairs == [(0, 4), (0, 5), (0, 6), (1, 5), (1, 6), (2, 6)]
     else:
-        assert integrity.far is None
+        assert contacts.far is None
 
 
 def test_every_pair_is_looked_at_up_to_64_atoms() -> None:
-    assert Integrity.of(a_chain(64)).far is not None
-    assert Integrity.of(a_chain(65)).far is None
+    assert Contacts.of(a_chain(64)).far is not None
+    assert Contacts.of(a_chain(65)).far is None
 
 
 @BOTH_SEARCHES
 def test_without_contacts_the_closest_is_infinitely_far(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egno_md.geometry.integrity.DENSE_LIMIT", limit)
+    monkeypatch.setattr("egno_md.geometry.contacts.DENSE_LIMIT", limit)
     small = a_chain(4)
-    assert Integrity.of(small).closest_contact(small.positions, 9.0) == np.inf
-    assert Integrity.of(small).closest_contact(small.positions, 0.01) == np.inf
+    assert Contacts.of(small).closest(small.positions, 9.0) == np.inf
+    assert Contacts.of(small).closest(small.positions, 0.01) == np.inf
     chain = a_chain(6)
     lost = chain.positions.copy()
     lost[3, 1] = np.nan
-    assert Integrity.of(chain).closest_contact(lost, 0.1) == np.inf
-    assert Integrity.of(chain).inverted(chain.positions, -chain.positions) == 0
+    assert Contacts.of(chain).closest(lost, 0.1) == np.inf
 
 
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 2.0, 50.0])
@@ -173,9 +170,9 @@ def test_periodic_contacts_do_not_depend_on_where_the_box_is_cut(shift: float) -
     moved = chain.positions.copy()
     moved[5] = moved[0] + [0.0, 0.06, 0.0]
     box = np.diag([3.0, 2.0, 2.5])
-    integrity = Integrity.of(chain)
+    contacts = Contacts.of(chain)
     moved[5] += shift // 2 * box[1] + box[2]
-    assert integrity.closest_contact(moved + shift, 0.1, box) == pytest.approx(0.06)
+    assert contacts.closest(moved + shift, 0.1, box) == pytest.approx(0.06)
 
 
 def test_skewed_boxes_are_searched_inside_only() -> None:
@@ -183,11 +180,11 @@ def test_skewed_boxes_are_searched_inside_only() -> None:
     x = chain.positions.copy()
     x[5] = x[0] + [0.0, 0.07, 0.0]
     skewed = np.array([[3.0, 0, 0], [1.0, 3.0, 0], [0, 0, 3.0]])
-    integrity = Integrity.of(chain)
-    assert integrity.closest_contact(x, 0.1, skewed) == pytest.approx(0.07)
-    assert integrity.closest_contact(x - 10.0, 0.1, skewed) == pytest.approx(0.07)
+    contacts = Contacts.of(chain)
+    assert contacts.closest(x, 0.1, skewed) == pytest.approx(0.07)
+    assert contacts.closest(x - 10.0, 0.1, skewed) == pytest.approx(0.07)
     x[5] += skewed[0]
-    assert integrity.closest_contact(x, 0.1, skewed) == np.inf
+    assert contacts.closest(x, 0.1, skewed) == np.inf
 
 
 def test_an_atom_on_the_far_face_is_found() -> None:
@@ -195,4 +192,4 @@ def test_an_atom_on_the_far_face_is_found() -> None:
     x = chain.positions + 0.5
     x[5] = x[0]
     x[0, 2], x[5, 2] = -1e-18, 0.05
-    assert Integrity.of(chain).closest_contact(x, 0.1, np.eye(3) * 2) == pytest.approx(0.05)
+    assert Contacts.of(chain).closest(x, 0.1, np.eye(3) * 2) == pytest.approx(0.05)

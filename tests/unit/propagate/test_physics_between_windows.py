@@ -9,7 +9,7 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
-from egno_md.geometry.integrity import Integrity
+from egno_md.geometry.contacts import Contacts
 from egno_md.geometry.rigid import angular_momentum
 from egno_md.propagate.check import Checker, temperature_by_element
 from egno_md.propagate.conservation import restore_energy, restore_momenta
@@ -203,28 +203,19 @@ def test_energy_that_motion_cannot_give_is_refused(ethanol: System, wanted: floa
     assert restore_energy(frame, wanted, ethanol.masses) is None
 
 
-def test_a_mirrored_centre_counts_as_inverted_and_a_turned_one_does_not(ethanol: System) -> None:
-    integrity = Integrity.of(ethanol)
-    x = ethanol.positions
-    assert len(integrity.centres) == 2  # both carbons
-    assert integrity.inverted(x, x * [-1, 1, 1]) == 2
-    turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    assert integrity.inverted(x, x @ turn.T) == 0
-
-
 @pytest.mark.parametrize("limit", [64, 0])
 def test_close_contacts_are_found_by_every_search(
     ethanol: System, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egno_md.geometry.integrity.DENSE_LIMIT", limit)
-    integrity = Integrity.of(ethanol)
+    monkeypatch.setattr("egno_md.geometry.contacts.DENSE_LIMIT", limit)
+    contacts = Contacts.of(ethanol)
     x = ethanol.positions.copy()
-    hops_apart = int(np.flatnonzero(~integrity.near.toarray()[8])[0])
+    hops_apart = int(np.flatnonzero(~contacts.near.toarray()[8])[0])
     x[8] = x[hops_apart] + [0.05, 0, 0]
-    assert integrity.closest_contact(x, 0.1) == pytest.approx(0.05)
-    assert integrity.closest_contact(ethanol.positions, 0.1) > 0.1
+    assert contacts.closest(x, 0.1) == pytest.approx(0.05)
+    assert contacts.closest(ethanol.positions, 0.1) > 0.1
     # across a face of a periodic box
     box = np.eye(3) * 2.0
     shifted = x.copy()
     shifted[8] += [2.0, 0, 0]
-    assert integrity.closest_contact(shifted, 0.1, box) == pytest.approx(0.05)
+    assert contacts.closest(shifted, 0.1, box) == pytest.approx(0.05)

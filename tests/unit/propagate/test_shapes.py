@@ -45,7 +45,7 @@ def test_the_worst_bond_of_any_point_is_named_in_angstrom() -> None:
 def test_the_closest_contact_of_any_point_is_named_in_angstrom(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("egno_md.geometry.integrity.DENSE_LIMIT", limit)
+    monkeypatch.setattr("egno_md.geometry.contacts.DENSE_LIMIT", limit)
     chain = a_chain(6)
     windows = windows_of(chain)
     for window, apart in ((1, 0.09), (2, 0.11)):  # folded back upon itself, its bonds nearly kept
@@ -85,7 +85,7 @@ def test_every_inverted_centre_is_counted_once_a_window(ala2: System) -> None:
     starts[2] *= [1, 1, -1]
     shapes = shapes_of(ala2)
     found = shapes.problems(starts, windows)
-    assert found == [None, f"{len(shapes.integrity.centres)} centres inverted", None]
+    assert found == [None, f"{len(shapes.stereo.centres)} centres inverted", None]
 
 
 def test_each_fault_of_a_shape_is_named(ala2: System) -> None:
@@ -103,7 +103,7 @@ def test_each_fault_of_a_shape_is_named(ala2: System) -> None:
     whole[3, 0, hydrogen] = ala2.positions[alpha] + arms[1] / sizes[1] * sizes[0]
     whole[3, 0, side] += moved - ala2.positions[beta]
     whole[3, 0, beta] = moved
-    omega = shapes.omegas[0]
+    omega = shapes.stereo.peptides[0]
     axis = ala2.positions[omega[2]] - ala2.positions[omega[1]]
     axis /= np.linalg.norm(axis)
     first = [i for i in range(22) if ala2.topology.atom(i).residue.index == 0]

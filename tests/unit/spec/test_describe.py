@@ -6,11 +6,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from egno_md.registry import MODELS
 from egno_md.spec.describe import FieldDoc, describe, dotted_keys, field_meanings, summary
 from egno_md.spec.files import find_protocol, read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol, Nvt
 from egno_md.spec.propagate import PropagateProtocol, Tolerances
-from egno_md.spec.protocols import MODELS
 from egno_md.spec.system import SystemSpec
 from egno_md.spec.template import commented_yaml
 from egno_md.spec.train import Optimisation

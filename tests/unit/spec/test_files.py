@@ -121,10 +121,10 @@ def test_operators_are_found_by_folder_by_name_and_alone(tmp_path: Path) -> None
 
 def test_shipped_operators_are_small_and_belong_to_their_system() -> None:
     from egno_md.md.build import load_system
-    from egno_md.nn.bundle import check_belongs, load_bundle
+    from egno_md.nn.operator import WindowOperator
 
     bundles = [p.parent for p in shipped("systems").glob("*/operators/*/card.json")]
     assert bundles
     for bundle in bundles:
         assert sum(f.stat().st_size for f in bundle.iterdir()) < 1_500_000
-        check_belongs(load_bundle(bundle).card, load_system(bundle.parents[1].name).system)
+        WindowOperator.load(bundle).bind(load_system(bundle.parents[1].name).system)

@@ -17,12 +17,13 @@ from egno_md.core.processes import rank, world
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter, new_manifest
+from egno_md.paper.training import EpochBatches
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.train import TrainProtocol
 from egno_md.train import loop
 from egno_md.train.loop import read_metrics
 from egno_md.train.run import run_train
-from egno_md.train.sampling import EpochBatches, RandomBatches
+from egno_md.train.sampling import RandomBatches
 from tests.cli.test_verbs import TINY_TRAIN
 from tests.conftest import Listener
 

@@ -49,7 +49,7 @@ def test_every_rival_trains_on_a_store(
     points: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("egno_md.train.outcome.plot_training", lambda *_: None)
+    monkeypatch.setattr("egno_md.train.recipe.plot_training", lambda *_: None)
     spec = protocol({**SMALL, **network}, points)
     trained = run_train(harmonic_store.root, spec, tmp_path / "run", device="cpu")
     assert trained.summary["steps"] == 4
@@ -74,7 +74,7 @@ def test_the_linear_operator_is_solved_beats_ballistic_and_cannot_roll_out(
         return trained.operator(batch)
 
     ours = measure(linear, windows)
-    straight = measure(baselines(trained.operator, windows)["ballistic"], windows)
+    straight = measure(baselines(trained.operator.bind(), windows)["ballistic"], windows)
     assert (ours.positions < straight.positions).all()
     with pytest.raises(BundleMismatch, match="predicts positions alone"):
         check_rolls_out(trained.operator.card)

@@ -67,7 +67,7 @@ def test_a_kill_after_the_last_step_adds_none(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("egno_md.train.outcome.save_bundle", dying)
+        patch.setattr("egno_md.train.recipe.save_bundle", dying)
         with pytest.raises(Killed):
             run_train(harmonic_store.root, tiny(), tmp_path / "a", device="cpu")
     before = (tmp_path / "a" / "metrics.csv").read_text()
@@ -84,7 +84,7 @@ def test_training_learns_springs_better_than_every_baseline(
     stretches = [harmonic_trajectory(harmonic_store.system(), 60, seed=s) for s in (90, 91)]
     windows = WindowDataset(stretches, WINDOW, 0.0005, with_forces=True)
     ours = SquaredErrors.of(trained.operator(Start(*_start(windows))), windows[range(len(windows))])
-    for predict in baselines(trained.operator, windows).values():
+    for predict in baselines(trained.operator.bind(), windows).values():
         assert ours.velocity_error[-1] < measure(predict, windows).velocity_error[-1]
 
 
@@ -129,7 +129,9 @@ def test_baselines_are_exact_where_they_should_be(ethanol: System) -> None:
     forces = np.broadcast_to(ethanol.masses[:, None] * a, x.shape)
     stretch = Trajectory(x, times, t * a, forces)
     windows = WindowDataset([stretch], WINDOW, 0.0005, with_forces=True)
-    found = {k: measure(f, windows) for k, f in baselines(make_operator(ethanol), windows).items()}
+    found = {
+        k: measure(f, windows) for k, f in baselines(make_operator(ethanol).bind(), windows).items()
+    }
     assert found["half_a_tau_squared"].position_rmse[-1] < 1e-5
     assert found["ballistic"].position_rmse[-1] == pytest.approx(0.5 * 50 * 0.008**2 * 10, rel=1e-3)
     assert found["persistence"].f_mse > found["ballistic"].f_mse
