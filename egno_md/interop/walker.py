@@ -288,7 +288,7 @@ class Walker:
             PotentialError: its dynamics failed.
         """
         window = Window((steps * self.timestep,))
-        exact = Exact(self.reference, window)
+        exact = Exact(self.reference, window, self.clocks)
         rules = replace(
             self._rules,
             judge=spec.NoJudge(kind="none"),
@@ -296,7 +296,7 @@ class Walker:
             refine=None,
             keeps_energy=False,
         )
-        parts = replace(self._parts, exact=exact, constraints=self._parts.constraints)
+        parts = replace(self._parts, exact=exact)
         return self._step(assemble(exact, parts, rules, accepted="exact"), steps)
 
     def _step(self, move: WindowMove, steps: int) -> Trajectory:

@@ -224,7 +224,7 @@ def build(
         case spec.OperatorSource(), FunctionWindows():
             return _windows_of_dynamics(bench, model, None)
         case spec.ExactSource(window=length, points=points), _:
-            source = Exact(bench.engine, Window.uniform(length, points))
+            source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
         case spec.SamplerSource() as drawn, BoundSampler():
             return _drawn_windows(bench, _sampler(bench, model, drawn.steps, drawn.solver))
@@ -266,12 +266,12 @@ def _windows_of_dynamics(
 def _rules(protocol: spec.PropagateProtocol, *, keeps_energy: bool) -> Rules:
     """The protocol's rules, with the corrector that suits its source where it names none."""
     correct = protocol.correct
-    if correct is None and not isinstance(protocol.judge, spec.NoJudge):
+    if correct is None:
         match protocol.source:
-            case spec.OperatorSource():
-                correct = spec.Fallback(kind="fallback")
-            case spec.SamplerSource():
+            case spec.SamplerSource():  # what cannot be refined is drawn again, judged or not
                 correct = spec.Redraw(kind="redraw")
+            case spec.OperatorSource() if not isinstance(protocol.judge, spec.NoJudge):
+                correct = spec.Fallback(kind="fallback")
             case _:
                 correct = spec.Monitor(kind="monitor")
     return Rules(protocol.judge, correct, protocol.refine, protocol.temperature, keeps_energy)

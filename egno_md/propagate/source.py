@@ -75,10 +75,12 @@ class Exact:
     Attributes:
         reference: the engine.
         window: ΔT and its time points.
+        clocks: charged for windows that it proposes.
     """
 
     reference: Reference
     window: Window
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -100,11 +102,13 @@ class ExactLangevin:
         dynamics: the engine.
         window: ΔT and its time points.
         friction: 1/ps.
+        clocks: charged for windows that it proposes.
     """
 
     dynamics: ThermostattedDynamics
     window: Window
     friction: float
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -119,7 +123,8 @@ class ExactLangevin:
 
 def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Proposal:
     try:
-        window = source.run(state, state.frame, list(source.window.time_points))
+        with source.clocks.charge("dynamics"):
+            window = source.run(state, state.frame, list(source.window.time_points))
     except PotentialError as error:
         return Proposal.failed(state.frame, str(error.args[0]))
     return Proposal.of(window)

@@ -162,9 +162,11 @@ def validate(content: object, model: type[Model], source: str) -> Model:
     _check_size(content, source)
     if isinstance(content, dict) and (modern := model.former(content)) is not None:
         text = yaml.safe_dump(modern, sort_keys=False, allow_unicode=True, width=100)
-        raise SpecError(
-            f"{source}: written for an earlier egno-md. The same in today's form, to copy:\n\n{text}"
+        error = SpecError(
+            f"{source}: written for an earlier egno-md. Copy today's form, which says the same:"
         )
+        error.add_note(text)
+        raise error
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
