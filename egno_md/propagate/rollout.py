@@ -233,7 +233,7 @@ def run_propagate(
             or for several replicas evenly spread ones.
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``, for the network.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Raises:

@@ -207,5 +207,5 @@ class SamplerRefiner:
         frame = replace(frame, velocities=self.dynamics.velocities(random))
         frame = self.dynamics.run(frame, self.spec.dynamics, FRICTION, random)
         moves = np.linalg.norm(frame.positions - positions, axis=1)
-        moved = float(np.sqrt(np.mean(moves[self._heavy] ** 2)))
-        return Refinement(frame, blocks, moved, force, moves)
+        displacement = float(np.sqrt(np.mean(moves[self._heavy] ** 2)))
+        return Refinement(frame, blocks, displacement, force, moves)

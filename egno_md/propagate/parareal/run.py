@@ -77,7 +77,7 @@ def run_parareal(
         workers: processes; each runs both propagators.
         verify: run it serially too, and measure the deviation.
         seed: of the start.
-        mode: see `open_output`; an interrupted run starts again.
+        mode: see `run_folder`; an interrupted run starts again.
         progress: who listens.
 
     Raises:
