@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from egno_md.geometry.hydrogens import HydrogenLift
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.seen import SeenAtoms
