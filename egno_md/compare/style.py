@@ -1,7 +1,8 @@
-"""How figures look: colours told apart by colour-blind readers, and one place to save."""
+"""Style of figures, with colours that colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ DPI = 160
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches that no window will ever show."""
+    """An empty figure of this size in inches, without a window."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -52,7 +53,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def colour(index: int) -> str:
-    """Of the rollout at `index`."""
+    """Colour of the rollout at `index`."""
     return ROLLOUTS[index % len(ROLLOUTS)]
 
 
@@ -60,3 +61,8 @@ def pad(axes: Axes, share: float = 0.08) -> None:
     """Leave room above and below the data."""
     low, high = axes.get_ylim()
     axes.set_ylim(low - share * (high - low), high + share * (high - low))
+
+
+def named(items: Sequence[Any], name: str) -> Any:
+    """The result of this name, None where there is none."""
+    return next((i for i in items if i.name == name), None)
