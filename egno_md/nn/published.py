@@ -72,8 +72,8 @@ class PublishedEgnoNetwork(nn.Module):
                 h = mix_scalars(self.scalar_mix[index], h)
             if self.vector_mix:
                 vectors = [x - mean, v] if self.spec.temporal == "full" else [x - mean]
-                moved, *turned = mix_vectors(self.vector_mix[index], vectors)
-                x, v = moved + mean, turned[0] if turned else v
+                offset, *velocities = mix_vectors(self.vector_mix[index], vectors)
+                x, v = offset + mean, velocities[0] if velocities else v
             x, h, state = layer(x, v, h, scene.graph, state)
         return Paths(x, v)
 

@@ -18,7 +18,7 @@ class RadialFieldLayer(nn.Module):
     """x_i ← x_i + φ_v(‖v_i‖) v_i + mean_j r_ij tanh φ(d_ij, e_ij).
 
     A central field: the weight of a pair depends on its distance alone. Node
-    features h go through unchanged. They tell time points apart, so both terms
+    features h go through unchanged. They differ between time points, so both terms
     are multiplied by 1 + w·h_i, with w = 0 at the start: the one departure.
     """
 

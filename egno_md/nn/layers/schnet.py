@@ -16,9 +16,9 @@ class SchNetLayer(nn.Module):
 
     SchNet predicts invariants, whose gradients are forces. Here nodes move along
     their edges by an invariant gate of the message, and along their velocity:
-    x_i ← x_i + φ_v(h_i) v_i + mean_j r̂_ij φ_x(m_ij). The filter knows no node
+    x_i ← x_i + φ_v(h_i) v_i + mean_j r̂_ij φ_x(m_ij). The filter reads no node
     features, so nodes are weighed linearly. Gaussians cover all distances
-    instead of those within a cutoff: the graph says who interacts.
+    instead of those within a cutoff: the graph decides who interacts.
     """
 
     symmetry: ClassVar[Symmetry] = "E(3)"

@@ -29,9 +29,9 @@ class SegnnLayer(nn.Module):
         super().__init__()
         features = Features(hidden, DEGREE)
         self.features = features
-        known = RADIAL + edge_features
+        scalars = RADIAL + edge_features
         with plain_torch():
-            pair: Any = o3.Irreps([(2 * hidden + known, (0, 1)), (2 * features.vectors, (1, -1))])
+            pair: Any = o3.Irreps([(2 * hidden + scalars, (0, 1)), (2 * features.vectors, (1, -1))])
             both: Any = o3.Irreps([(2 * hidden, (0, 1)), (2 * features.vectors, (1, -1))])
             self.harmonics = features.harmonics()
             self.gate: Any = features.gate()

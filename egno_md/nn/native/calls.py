@@ -1,4 +1,4 @@
-"""What the C functions take: structures like theirs, addresses of tensors, threads over edges."""
+"""Calls of the C functions: their structures, addresses of tensors, threads over edges."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Maps(Structure):
     """`maps`: the networks of a message."""
 
     _fields_: ClassVar = [
-        *((name, c_int64) for name in ("hidden", "known", "outs", "is_deep")),
+        *((name, c_int64) for name in ("hidden", "inputs", "outs", "is_deep")),
         *((name, c_void_p) for name in ("wk", "w2", "b2", "w3", "b3", "wo", "bo")),
     ]
 
@@ -69,7 +69,7 @@ def padded(count: int) -> int:
 
 
 def address(values: Tensor | None) -> int | None:
-    """Of a contiguous tensor's first number."""
+    """Address of a contiguous tensor's first number."""
     if values is None:
         return None
     assert values.is_contiguous()
@@ -79,9 +79,9 @@ def address(values: Tensor | None) -> int | None:
 @cache
 def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
     """A function of the library that takes pointers to these and the ends of a range."""
-    found = library()
-    assert found is not None
-    call: Any = found.find(name)
+    functions = library()
+    assert functions is not None
+    call: Any = functions.find(name)
     call.argtypes = [*map(POINTER, structures), c_int64, c_int64]
     return call
 
@@ -89,12 +89,12 @@ def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
 def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
     """Edges cut where a receiver's end, one part for every thread that is worth it."""
     edges = len(graph.senders)
-    wanted = min(torch.get_num_threads(), max(edges * points // PART, 1))
-    key = ("native", wanted)
+    count = min(torch.get_num_threads(), max(edges * points // PART, 1))
+    key = ("native", count)
     if key not in graph.plans:
         cuts = [0]
-        for part in range(1, wanted):
-            at = graph.receivers[edges * part // wanted]
+        for part in range(1, count):
+            at = graph.receivers[edges * part // count]
             cuts.append(int(torch.searchsorted(graph.receivers, at)))
         cuts = sorted({*cuts, edges})
         graph.plans[key] = list(pairwise(cuts))
@@ -103,8 +103,8 @@ def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
 
 def shares(rows: int) -> list[tuple[int, int]]:
     """Rows cut into one part for every thread that is worth it."""
-    wanted = min(torch.get_num_threads(), max(rows // PART, 1))
-    cuts = [rows * k // wanted for k in range(wanted + 1)]
+    count = min(torch.get_num_threads(), max(rows // PART, 1))
+    cuts = [rows * k // count for k in range(count + 1)]
     return list(pairwise(cuts))
 
 
@@ -115,11 +115,11 @@ def over(parts: Sequence[Any], call: Callable[..., int]) -> None:
         MemoryError: a call found no memory.
     """
     if len(parts) == 1:
-        found = [call(*parts[0])]
+        results = [call(*parts[0])]
     else:
         threads = _threads(os.getpid(), torch.get_num_threads())
-        found = list(threads.map(lambda part: call(*part), parts))
-    if not all(found):
+        results = list(threads.map(lambda part: call(*part), parts))
+    if not all(results):
         raise MemoryError("no memory for a block of rows")
 
 
@@ -135,11 +135,11 @@ def totals(
         make: the arrays of one part, zeros.
         call: takes such arrays and a part.
     """
-    own = [make() for _ in parts]
-    over([(arrays, *part) for arrays, part in zip(own, parts, strict=True)], call)
-    if len(own) == 1:
-        return own[0]
-    return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]
+    sets = [make() for _ in parts]
+    over([(arrays, *part) for arrays, part in zip(sets, parts, strict=True)], call)
+    if len(sets) == 1:
+        return sets[0]
+    return [torch.stack(same).sum(0) for same in zip(*sets, strict=True)]
 
 
 @cache

@@ -35,8 +35,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """X Wᵀ + b of ``(..., inputs)``; torch's where the library has nothing for these sizes."""
     if len(weight) % LANES or not is_native(x):
         return nn.functional.linear(x, weight, bias)
-    found: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-    return found.view(*x.shape[:-1], len(weight))
+    out: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+    return out.view(*x.shape[:-1], len(weight))
 
 
 class _Linear(torch.autograd.Function):
@@ -60,14 +60,14 @@ class _Linear(torch.autograd.Function):
         for_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         backward = function("linear_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [torch.zeros_like(weight), weight.new_zeros(len(weight))]
 
         def add(arrays: list[Tensor], *part: int) -> int:
             g = _Gradients(address(for_out), address(for_x), *map(address, arrays))
             return backward(byref(call), byref(g), *part)
 
-        for_w, for_b = totals(shares(len(x)), own, add)
+        for_w, for_b = totals(shares(len(x)), zeros, add)
         return for_x, for_w, None if bias is None else for_b
 
 

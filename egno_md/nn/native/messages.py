@@ -43,15 +43,15 @@ class _Gradients(Structure):
 def native_messages(
     x: Tensor, h: Tensor, features: Tensor, weights: Any, graph: Graph
 ) -> tuple[Tensor, Tensor]:
-    """As `egno_md.nn.messages.pass_messages`; nothing is kept for the way back."""
+    """As `egno_md.nn.messages.pass_messages`; nothing is kept for the backward pass."""
     hidden = h.shape[-1]
-    receiver, sender, known = weights.first.split(
+    receiver, sender, edge = weights.first.split(
         [hidden, hidden, weights.first.shape[1] - 2 * hidden], dim=1
     )
     rows = h.flatten(0, 1)
     receive, send = linear(rows, receiver, weights.first_bias), linear(rows, sender)
     rest = weights[2:]
-    return _Messages.apply(x, receive, send, features, graph, known, *rest)  # type: ignore[no-any-return]
+    return _Messages.apply(x, receive, send, features, graph, edge, *rest)  # type: ignore[no-any-return]
 
 
 class _Messages(torch.autograd.Function):
@@ -82,7 +82,7 @@ class _Messages(torch.autograd.Function):
         for_features = torch.zeros_like(features) if ctx.needs_input_grad[3] else None
         backward = function("egnn_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)]
 
         def add(arrays: list[Tensor], *part: int) -> int:
@@ -92,7 +92,7 @@ class _Messages(torch.autograd.Function):
                            edges=address(for_features), weights=gradients_of(maps))  # fmt: skip
             return backward(byref(call), byref(g), *part)
 
-        for_x, for_send, *maps = totals(parts, own, add)
+        for_x, for_send, *maps = totals(parts, zeros, add)
         return for_x, for_receive, for_send, for_features, None, *weight_gradients(maps, weights)
 
 
@@ -112,26 +112,26 @@ def _call(x: Tensor, receive: Tensor, send: Tensor, features: Tensor, graph: Gra
 
 
 def maps_of(weights: tuple[Tensor, ...], *, is_deep: bool) -> Maps:
-    """The networks of a message: known, second and its bias, third and its if deep, last and its."""
-    known, last = weights[0], weights[-2]
+    """The networks of a message: first map; second, third if deep and last, each with its bias."""
+    first, last = weights[0], weights[-2]
     inner = weights[1:-2] if is_deep else (*weights[1:-2], None, None)
-    pointers = map(address, (known, *inner, *weights[-2:]))
-    return Maps(len(known), known.shape[1], len(last), is_deep, *pointers)
+    pointers = map(address, (first, *inner, *weights[-2:]))
+    return Maps(len(first), first.shape[1], len(last), is_deep, *pointers)
 
 
 def gradient_arrays(weights: Any) -> list[Tensor]:
-    """Zeros for the gradients of such weights: known transposed, the last bias padded."""
-    known, *inner, bias = weights
+    """Zeros for the gradients of such weights: the first transposed, the last bias padded."""
+    first, *inner, bias = weights
     wide = bias.new_zeros(padded(len(bias)))
-    return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), wide]
+    return [first.new_zeros(first.shape[1], len(first)), *map(torch.zeros_like, inner), wide]
 
 
 def gradients_of(arrays: list[Tensor]) -> MapGradients:
     """Such arrays as the library takes them."""
-    known, second, bias, *third, last, last_bias = map(address, arrays)
-    return MapGradients(known, second, bias, *(third or (None, None)), last, last_bias)
+    first, second, bias, *third, last, last_bias = map(address, arrays)
+    return MapGradients(first, second, bias, *(third or (None, None)), last, last_bias)
 
 
 def weight_gradients(maps: list[Tensor], weights: Any) -> list[Tensor]:
-    """Those of the weights, as autograd wants them."""
+    """Gradients of the weights, in the shapes of the weights."""
     return [maps[0].t(), *maps[1:-1], maps[-1][: len(weights[-1])]]

@@ -89,7 +89,7 @@ class _Perceptron(torch.autograd.Function):
         hidden, outs = w2.shape[1], len(w2)
         backward = function("perceptron_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             first = [t.new_zeros(t.shape[1], hidden) for t in w1]
             return [*first, torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(padded(outs))]
 
@@ -100,9 +100,9 @@ class _Perceptron(torch.autograd.Function):
             g.b1, g.w2, g.b2 = (address(t) for t in arrays[pieces:])
             return backward(byref(call), byref(g), *part)
 
-        found = totals(shares(len(for_out)), own, add)
-        for_b1, for_w2, for_b2 = found[pieces:]
-        return (None, *for_x, *(t.t() for t in found[:pieces]), for_b1, for_w2, for_b2[:outs])
+        gradients = totals(shares(len(for_out)), zeros, add)
+        for_b1, for_w2, for_b2 = gradients[pieces:]
+        return (None, *for_x, *(t.t() for t in gradients[:pieces]), for_b1, for_w2, for_b2[:outs])
 
 
 def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:

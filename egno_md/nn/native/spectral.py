@@ -21,7 +21,7 @@ from egno_md.nn.native.calls import (
 class _Call(Structure):
     _fields_: ClassVar = [
         *((n, c_int64) for n in ("points", "channels", "modes", "node_step", "point_step")),
-        *((n, c_void_p) for n in ("ahead", "back", "w", "x", "out")),
+        *((n, c_void_p) for n in ("to_modes", "to_points", "w", "x", "out")),
     ]
 
 
@@ -68,14 +68,14 @@ class _Spectral(torch.autograd.Function):
         modes, channels = weight.shape[:2]
         backward = function("spectral_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [weight.new_zeros(modes, 2, channels, channels)]
 
         def add(arrays: list[Tensor], *part: int) -> int:
             g = _Gradients(address(for_out), address(for_x), address(arrays[0]))
             return backward(byref(call), byref(g), *part)
 
-        (for_w,) = totals(shares(nodes), own, add)
+        (for_w,) = totals(shares(nodes), zeros, add)
         return for_x, for_w.permute(0, 2, 3, 1), None, None
 
 

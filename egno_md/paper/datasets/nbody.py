@@ -167,7 +167,7 @@ def nbody_task(
 
 
 def charged_particles(time_points: Float[Array, " points"]) -> Task:
-    """What a frame of charged particles consists of."""
+    """The task of charged particles."""
     return Task(
         name="nbody",
         atoms=PARTICLES,
