@@ -65,8 +65,8 @@ def load_operator(folder: Path, kind: type[AnyOperator]) -> AnyOperator:
         BundleMismatch: the bundle holds an operator of another kind.
     """
     card = read_card(folder)
-    made = SamplerOperator if isinstance(card, SamplerCard) else WindowOperator
-    if not issubclass(made, kind):
+    loaded_kind = SamplerOperator if isinstance(card, SamplerCard) else WindowOperator
+    if not issubclass(loaded_kind, kind):
         _refuse_mode(folder, card)
     try:
         state = load_file(folder / WEIGHTS)

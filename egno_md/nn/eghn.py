@@ -52,7 +52,7 @@ class HierarchicalNetwork(nn.Module):
     def forward(self, scene: Scene) -> Paths:
         """Decode ΔT, or every time point of a scene."""
         bonds = _bonds(scene)
-        x, v, h, mean = self._begin(scene)
+        x, v, h, mean = self._start_paths(scene)
         low_x, v, h = self.low(x, v, h, mean, scene.graph)
         low = low_x - x
         s = self.pooling(torch.stack([x - mean, low, v], dim=-1), h, bonds)
@@ -76,11 +76,11 @@ class HierarchicalNetwork(nn.Module):
 
     def clusters(self, scene: Scene) -> Float[Tensor, "nodes points clusters"]:
         """How much of each node belongs to each cluster, at every time point."""
-        x, v, h, mean = self._begin(scene)
+        x, v, h, mean = self._start_paths(scene)
         low_x, v, h = self.low(x, v, h, mean, scene.graph)
         return self.pooling(torch.stack([x - mean, low_x - x, v], dim=-1), h, _bonds(scene))
 
-    def _begin(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _start_paths(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Positions, velocities and scalars at every point, and the input's mean position."""
         points = len(scene.index) if self.is_timed else 1
         x = scene.positions[:, None].expand(-1, points, -1)

@@ -127,14 +127,14 @@ class WindowOperator(Operator):
             SpecError: the system has no atoms such as the card names.
         """
         if system is None:
-            return self._bind_own()
+            return self._bind_card_system()
         subset = bind_dynamics(self.card, system, mass_tolerance)
         atoms = choose_atoms(system.topology, self.card.atoms, system.name)
         return BoundOperator(
             self, subset.name, subset.atomic_numbers, subset.bonds, subset.masses, atoms
         )
 
-    def _bind_own(self) -> BoundOperator:
+    def _bind_card_system(self) -> BoundOperator:
         one = self.card.one
         if one is None or one.masses is None:
             raise BundleMismatch(
@@ -202,7 +202,7 @@ class WindowOperator(Operator):
     def own(self) -> BoundOperator:
         """The operator on the one system that its card asks for, kept for later calls."""
         if self._own is None:
-            self._own = self._bind_own()
+            self._own = self._bind_card_system()
         return self._own
 
 

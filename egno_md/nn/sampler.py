@@ -161,7 +161,7 @@ class SamplerOperator(Operator):
         moves: Float[Tensor, "batch points atoms 3"],
         flow: Float[Tensor, " batch"],
         conditions: Conditions,
-        begin: StartFeatures,
+        start_features: StartFeatures,
     ) -> Float[Tensor, "batch points atoms 3"]:
         """Velocity of noisy windows, in units of length per flow time.
 
@@ -169,11 +169,11 @@ class SamplerOperator(Operator):
             moves: since the start frame, in units of length, without a common shift.
             flow: time of each window.
             conditions: from `conditions`.
-            begin: features of the start frames.
+            start_features: features of the start frames.
         """
         linear_part = self.preconditioned(moves, flow)
         return linear_part.linear + linear_part.scale * self.residual(
-            moves, linear_part, flow, conditions, begin
+            moves, linear_part, flow, conditions, start_features
         )
 
     def residual(
@@ -182,7 +182,7 @@ class SamplerOperator(Operator):
         linear_part: Preconditioning,
         flow: Tensor,
         conditions: Conditions,
-        begin: StartFeatures,
+        start_features: StartFeatures,
     ) -> Float[Tensor, "batch points atoms 3"]:
         """The network's output, of order one."""
         points = moves.shape[1]
@@ -192,7 +192,7 @@ class SamplerOperator(Operator):
             _by_node(linear_part.scaled),
             flow.repeat_interleave(self.atoms),
             conditions,
-            begin,
+            start_features,
             index,
         )
         output = output.view(len(moves), self.atoms, 3, points).permute(0, 3, 1, 2)
@@ -222,15 +222,17 @@ class SamplerOperator(Operator):
 
     def _draw(self, start: Tensor, noise: Tensor, steps: int, solver: Solver) -> Tensor:
         conditions = self.conditions(start)
-        begin = self.field.begin(conditions)
+        start_features = self.field.start_features(conditions)
         moves = centred(noise) * (self.card.network.noise / LENGTH)
         times = flow_times(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
         one = torch.ones(len(start), dtype=start.dtype, device=start.device)
         for time, next_time in pairwise(times):
-            slope = self.velocity(moves, one * time, conditions, begin)
+            slope = self.velocity(moves, one * time, conditions, start_features)
             ahead = moves + (next_time - time) * slope
             if solver == "heun" and next_time < 1:
-                mean = (slope + self.velocity(ahead, one * next_time, conditions, begin)) / 2
+                mean = (
+                    slope + self.velocity(ahead, one * next_time, conditions, start_features)
+                ) / 2
                 ahead = moves + (next_time - time) * mean
             moves = ahead
         return start[:, None] + moves * LENGTH

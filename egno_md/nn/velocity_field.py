@@ -15,17 +15,17 @@ from egno_md.nn.graph import Graph
 from egno_md.nn.temporal import TIME_EMBEDDING, time_embedding
 from egno_md.spec.sampler import Sampler
 
-AROUND = 4
+NEIGHBOUR_VECTORS = 4
 """Vectors from the neighbours of an atom in the start frame."""
 
 FLOW_EMBEDDING = 32
-STRETCH = 2
+DISTANCE_FEATURES = 2
 """Functions of a distance's departure from its mean: one resolves small departures, one large ones."""
 
-TWIST = 2
+TORSION_FEATURES = 2
 """Sine and cosine of the torsion between atoms three bonds apart."""
 
-WIDE = 8.0
+BROAD = 8.0
 """Standard deviations to which the second function of a stretch reaches."""
 
 
@@ -80,7 +80,7 @@ class VelocityField(nn.Module):
     def __init__(self, spec: Sampler, node_features: int, edge_features: int) -> None:
         super().__init__()
         hidden, vectors = spec.hidden, spec.vectors
-        edge_inputs = edge_features + 3 + STRETCH + TWIST
+        edge_inputs = edge_features + 3 + DISTANCE_FEATURES + TORSION_FEATURES
         shape = EgnoShape(
             layers=spec.layers,
             hidden=hidden,
@@ -94,10 +94,10 @@ class VelocityField(nn.Module):
         )
         width = node_features + TIME_EMBEDDING + FLOW_EMBEDDING + 1
         self.embed = nn.Linear(width, hidden)
-        self.around = nn.Linear(edge_inputs, AROUND)
-        self.start = nn.Linear(hidden, (2 + AROUND) * vectors)
+        self.around = nn.Linear(edge_inputs, NEIGHBOUR_VECTORS)
+        self.start = nn.Linear(hidden, (2 + NEIGHBOUR_VECTORS) * vectors)
         self.blocks = nn.ModuleList(
-            EgnoBlock(shape, extra=STRETCH + TWIST) for _ in range(spec.layers)
+            EgnoBlock(shape, extra=DISTANCE_FEATURES + TORSION_FEATURES) for _ in range(spec.layers)
         )
         self.final = nn.Sequential(
             nn.LayerNorm(hidden),
@@ -113,7 +113,7 @@ class VelocityField(nn.Module):
         scaled: Float[Tensor, "nodes 3 points"],
         flow: Float[Tensor, " nodes"],
         conditions: Conditions,
-        begin: StartFeatures,
+        features: StartFeatures,
         index: Float[Tensor, " points"],
     ) -> Float[Tensor, "nodes 3 points"]:
         """The velocity without its linear part, normalised.
@@ -123,31 +123,31 @@ class VelocityField(nn.Module):
             scaled: the same over their root mean square at this flow time.
             flow: flow time, 0 for noise and 1 for data.
             conditions: start frame and molecule.
-            begin: features of the start frames, from `begin`.
+            features: features of the start frames, from `features`.
             index: time positions for the embedding.
         """
         start, graph = conditions.start, conditions.graph
         path = start[..., None] + moves
         s = self._scalars(scaled, flow, conditions.nodes, index)
         nodes, points = s.shape[:2]
-        vectors = torch.cat([start[:, :, None], begin.around], dim=-1)
+        vectors = torch.cat([start[:, :, None], features.around], dim=-1)
         vectors = torch.cat(
             [scaled[..., None], vectors[:, :, None].expand(-1, -1, points, -1)], dim=-1
         )
         mixing = self.start(s).view(nodes, 1, points, vectors.shape[-1], -1)
         z = (vectors[..., None] * mixing).sum(3)
-        extra = _shapes(path, conditions)
+        extra = _bonded_geometry(path, conditions)
         everywhere = torch.ones_like(index)
         for block in self.blocks:
-            s, z, path = block(s, z, path, begin.edges, graph, everywhere, extra)
+            s, z, path = block(s, z, path, features.edges, graph, everywhere, extra)
         return (z * self.final(s)[:, None]).sum(-1)
 
-    def begin(self, conditions: Conditions) -> StartFeatures:
+    def start_features(self, conditions: Conditions) -> StartFeatures:
         """Features of start frames, the same at every flow time."""
         graph = conditions.graph
         r = graph.separations(conditions.start)
         distance = (r.square().sum(-1, keepdim=True) + 1e-8).sqrt()
-        shapes = _shapes(conditions.start[..., None], conditions)[:, 0]
+        shapes = _bonded_geometry(conditions.start[..., None], conditions)[:, 0]
         fixed = torch.cat([graph.features, bounded(distance), shapes], dim=-1)
         around = graph.mean((r / distance)[..., None] * self.around(fixed)[:, None])
         return StartFeatures(fixed, around)
@@ -161,20 +161,20 @@ class VelocityField(nn.Module):
         return static[:, None] + at_times + size * by_move[:, 0]
 
 
-def _shapes(
+def _bonded_geometry(
     path: Float[Tensor, "nodes 3 points"], conditions: Conditions
 ) -> Float[Tensor, "edges points 4"]:
     """Departures of distances from their means, and torsions, of every edge."""
     r = conditions.graph.separations(path)
     distance = (r.square().sum(1) + 1e-8).sqrt()
     departure = (distance - conditions.distances[:, None]) / conditions.widths[:, None]
-    twist = path.new_zeros(*distance.shape, TWIST)
-    torsions = sine_cosine(path, conditions.torsions)
-    twist = twist.index_add(0, conditions.torsion_edges, torsions)
-    stretch = torch.stack(
-        [departure / (1 + departure.abs()), departure / (WIDE + departure.abs())], dim=-1
+    by_edge = path.new_zeros(*distance.shape, TORSION_FEATURES)
+    sines_cosines = sine_cosine(path, conditions.torsions)
+    by_edge = by_edge.index_add(0, conditions.torsion_edges, sines_cosines)
+    distances = torch.stack(
+        [departure / (1 + departure.abs()), departure / (BROAD + departure.abs())], dim=-1
     )
-    return torch.cat([stretch, twist], dim=-1)
+    return torch.cat([distances, by_edge], dim=-1)
 
 
 def flow_embedding(flow: Float[Tensor, " nodes"]) -> Float[Tensor, "nodes 32"]:

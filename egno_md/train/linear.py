@@ -37,7 +37,7 @@ def _scaled(scales: Scales, batches: Iterable[WindowBatch]) -> Iterator[tuple[Te
 
 def solve_linear(network: LinearNetwork, scales: Scales, train: WindowSet) -> FitResult:
     """Fit the coefficients to every training window; see `fit_linear`."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     numbers = FixedBatches(np.arange(len(train)), max(ATOMS_AT_ONCE // train.atoms, 1))
     fit_linear(network, scales, (train[chosen] for chosen in numbers))
-    return FitResult(0, round(time.perf_counter() - begin, 2), 0, "solved by least squares")
+    return FitResult(0, round(time.perf_counter() - start, 2), 0, "solved by least squares")

@@ -82,8 +82,8 @@ def flow_loss(operator: SamplerOperator, batch: SamplerBatch, generator: torch.G
     linear_part = operator.preconditioned(moves, flow)
     target = (true - noise - linear_part.linear) / linear_part.scale
     conditions = operator.conditions(batch.start)
-    begin = operator.field.begin(conditions)
-    output = operator.residual(moves, linear_part, flow, conditions, begin)
+    start_features = operator.field.start_features(conditions)
+    output = operator.residual(moves, linear_part, flow, conditions, start_features)
     return (output - target).square().mean()
 
 

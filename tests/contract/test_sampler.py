@@ -158,6 +158,6 @@ def test_gradients_are_finite_where_atoms_coincide(sampler, given) -> None:
     moves = given[1].clone().requires_grad_(True)
     flow = torch.full((BATCH,), 0.5)
     conditions = sampler.conditions(start)
-    speed = sampler.velocity(moves, flow, conditions, sampler.field.begin(conditions))
+    speed = sampler.velocity(moves, flow, conditions, sampler.field.start_features(conditions))
     (gradient,) = torch.autograd.grad(speed.square().sum(), moves)
     assert torch.isfinite(gradient).all()

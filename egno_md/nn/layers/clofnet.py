@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import Symmetry, join, see, soft_unit
+from egno_md.nn.layers.parts import Symmetry, edge_geometry, join, soft_unit
 
 FIRST_GAIN = 1e-3
 
@@ -45,7 +45,7 @@ class ClofLayer(nn.Module):
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """One layer on ``(nodes, points, ...)``; see `SpatialLayer`."""
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         centred = x - graph.centre(x.flatten(1)).view(x.shape)
         pair = [graph.gather_receivers(centred), graph.gather_senders(centred)]
         b = soft_unit(torch.linalg.cross(*pair))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import EdgeWeights, Mover, Symmetry, join, length, see
+from egno_md.nn.layers.parts import EdgeWeights, Mover, Symmetry, edge_geometry, join, length
 
 
 class PainnLayer(nn.Module):
@@ -45,7 +45,7 @@ class PainnLayer(nn.Module):
     def _message(
         self, x: Tensor, h: Tensor, vectors: Tensor, graph: Graph
     ) -> tuple[Tensor, Tensor]:
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         weights = self.filter(edges.distance, graph) * graph.gather_senders(self.sent(h))
         scalars, for_vectors, for_direction = weights.chunk(3, dim=-1)
         vector_messages = torch.addcmul(

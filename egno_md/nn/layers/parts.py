@@ -60,7 +60,7 @@ class Edges:
     direction: Float[Tensor, "edges points 3"]
 
 
-def see(x: Float[Tensor, "nodes points 3"], graph: Graph) -> Edges:
+def edge_geometry(x: Float[Tensor, "nodes points 3"], graph: Graph) -> Edges:
     """The edges of a graph at every time point."""
     r = graph.gather_receivers(x) - graph.gather_senders(x)
     distance = length(r)

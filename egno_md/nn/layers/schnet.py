@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.foreign import ShiftedSoftplus
-from egno_md.nn.layers.parts import EdgeWeights, Symmetry, see
+from egno_md.nn.layers.parts import EdgeWeights, Symmetry, edge_geometry
 
 
 class SchNetLayer(nn.Module):
@@ -37,7 +37,7 @@ class SchNetLayer(nn.Module):
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """One layer on ``(nodes, points, ...)``; see `SpatialLayer`."""
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         message = self.filter(edges.distance, graph) * graph.gather_senders(self.sent(h))
         x = x + self.velocity(h) * v + graph.mean(edges.direction * self.position(message))
         return x, h + self.interaction(graph.sum(message)), state

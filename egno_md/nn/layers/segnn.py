@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.e3 import Carrier, Features, o3, plain_torch
-from egno_md.nn.layers.parts import RADIAL, EdgeBasis, Symmetry, join, see, soft_unit
+from egno_md.nn.layers.parts import RADIAL, EdgeBasis, Symmetry, edge_geometry, join, soft_unit
 
 DEGREE = 1
 """Highest l of features and harmonics, as published for n-body."""
@@ -48,7 +48,7 @@ class SegnnLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer on ``(nodes, points, ...)``; the state is ``(nodes, points, ...)``."""
         state = self.carrier.state(v, state)
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         fixed = graph.features[:, None].expand(-1, x.shape[1], -1)
         on_edge = self.harmonics(edges.direction)
         on_node = (graph.mean(on_edge) + self.harmonics(soft_unit(v))) / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_int64, c_void_p
 from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -76,8 +76,50 @@ def address(values: Tensor | None) -> int | None:
     return values.data_ptr()
 
 
+def run_native(name: str, call: Structure, parts: Sequence[tuple[int, int]]) -> None:
+    """Run a function of the library on ranges of rows or edges, in threads where there are several.
+
+    Raises:
+        MemoryError: a call found no memory.
+    """
+    native = _function(name, type(call))
+    _over([(byref(call), *part) for part in parts], native)
+
+
+def run_gradient(
+    name: str,
+    call: Structure,
+    parts: Sequence[tuple[int, int]],
+    zeros: Callable[[], list[Tensor]],
+    gradients: Callable[[list[Tensor]], Structure],
+) -> list[Tensor]:
+    """Run the gradient of a function on such ranges.
+
+    Args:
+        name: of the function.
+        call: its arguments.
+        parts: of the rows or edges.
+        zeros: arrays for the sums of one part.
+        gradients: their structure, with all other gradients.
+
+    Returns:
+        Sums of those arrays over the parts.
+
+    Raises:
+        MemoryError: a call found no memory.
+    """
+    sets = [zeros() for _ in parts]
+    structures = [gradients(arrays) for arrays in sets]
+    native = _function(name, type(call), type(structures[0]))
+    pointers = zip(structures, parts, strict=True)
+    _over([(byref(call), byref(g), *part) for g, part in pointers], native)
+    if len(sets) == 1:
+        return sets[0]
+    return [torch.stack(same).sum(0) for same in zip(*sets, strict=True)]
+
+
 @cache
-def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
+def _function(name: str, *structures: type[Structure]) -> Callable[..., int]:
     """A function of the library that takes pointers to these and the ends of a range."""
     functions = library()
     assert functions is not None
@@ -108,12 +150,7 @@ def shares(rows: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def over(parts: Sequence[Any], call: Callable[..., int]) -> None:
-    """Call once with every part as arguments, in threads where there are several.
-
-    Raises:
-        MemoryError: a call found no memory.
-    """
+def _over(parts: Sequence[tuple[Any, ...]], call: Callable[..., int]) -> None:
     if len(parts) == 1:
         results = [call(*parts[0])]
     else:
@@ -121,25 +158,6 @@ def over(parts: Sequence[Any], call: Callable[..., int]) -> None:
         results = list(threads.map(lambda part: call(*part), parts))
     if not all(results):
         raise MemoryError("no memory for a block of rows")
-
-
-def totals(
-    parts: Sequence[Any],
-    make: Callable[[], list[Tensor]],
-    call: Callable[..., int],
-) -> list[Tensor]:
-    """Sums over parts of what each adds to arrays of its own.
-
-    Args:
-        parts: arguments of each call.
-        make: the arrays of one part, zeros.
-        call: takes such arrays and a part.
-    """
-    sets = [make() for _ in parts]
-    over([(arrays, *part) for arrays, part in zip(sets, parts, strict=True)], call)
-    if len(sets) == 1:
-        return sets[0]
-    return [torch.stack(same).sum(0) for same in zip(*sets, strict=True)]
 
 
 @cache

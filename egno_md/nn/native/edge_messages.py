@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,11 +16,10 @@ from egno_md.nn.native.calls import (
     MapGradients,
     Maps,
     address,
-    function,
     is_native,
-    over,
     ranges,
-    totals,
+    run_gradient,
+    run_native,
 )
 from egno_md.nn.native.messages import (
     gradient_arrays,
@@ -111,9 +110,7 @@ class _EdgeMessages(torch.autograd.Function):
         assert receive is not None
         changes, messages = torch.zeros_like(z), torch.zeros_like(receive)
         call.changes, call.messages = address(changes), address(messages)
-        forward = function("egno_forward", _Call)
-        parts = ranges(options.graph, receive.shape[1])
-        over(parts, lambda *part: forward(byref(call), *part))
+        run_native("egno_forward", call, ranges(options.graph, receive.shape[1]))
         ctx.options = options
         ctx.save_for_backward(*tensors)
         return changes, messages
@@ -130,22 +127,22 @@ class _EdgeMessages(torch.autograd.Function):
         for_receive = torch.zeros_like(receive)
         for_fixed = torch.zeros_like(fixed) if ctx.needs_input_grad[5] else None
         for_extra = torch.empty_like(extra) if ctx.needs_input_grad[6] else None
-        backward = function("egno_backward", _Call, _Gradients)
 
         def zeros() -> list[Tensor]:
             return [*map(torch.zeros_like, (path, z, send)), *gradient_arrays(weights)]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
+        def gradients(arrays: list[Tensor]) -> _Gradients:
             for_path, for_z, for_send, *maps = arrays
-            g = _Gradients(
+            return _Gradients(
                 weights=gradients_of(maps), changes=address(for_changes),
                 messages=address(for_messages), path=address(for_path), z=address(for_z),
                 receive=address(for_receive), send=address(for_send), extra=address(for_extra),
                 edge_fixed=address(for_fixed),
             )  # fmt: skip
-            return backward(byref(call), byref(g), *part)
 
-        for_path, for_z, for_send, *maps = totals(parts, zeros, add)
+        for_path, for_z, for_send, *maps = run_gradient(
+            "egno_backward", call, parts, zeros, gradients
+        )
         ends = (for_path, for_z, for_receive, for_send, for_fixed, for_extra)
         return None, *ends, *weight_gradients(maps, weights)
 

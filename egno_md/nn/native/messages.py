@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +15,10 @@ from egno_md.nn.native.calls import (
     MapGradients,
     Maps,
     address,
-    function,
-    over,
     padded,
     ranges,
-    totals,
+    run_gradient,
+    run_native,
 )
 from egno_md.nn.native.linear import linear
 
@@ -63,8 +62,7 @@ class _Messages(torch.autograd.Function):
         pull, total = torch.zeros_like(x), receive.new_zeros(*x.shape[:2], receive.shape[1])
         call = _call(x, receive, send, features, graph, weights)
         call.pull, call.total = address(pull), address(total)
-        forward = function("egnn_forward", _Call)
-        over(ranges(graph, len(x)), lambda *part: forward(byref(call), *part))
+        run_native("egnn_forward", call, ranges(graph, len(x)))
         ctx.graph = graph
         ctx.save_for_backward(x, receive, send, features, *weights)
         return pull, total
@@ -80,19 +78,17 @@ class _Messages(torch.autograd.Function):
         for_pull, for_total = for_pull.contiguous(), for_total.contiguous()
         for_receive = torch.zeros_like(receive)
         for_features = torch.zeros_like(features) if ctx.needs_input_grad[3] else None
-        backward = function("egnn_backward", _Call, _Gradients)
 
         def zeros() -> list[Tensor]:
             return [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
+        def gradients(arrays: list[Tensor]) -> _Gradients:
             for_x, for_send, *maps = arrays
-            g = _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
+            return _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
                            receive=address(for_receive), send=address(for_send),
                            edges=address(for_features), weights=gradients_of(maps))  # fmt: skip
-            return backward(byref(call), byref(g), *part)
 
-        for_x, for_send, *maps = totals(parts, zeros, add)
+        for_x, for_send, *maps = run_gradient("egnn_backward", call, parts, zeros, gradients)
         return for_x, for_receive, for_send, for_features, None, *weight_gradients(maps, weights)
 
 

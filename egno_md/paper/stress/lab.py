@@ -202,7 +202,7 @@ def _charges(sizes: StressSizes, points: int) -> CaseData:
     counts = {"validation": sizes.validation, "test": sizes.test, "train": sizes.train}
     for index, (name, count) in enumerate(counts.items()):
         random = np.random.default_rng([sizes.seed, index])
-        x, v, charges = simulate(count, FINE_POINTS + 1, random, stride=STRIDE, begin=BEGIN)
+        x, v, charges = simulate(count, FINE_POINTS + 1, random, stride=STRIDE, first_frame=BEGIN)
         x, v = x.astype(np.float32), v.astype(np.float32)
         features = charges[..., None].astype(np.float32)
         parts[name] = TaskWindows(x[:, 0], v[:, 0], features, x[:, chosen], v[:, chosen])
