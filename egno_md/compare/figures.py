@@ -19,7 +19,7 @@ from matplotlib.ticker import MultipleLocator
 from egno_md.compare.figures_kinetics import free_energy_figure, spectrum_figure
 from egno_md.compare.figures_overview import verdict_figure
 from egno_md.compare.observable import Comparison, Distribution, Observable, Profile
-from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, named, pad, save
+from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, item_named, pad, save
 from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
@@ -96,7 +96,7 @@ def _alt(name: str, title: str, comparisons: Comparisons) -> str:
         return f"{head} {'; '.join(counts)}."
     verdicts = []
     for c in comparisons:
-        judged = named(c.judged, ALT_NUMBERS.get(name, ""))
+        judged = item_named(c.judged, ALT_NUMBERS.get(name, ""))
         if judged is not None:
             verdicts.append(f"{c.label}, {judged.name}: {judged.verdict}{_size(judged)}")
     return f"{head} {'; '.join(verdicts)}." if verdicts else head
@@ -115,7 +115,7 @@ def _steps(axes: Axes, d: Distribution, values: Sequence[float], **style: Any) -
 
 
 def _distances(comparisons: Comparisons) -> Figure | None:
-    distributions = [named(c.distributions, "h(r)") for c in comparisons]
+    distributions = [item_named(c.distributions, "h(r)") for c in comparisons]
     if any(d is None for d in distributions):
         return None
     figure = new_figure(6.4, 4.4)
@@ -145,7 +145,7 @@ def _torsions(comparisons: Comparisons) -> Figure | None:
     names = [d.name for d in comparisons[0].distributions if d.name.startswith("Torsion ")]
     if not names:
         return None
-    distributions = [[named(c.distributions, n) for n in names] for c in comparisons]
+    distributions = [[item_named(c.distributions, n) for n in names] for c in comparisons]
     order = _one_per_bond(
         names, [max(d.distance for d in column) for column in zip(*distributions, strict=True)]
     )
@@ -187,10 +187,10 @@ def _one_per_bond(names: Sequence[str], distances: Sequence[float]) -> list[int]
 
 
 def _temperature(comparisons: Comparisons) -> Figure | None:
-    if any(named(c.series, "Temperature") is None for c in comparisons):
+    if any(item_named(c.series, "Temperature") is None for c in comparisons):
         return None
     elements = [o.name for o in comparisons[0].observables if o.name.startswith("Temperature of ")]
-    elements = [n for n in elements if all(named(c.observables, n) for c in comparisons)]
+    elements = [n for n in elements if all(item_named(c.observables, n) for c in comparisons)]
     figure = new_figure(8.2, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _series(left, comparisons, "Temperature")
@@ -198,11 +198,11 @@ def _temperature(comparisons: Comparisons) -> Figure | None:
     left.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=4, columnspacing=1.2)
     rows = ["Temperature", *elements]
     for i, c in enumerate(comparisons):
-        temperatures = [named(c.observables, n) for n in rows]
+        temperatures = [item_named(c.observables, n) for n in rows]
         places = np.arange(len(rows)) + 0.8 * ((i + 1) / (len(comparisons) + 1) - 0.5)
         _points(right, places, temperatures, i)
     for r, name in enumerate(rows):
-        value = named(comparisons[0].observables, name).reference
+        value = item_named(comparisons[0].observables, name).reference
         right.plot([r - 0.4, r + 0.4], [value, value], color=REFERENCE, lw=2.2)
     right.set_xticks(range(len(rows)), ["all", *(n.split()[-1] for n in elements)])
     right.set_xlabel("atoms")
@@ -224,7 +224,7 @@ def _points(axes: Axes, places: np.ndarray, observables: Sequence[Observable], i
 
 def _energy(comparisons: Comparisons) -> Figure | None:
     names = [s.name for s in comparisons[0].series if s.name.endswith("energy")]
-    names = [n for n in names if all(named(c.series, n) for c in comparisons)]
+    names = [n for n in names if all(item_named(c.series, n) for c in comparisons)]
     if not names:
         return None
     figure = new_figure(6.8, 0.8 + 1.9 * len(names))
@@ -239,17 +239,17 @@ def _energy(comparisons: Comparisons) -> Figure | None:
 
 
 def _series(axes: Axes, comparisons: Comparisons, name: str) -> None:
-    first = named(comparisons[0].series, name)
+    first = item_named(comparisons[0].series, name)
     axes.plot(first.reference_times, first.reference, color=REFERENCE, lw=0.9, label="reference")
     for i, c in enumerate(comparisons):
-        s = named(c.series, name)
+        s = item_named(c.series, name)
         axes.plot(s.rollout_times, s.rollout, color=colour(i), lw=0.9, alpha=0.85, label=c.label)
     axes.set_xlabel("simulated time  /  ps")
     axes.margins(x=0.01)
 
 
 def _rmsf(comparisons: Comparisons) -> Figure | None:
-    profiles = [named(c.profiles, "RMSF") for c in comparisons]
+    profiles = [item_named(c.profiles, "RMSF") for c in comparisons]
     if any(p is None for p in profiles):
         return None
     first: Profile = profiles[0]
@@ -275,7 +275,7 @@ def _rmsf(comparisons: Comparisons) -> Figure | None:
 def _deviations(comparisons: Comparisons, name: str, scale: float, unit: str) -> Figure | None:
     """Mean and width of every bond or angle less the reference's, with the noise floor."""
     kinds = ("mean", "width")
-    profiles = {k: [named(c.profiles, f"{name}, {k}") for c in comparisons] for k in kinds}
+    profiles = {k: [item_named(c.profiles, f"{name}, {k}") for c in comparisons] for k in kinds}
     if any(p is None for side in profiles.values() for p in side):
         return None
     figure = new_figure(7.6, 4.8)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from egno_md.compare.observable import Comparison, Distribution, Profile
-from egno_md.compare.style import LINES, REFERENCE, colour, named
+from egno_md.compare.style import LINES, REFERENCE, colour, item_named
 from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
@@ -19,7 +19,7 @@ TICA = "Free energy along TICA"
 
 def spectrum_figure(comparisons: Comparisons) -> Figure | None:
     """Spectra with the reference's peaks, and the velocity autocorrelation."""
-    spectra = [named(c.distributions, "Vibrational spectrum") for c in comparisons]
+    spectra = [item_named(c.distributions, "Vibrational spectrum") for c in comparisons]
     shown = [(i, c) for i, c in enumerate(comparisons) if spectra[i] is not None]
     if not shown:
         return None
@@ -39,18 +39,18 @@ def spectrum_figure(comparisons: Comparisons) -> Figure | None:
     left.set_ylim(0, 1.3 * left.get_ylim()[1])
     left.set_xlim(0, first.edges[-1])
     left.legend(loc="upper right")
-    series = named(shown[0][1].series, "Velocity autocorrelation")
+    series = item_named(shown[0][1].series, "Velocity autocorrelation")
     right.axhline(0, color=REFERENCE, lw=0.6)
     right.plot(1e3 * np.array(series.reference_times), series.reference, color=REFERENCE)
     for i, c in shown:
-        s = named(c.series, "Velocity autocorrelation")
+        s = item_named(c.series, "Velocity autocorrelation")
         right.plot(1e3 * np.array(s.rollout_times), s.rollout, color=colour(i), ls=LINES[i % 4])
     right.set(xlabel="lag  /  fs", ylabel="velocity autocorrelation")
     return figure
 
 
 def _mark_peaks(axes: Axes, comparison: Comparison) -> None:
-    peaks: Profile | None = named(comparison.profiles, "Vibrational peaks")
+    peaks: Profile | None = item_named(comparison.profiles, "Vibrational peaks")
     if peaks is None:
         return
     top, last = axes.get_ylim()[1], -np.inf
@@ -71,7 +71,7 @@ def free_energy_figure(comparisons: Comparisons) -> Figure | None:
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, names, strict=True):
         for i, c in enumerate(comparisons):
-            d = named(c.distributions, name)
+            d = item_named(c.distributions, name)
             if i == 0:
                 axes.plot(*_energies(d, d.reference), color=REFERENCE, label="reference", lw=2)
             label = f"{c.label} (mean |ΔF| {d.distance:.2f})"

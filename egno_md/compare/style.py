@@ -50,6 +50,6 @@ def pad(axes: Axes, share: float = 0.08) -> None:
     axes.set_ylim(low - share * (high - low), high + share * (high - low))
 
 
-def named(items: Sequence[Any], name: str) -> Any:
+def item_named(items: Sequence[Any], name: str) -> Any:
     """The result of this name, None where there is none."""
     return next((i for i in items if i.name == name), None)
