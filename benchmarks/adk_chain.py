@@ -72,7 +72,7 @@ def main() -> None:
     )
     errors = em.evaluate(operator, data, given.root / "evaluation", mode="overwrite")
     found = em.compare(data, [rolled.out], given.root / "comparison", mode="overwrite")
-    reference, summary = Store(data), rolled.summary
+    reference, summary = Store(data), rolled.summary.to_json()
     events = [json.loads(x) for x in (rolled.out / "events.jsonl").read_text().splitlines()]
     spent = processor(watch, given.root / "processor.json", data)
     content = {
@@ -214,7 +214,7 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
         "rollout_ns_per_day", "reference_ns_per_day", "speed_up", "reference_platform",
         "network_device", "network_threads",
     )  # fmt: skip
-    return {n: summary[n] for n in names}
+    return {n: summary.get(n) for n in names}
 
 
 def split(summary: dict[str, Any]) -> dict[str, float]:

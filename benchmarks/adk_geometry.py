@@ -7,8 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.proteins import find_observer
 
 from egno_md.compare.observables.integrity import clash_count
 from egno_md.compare.observables.ramachandran import outlier_shares
@@ -18,6 +16,8 @@ from egno_md.geometry.bonded import bonded_within
 from egno_md.geometry.peptide import find_peptide
 from egno_md.geometry.superposition import superposed_rmsd
 from egno_md.md.build import load_system
+from egno_md.propagate.check import Checker
+from egno_md.propagate.observe import find_observers
 
 MOST = 40
 """Frames of MD that are looked at, evenly spread."""
@@ -82,8 +82,7 @@ def geometry(
 
 def observed(reference: Store, rolled: Store) -> dict[str, dict[str, Any]]:
     """Distance to both states, extent, fold, temperature and energy: means and widths."""
-    observer = find_observer(load_system("adk"))
-    assert observer is not None
+    (observer,) = find_observers(load_system("adk"))
     checker = Checker.of(reference.system(), reference.system().positions)
     found: dict[str, dict[str, Any]] = {}
     for name, held in (("MD", frames(reference, MOST)), ("rollout", frames(rolled))):

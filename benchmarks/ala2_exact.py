@@ -40,6 +40,7 @@ from egno_md.core.units import BOLTZMANN  # noqa: E402
 from egno_md.data.output import provenance  # noqa: E402
 from egno_md.data.store import Store, write_json  # noqa: E402
 from egno_md.geometry.peptide import find_peptide  # noqa: E402
+from egno_md.spec.propagate import MetropolisSource  # noqa: E402
 
 RESULTS = HERE / "results"
 SYSTEM = "ala2/hmr"
@@ -150,7 +151,7 @@ def main() -> None:
     operator = given.operator or trained("sampler-40ps", given.root / "operator", data, given.seed)
     settings = {
         "corrected": (given.windows, {}),
-        "uniform proposals": (UNIFORM * given.windows, {"correction.uniform": 1.0}),
+        "uniform proposals": (UNIFORM * given.windows, {"source.uniform": 1.0}),
     }
     runs = {
         name: moved(given.root / name.split()[0], operator, data, given, *chosen)
@@ -158,7 +159,7 @@ def main() -> None:
     }
     free = drawn(
         SYSTEM, given.root / "uncorrected", operator, data, given.seed,
-        {"refine_every": 1, "length": length(operator, 40), "replicas": REPLICAS},
+        {"refine.every": 1, "length": length(operator, 40), "replicas": REPLICAS},
     )  # fmt: skip
     rough = np.concatenate([a for _, chains in runs.values() for a in chains])
     peptide = find_peptide(Store(data).system())
@@ -186,14 +187,14 @@ def moved(
 ) -> tuple[dict[str, Any], list[Array]]:
     """Corrected chains: the summary, and φ, ψ of every window's end."""
     spec = protocol("propagate", "sampler-exact-300k")
-    assert spec.correction is not None
-    span = f"{windows * spec.correction.dynamics:g} ps"
-    settings = {"length": span, "replicas": REPLICAS, "draws.steps": given.steps} | changes
+    assert isinstance(spec.source, MetropolisSource)
+    span = f"{windows * spec.source.dynamics:g} ps"
+    settings = {"length": span, "replicas": REPLICAS, "source.steps": given.steps} | changes
     done = propagate(
         SYSTEM, operator, protocol("propagate", "sampler-exact-300k", settings), folder,
         start=data, seed=given.seed, mode="resume", progress=console(folder),
     )  # fmt: skip
-    return done.summary, phi_psi(done.store)
+    return done.summary.to_json(), phi_psi(done.store)
 
 
 def phi_psi(store: Store) -> list[Array]:

@@ -68,25 +68,24 @@ def main() -> None:
     rollouts = {
         name: rollout(given.root / name, operator, data, given, **changes)
         for name, changes in {
-            "unrefined, 64 replicas": {"refine_every": 0, "replicas": REPLICAS},
-            "refined, 64 replicas": {"refine_every": 1, "replicas": REPLICAS},
-            "refined, 1 replica": {"refine_every": 1, "replicas": 1},
+            "unrefined, 64 replicas": {"refine": None, "replicas": REPLICAS},
+            "refined, 64 replicas": {"replicas": REPLICAS},
+            "refined, 1 replica": {"replicas": 1},
         }.items()
     }
     write_json(RESULTS / "ala2_sampler.json", results(data, reference, operator, rollouts, given))
 
 
 def rollout(
-    folder: Path, operator: Path, data: Path, given: argparse.Namespace, **changes: int
+    folder: Path, operator: Path, data: Path, given: argparse.Namespace, **changes: object
 ) -> tuple[dict[str, Any], Store]:
     """Draw, timed against OpenMM in the same run."""
     single = changes["replicas"] == 1
     settings = {
-        "refine_every": changes["refine_every"] or None,
+        **changes,
         "length": length(operator, SINGLE_WINDOWS if single else given.windows),
-        "draws.steps": given.steps,
-        "replicas": changes["replicas"],
-        "save": "points",
+        "source.steps": given.steps,
+        "record.save": "points",
     }
     place = Path(str(folder).replace(", ", "-").replace(" ", "-"))
     return drawn(SYSTEM, place, operator, data, given.seed, settings)

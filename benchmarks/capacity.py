@@ -181,7 +181,7 @@ def measure_run(out: Path) -> tuple[dict[str, float], tuple]:
             "replicas": 4,
             "batch": 2,
             "equilibration": "50 fs",
-            "reference_steps": 20,
+            "record.reference_steps": 20,
         }
         protocol = em.protocol("propagate", "nvt-300k", changes)
         operator = em.find_operator(SYSTEM, OPERATOR)

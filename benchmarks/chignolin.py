@@ -26,8 +26,6 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from egno_md.propagate.proteins import find_observer  # noqa: E402
-
 from benchmarks.sampler_runs import (  # noqa: E402
     arguments,
     drawn,
@@ -45,6 +43,7 @@ from egno_md.geometry.superposition import superposed  # noqa: E402
 from egno_md.md.build import load_system  # noqa: E402
 from egno_md.nn.operator import Operator  # noqa: E402
 from egno_md.nn.sampler_card import STATEMENT  # noqa: E402
+from egno_md.propagate.observe import find_observers  # noqa: E402
 
 RESULTS = HERE / "results" / "chignolin.json"
 SYSTEM = "chignolin"
@@ -66,9 +65,7 @@ def main() -> None:
     )
     settings = {
         "length": length(operator, given.windows),
-        "draws.steps": given.steps,
-        "refine_every": 1,
-        "save": "windows",
+        "source.steps": given.steps,
     }
     summary, rolled = drawn(SYSTEM, given.root / "rollout", operator, data, given.seed, settings)
     held = Store(given.reference or data)
@@ -96,8 +93,7 @@ def simulated(store: Store) -> float:
 
 def fold(reference: Store, rolled: Store) -> dict[str, Any]:
     """CA RMSD to the crystal structure, and RMSF of every CA about the mean of its own side."""
-    observer = find_observer(load_system(SYSTEM))
-    assert observer is not None
+    (observer,) = find_observers(load_system(SYSTEM))
     carbons = observer.carbons
     native = observer.states["native"]
     parts = list(reference)

@@ -1,7 +1,12 @@
 """How fast on an accelerator: training of the MD17 network, windows a second, AdK.
 
     python benchmarks/device.py [--device cuda] [--parts training windows adk]
-        [--operator BUNDLE] [--windows 20]
+        [--operator BUNDLE] [--windows 20] [--system adk]
+
+On a CPU, to see that all of it runs, with small sizes:
+
+    python benchmarks/device.py --device cpu --ways TF32 --batches 1 4 --repeats 1 \
+        --system chignolin --operator tests/golden/bundles/chignolin-backbone --windows 1
 
 Every way of calculating trains the same weights on the same batch as plain single precision
 does, turn by turn, and its row says how far its outputs are from that one's. `adk` needs an
@@ -16,7 +21,7 @@ import copy
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -136,26 +141,29 @@ def windows(device: str, repeats: int, batches: tuple[int, ...]) -> dict[str, An
     return rows
 
 
-def adk(operator: Path, count: int, folder: Path) -> dict[str, Any]:
-    """A refined rollout of adenylate kinase beside OpenMM's own rate."""
+def adk(system: str, operator: Path, count: int, folder: Path) -> dict[str, Any]:
+    """A refined rollout of a protein beside OpenMM's own rate."""
     card = Operator.load(operator).card
     kind = "protein-300k" if card.mode == "dynamics" else "sampler-300k"
-    changes = {"length": f"{count * card.window.length:g} ps", "refine_every": 1}
+    changes = {"length": f"{count * card.window.length:g} ps", "refine.every": 1}
     protocol = em.protocol("propagate", kind, changes)
-    found = em.propagate("adk", operator, protocol, folder).summary
+    found = em.propagate(system, operator, protocol, folder).summary
     wanted = ("windows", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up")
-    return {"refined": {key: found[key] for key in wanted}}
+    return {"refined": {key: getattr(found, key) for key in wanted}}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--operator", type=Path, help="for adk")
     parser.add_argument("--windows", type=int, default=20, help="of adk")
+    parser.add_argument("--system", default="adk", help="of adk")
+    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 64, 1024])
     parser.add_argument("--repeats", type=int, default=30)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device here. Use --device cpu to see that this runs.")
     if given.operator is None and "adk" in given.parts:
@@ -164,9 +172,11 @@ def main() -> None:
     found: dict[str, Any] = {"device": name}
     with tempfile.TemporaryDirectory() as folder:
         run = {
-            "training": lambda: training(given.device, given.repeats, WAYS),
-            "windows": lambda: windows(given.device, given.repeats, (1, 64, 1024)),
-            "adk": lambda: adk(given.operator, given.windows, Path(folder) / "adk"),
+            "training": lambda: training(
+                given.device, given.repeats, {name: WAYS[name] for name in given.ways}
+            ),
+            "windows": lambda: windows(given.device, given.repeats, tuple(given.batches)),
+            "adk": lambda: adk(given.system, given.operator, given.windows, Path(folder) / "adk"),
         }
         for part in given.parts:
             found[part] = run[part]()

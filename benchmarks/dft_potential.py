@@ -74,12 +74,12 @@ def main() -> None:
     trained = em.train(data.root, protocol, root / "operator", device="cpu", **again)
     evaluation = em.evaluate(trained.bundle, data.root, root / "evaluation", **again)
     results["operator"] = {"training": trained.summary, "test split": short(evaluation)}
-    changes = {"length": "4 ps", "replicas": 2, "reference_steps": 400}
+    changes = {"length": "4 ps", "replicas": 2, "record.reference_steps": 400}
     protocol = em.protocol("propagate", "nvt-500k", changes)
     rollout = em.propagate(
         system, trained.bundle, protocol, root / "rollout", start=data.root, seed=6, **again
     )
-    results["rollout"] = rollout.summary
+    results["rollout"] = rollout.summary.to_json()
     write_json(RESULTS / "dft_potential.json", results)
     print(json.dumps(results["fit"]["test"], indent=1))
 

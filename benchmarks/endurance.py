@@ -80,10 +80,11 @@ def run(out: Path, windows: int) -> dict[str, Any]:
     memory = Memory()
     changes = {
         "length": f"{windows * WINDOW} fs",
-        "policy": "off",
-        "thermostat": {"kind": "langevin", "friction": "5 /ps"},
+        "judge": {"kind": "none"},
+        "correct": None,
+        "boundary": {"kind": "langevin", "friction": "5 /ps"},
         "equilibration": "10 fs",
-        "reference_steps": 10,
+        "record.reference_steps": 10,
     }
     begun = time.perf_counter()
     em.propagate(

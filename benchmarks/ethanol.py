@@ -20,6 +20,7 @@ from egno_md import api as em
 from egno_md.core.units import kinetic_energy
 from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
+from egno_md.propagate.policy import with_policy
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OPERATORS = {
@@ -83,10 +84,10 @@ def main() -> None:
         ("8 fs force-free checked", "8fs force-free", "fallback"),
         ("8 fs force-free unchecked", "8fs force-free", "off"),
     ):
-        protocol = em.protocol("propagate", "nvt-500k", {**ROLLOUT, "policy": policy})
+        protocol = with_policy(em.protocol("propagate", "nvt-500k", ROLLOUT), policy)
         folder = root / ("rollout-" + label.replace(" ", "-"))
         rollout = em.propagate("ethanol", bundles[operator], protocol, folder, seed=6, **again)
-        results["rollouts"][label] = rollout.summary
+        results["rollouts"][label] = rollout.summary.to_json()
         folders.append(folder)
     settled = [f for f in folders if any((f / "shards").glob("*.h5"))]
     compared = em.compare(

@@ -35,7 +35,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import Store, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PRELOADED = ["egno_md.cli", "egno_md.propagate.run", "egno_md.train.run"]
+PRELOADED = ["egno_md.cli", "egno_md.propagate.rollout", "egno_md.train.run"]
 """Imported once by the server that processes are forked from, before any thread starts."""
 
 
@@ -77,8 +77,8 @@ def verbs(root: Path) -> list[Verb]:
         "propagate": [
             "ethanol", "--operator", str(root / "unbroken-train" / "bundle"),
             "--start", str(root / "unbroken-generate"), "--replicas", "2", "--length", "400 fs",
-            "--policy", "fallback", "tolerances.energy=20", "tolerances.bond='0.5 angstrom'",
-            "reference_steps=10",
+            "--policy", "fallback", "judge.tolerances.energy=20",
+            "judge.tolerances.bond='0.5 angstrom'", "record.reference_steps=10",
         ],
     }  # fmt: skip
     compare = {"generate": same_store, "train": same_training, "propagate": same_rollout}
@@ -95,9 +95,9 @@ def verbs(root: Path) -> list[Verb]:
 def work(arguments: list[str]) -> None:
     """The command line, in a process of its own, writing more often than usual."""
     from egno_md.cli import main
-    from egno_md.propagate import rolling
+    from egno_md.propagate import rollout
 
-    rolling.WINDOWS_PER_FLUSH = 10
+    rollout.WINDOWS_PER_FLUSH = 10
     main(arguments)
 
 

@@ -92,7 +92,9 @@ def refine(bench: Bench, lift: Lift, before: np.ndarray, lifted: np.ndarray) -> 
     still = np.zeros_like(lifted)
     begun = time.perf_counter()
     try:
-        done = bench.refiner(lift).refine(Frame(lifted, still), KELVIN, SEED, Frame(before, still))
+        done = bench.refiner(lift).refine(
+            Frame(lifted, still), Frame(before, still), np.random.default_rng(SEED)
+        )
     except PotentialError as error:
         spent = time.perf_counter() - begun
         return {"refused": str(error.args[0]), "refine_seconds": round(spent, 2)}

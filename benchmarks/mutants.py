@@ -49,7 +49,7 @@ SAMPLE, LARGE_SAMPLE, SEED = 15, 30, 0
 """Mutants that are tried of a file, and of a decisive one."""
 
 DECISIVE = re.compile(
-    r"(propagate|geometry)/(checks|conservation|constraints|contacts|controller|images|parareal/schedule|shapes|stereocentres|thermostat)\.py"
+    r"(propagate|geometry)/(check|conservation|constraints|contacts|correct|images|judge|parareal/schedule|shapes|stereocentres|thermostat)\.py"
     r"|core/(fanout|lift|molecules|selection|state|thermal|units|window)\.py"
 )
 """What decides whether a window is believed, and what that rests on."""

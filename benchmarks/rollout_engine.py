@@ -23,6 +23,7 @@ from egno_md.data.output import provenance
 from egno_md.data.store import write_json
 from egno_md.nn.bundle import load_bundle, save_bundle
 from egno_md.nn.operator import WindowOperator
+from egno_md.propagate.policy import Policy, with_policy
 
 RESULTS = Path(__file__).resolve().parent / "results" / "rollout_engine.json"
 PARTS = ("reference", "rollouts", "compare", "speed", "bad", "nve")
@@ -69,11 +70,11 @@ class Bench:
         for label, operator in self.operators.items():
             for policy, changes in (
                 ("fallback", {}),
-                ("off", {"thermostat": {"kind": "langevin", "friction": "5 /ps"}}),
+                ("off", {"boundary": {"kind": "langevin", "friction": "5 /ps"}}),
             ):
                 name = f"{label} {policy}"
-                changes = {**ENSEMBLE[self.molecule], "save": "points", "policy": policy, **changes}
-                found[name] = self._propagate(name, operator, changes, seed=33)
+                changes = {**ENSEMBLE[self.molecule], "record.save": "points", **changes}
+                found[name] = self._propagate(name, operator, changes, seed=33, policy=policy)
         return found
 
     def compare(self) -> dict[str, Any]:
@@ -96,9 +97,9 @@ class Bench:
                     changes = {
                         "length": length,
                         "replicas": count,
-                        "check_every": every,
+                        "judge.every": every,
                         "equilibration": "0.2 ps",
-                        "reference_steps": 1000,
+                        "record.reference_steps": 1000,
                     }
                     found[name] = self._propagate("speed " + name, operator, changes, seed=34)
         return found
@@ -112,8 +113,8 @@ class Bench:
             save_bundle(bundle, WindowOperator(load_bundle(Path(first)).card))
         found = {}
         for policy in ("fallback", "strict", "monitor"):
-            changes = {"length": "20 ps", "replicas": 2, "policy": policy}
-            found[policy] = self._propagate(f"bad {policy}", bundle, changes, seed=35)
+            changes = {"length": "20 ps", "replicas": 2}
+            found[policy] = self._propagate(f"bad {policy}", bundle, changes, 35, policy=policy)
         return found
 
     def nve(self) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class Bench:
                     "length": "10 ps",
                     "replicas": 4,
                     "temperature": "300 K",
-                    "thermostat": {"kind": "none", "keep_energy": keeps},
+                    "boundary": {"kind": "none", "keep_energy": keeps},
                 }
                 name = f"{label} {'kept' if keeps else 'free'}"
                 found[name] = self._propagate(f"nve {name}", operator, changes, 36, "nve")
@@ -138,10 +139,12 @@ class Bench:
         changes: dict[str, Any],
         seed: int,
         protocol: str = "nvt-300k",
+        policy: Policy = "fallback",
     ) -> dict[str, Any]:
-        rules = em.protocol("propagate", protocol, changes)
+        rules = with_policy(em.protocol("propagate", protocol, changes), policy)
         out = self._folder(name)
-        return em.propagate(self.molecule, operator, rules, out, seed=seed, **AGAIN).summary
+        done = em.propagate(self.molecule, operator, rules, out, seed=seed, **AGAIN)
+        return done.summary.to_json()
 
     def _folder(self, name: str) -> Path:
         return self.root / name.replace(" ", "-")

@@ -70,7 +70,7 @@ def drawn(
         mode="resume",
         progress=console(folder),
     )
-    return done.summary, done.store
+    return done.summary.to_json(), done.store
 
 
 def length(operator: Path, windows: int) -> str:
@@ -113,7 +113,7 @@ def told(summary: dict[str, Any]) -> dict[str, Any]:
         "refinement_shift_nm", "seconds", "rollout_ns_per_day", "reference_ns_per_day", "speed_up",
         "reference_platform", "network_threads",
     )  # fmt: skip
-    found = {n: summary[n] for n in names}
+    found = {n: summary.get(n) for n in names}
     windows = max(summary["windows"], 1)
     found["milliseconds a window"] = {
         k: 1e3 * v / windows for k, v in summary["seconds"].items() if v

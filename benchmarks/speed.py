@@ -144,20 +144,20 @@ def rollouts(folder: Path, windows: int) -> dict[str, Any]:
         for replicas in (1, 16):
             changes = {
                 "length": f"{max(windows // replicas, 5) * 16} fs", "replicas": replicas,
-                "temperature": "300 K", "equilibration": "0.1 ps", "reference_steps": 200,
+                "temperature": "300 K", "equilibration": "0.1 ps", "record.reference_steps": 200,
             }  # fmt: skip
             protocol = em.protocol("propagate", "nvt-300k", changes)
             out = folder / f"{system}-{replicas}"
             summary = em.propagate(system, None, protocol, out).summary
-            clocks = summary["seconds"]
+            clocks = summary.seconds
             inside = sum(
                 clocks.get(k, 0.0) for k in ("network", "checks", "refinement", "fallback")
             )
             rows[f"{system}, {replicas} at once"] = {
-                "windows/s": round(summary["windows"] / clocks["total"], 1),
+                "windows/s": round(summary.windows / clocks["total"], 1),
                 "outside network and OpenMM": round(1 - inside / clocks["total"], 4),
-                "rollout ns/day": round(summary["rollout_ns_per_day"], 3),
-                "OpenMM ns/day": round(summary["reference_ns_per_day"], 3),
+                "rollout ns/day": round(summary.rollout_ns_per_day, 3),
+                "OpenMM ns/day": round(summary.reference_ns_per_day, 3),
             }
             print(rows, flush=True)
     return rows

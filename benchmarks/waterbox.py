@@ -34,11 +34,14 @@ DENSITY = 33.0
 """Waters per nm³."""
 
 ROLLOUTS = {
-    "4 fs checked, NVT": ("nvt-300k", {"length": "1 ps", "policy": "fallback"}),
-    "4 fs monitored, NVT": ("nvt-300k", {"length": "400 fs", "policy": "monitor"}),
+    "4 fs checked, NVT": ("nvt-300k", {"length": "1 ps"}),
+    "4 fs monitored, NVT": (
+        "nvt-300k",
+        {"length": "400 fs", "correct": {"kind": "monitor"}},
+    ),
     "4 fs checked, NPT": (
         "npt-300k",
-        {"length": "400 fs", "policy": "fallback", "tolerances.energy": 0.2},
+        {"length": "400 fs", "judge.tolerances.energy": 0.2},
     ),
 }
 
@@ -72,7 +75,7 @@ def main() -> None:
         rollout = em.propagate(
             "waterbox",
             trained.bundle,
-            em.protocol("propagate", name, changes | {"reference_steps": 100}),
+            em.protocol("propagate", name, changes | {"record.reference_steps": 100}),
             folder,
             start=fresh.root,
             seed=3,
@@ -82,7 +85,7 @@ def main() -> None:
         frames = rollout.store.chain("replica-000")
         steps = np.abs(np.diff(frames.positions, axis=0)).max()
         results["rollouts"][label] = {
-            **rollout.summary,
+            **rollout.summary.to_json(),
             "largest step of an atom between windows, nm": round(float(steps), 4),
         }
     results["provenance"] = {

@@ -18,9 +18,9 @@ def killed_once(marker: Path, call: Callable[..., Any], number: int, *arguments:
     """In a worker: task 1 is killed as it writes its third shard, the first time."""
     from egno_md.data.store import StoreWriter
 
-    rolling = sys.modules.get("egno_md.propagate.rolling")
-    if rolling is not None:  # what a worker is to run is imported with its call
-        rolling.WINDOWS_PER_FLUSH = FLUSH
+    rollout = sys.modules.get("egno_md.propagate.rollout")
+    if rollout is not None:  # what a worker is to run is imported with its call
+        rollout.WINDOWS_PER_FLUSH = FLUSH
     write, written = StoreWriter._write, []
 
     def dying(self: StoreWriter, *args: Any, **more: Any) -> Any:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from egno_md.propagate.checks import Checker
-from egno_md.propagate.controller import RunningTemperature
-from egno_md.propagate.loop import Replica
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.core.seen import SeenAtoms
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.units import BOLTZMANN
 from egno_md.geometry.rotors import Rotors, find_rotors
-from egno_md.spec.propagate import Metropolis
+from egno_md.propagate.check import Checker
+from egno_md.propagate.clocks import Clocks
+from egno_md.propagate.evaluation import Evaluation
+from egno_md.propagate.metropolis_move import MetropolisMove
+from egno_md.propagate.observe import Observer
+from egno_md.propagate.state import ReplicaState
+from egno_md.propagate.step import Ending
+from egno_md.propagate.totals import Totals
+from egno_md.spec.propagate import MetropolisSource
 
 KELVIN = 300.0
 SHARE = 0.8
@@ -34,7 +40,7 @@ class Surface:
         reduced = 1.5 * np.cos(2 * first) + np.sin(first) - 0.8 * np.cos(second - first)
         return reduced * BOLTZMANN * KELVIN
 
-    def evaluate_all(self, frames):
+    def evaluate_all(self, frames: Mapping[int, Frame]) -> dict[int, Frame]:
         return {
             i: replace(f, potential_energy=float(self.energy(self.rotors.angles(f.positions))))
             for i, f in frames.items()
@@ -49,8 +55,13 @@ class Biased:
     rest lie mostly in the wrong basin. Only the atoms of the two torsions are right.
     """
 
-    seen: SeenAtoms
+    atoms: np.ndarray
     rotors: Rotors
+
+    @property
+    def operator(self) -> Biased:
+        """What knows which atoms are drawn."""
+        return self
 
     def draw(self, frames, random) -> np.ndarray:
         noise = np.array([[r.random(), *r.standard_normal(2)] for r in random])
@@ -58,8 +69,8 @@ class Biased:
         lean = np.stack([0.7 + 0 * here[:, 0], 0.3 + 0.5 * np.cos(here[:, 0])], axis=1)
         near, far = here + lean + 0.4 * noise[:, 1:], FAR + 0.8 * noise[:, 1:]
         targets = np.where(noise[:, :1] < SHARE, near, far)
-        windows = np.zeros((len(frames), 1, len(self.seen.atoms), 3))
-        atoms = np.searchsorted(self.seen.atoms, [*self.rotors.atoms[0], self.rotors.atoms[1, 3]])
+        windows = np.zeros((len(frames), 1, len(self.atoms), 3))
+        atoms = np.searchsorted(self.atoms, [*self.rotors.atoms[0], self.rotors.atoms[1, 3]])
         windows[:, 0, atoms] = _chain(targets)
         return windows
 
@@ -85,44 +96,65 @@ class Still:
         return frame
 
 
-def make_chain(system: System, **settings: object) -> MetropolisLoop:
+def make_chain(
+    system: System,
+    *,
+    surface: Surface | None = None,
+    md: Still | None = None,
+    observers: Sequence[Observer] = (),
+    **settings: object,
+) -> MetropolisMove:
     """Moves of φ and ψ on the surface."""
-    rotors = find_rotors(system)
+    rotors, clocks = find_rotors(system), Clocks()
     chosen = {"kind": "metropolis", "draws": 4, "concentration": 4.0, "uniform": 0.1}
-    return MetropolisLoop(
-        drawer=Biased(SeenAtoms.of(system, "heavy"), rotors),  # type: ignore[arg-type]
+    sampler: Any = Biased(SeenAtoms.of(system, "heavy").atoms, rotors)
+    dynamics: Any = md or Still()
+    checker = Checker.of(system, system.positions)
+    return MetropolisMove(
+        sampler=sampler,
         rotors=rotors,
-        settings=Metropolis.model_validate(chosen | settings),
-        evaluator=Surface(rotors),  # type: ignore[arg-type]
-        dynamics=Still(),
-        checker=Checker.of(system, system.positions),
+        settings=MetropolisSource.model_validate(chosen | settings),
+        evaluation=Evaluation(surface or Surface(rotors), clocks),
+        dynamics=dynamics,
+        ending=Ending(checker, clocks, observers=observers),
         kelvin=KELVIN,
         friction=1.0,
+        clocks=clocks,
     )
 
 
-def make_replicas(system: System, count: int) -> list[Replica]:
+def make_states(system: System, count: int) -> list[ReplicaState]:
     """Copies of the start structure, each with its own stream."""
-    still = np.zeros_like(system.positions)
-    return [
-        Replica(
-            Frame(system.positions, still),
-            np.random.default_rng([7, i]),
-            RunningTemperature({"all": 1.0}),
-            np.zeros(0),
-        )
-        for i in range(count)
-    ]
+    frame = Frame(system.positions, np.zeros_like(system.positions))
+    return [ReplicaState(i, frame, np.random.default_rng([7, i])) for i in range(count)]
 
 
-def visited(loop: MetropolisLoop, replicas: list[Replica], windows: int, burn: int) -> np.ndarray:
-    """``(frames, 2)`` torsions, radians."""
-    found = []
+@dataclass(frozen=True)
+class Visited:
+    """Where a chain has been.
+
+    Attributes:
+        angles: ``(frames, 2)`` torsions, radians.
+        states: at its end.
+        totals: of all that happened.
+    """
+
+    angles: np.ndarray
+    states: list[ReplicaState]
+    totals: Totals
+
+
+def visit(move: MetropolisMove, states: list[ReplicaState], windows: int, burn: int = 0) -> Visited:
+    """Run a chain; the first `burn` windows are not looked at."""
+    angles, totals = [], Totals()
     for window in range(windows):
-        for _, _, trajectory in loop.advance(replicas, window):
+        outcomes = move.step(states)
+        states = [o.state for o in outcomes]
+        for outcome in outcomes:
+            totals.take(outcome.event)
             if window >= burn:
-                found.append(loop.rotors.angles(trajectory.positions[0]))
-    return np.array(found)
+                angles.append(move.rotors.angles(outcome.window.positions[0]))
+    return Visited(np.array(angles), states, totals)
 
 
 def exact_map(surface: Surface, bins: int) -> np.ndarray:

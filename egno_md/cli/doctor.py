@@ -243,13 +243,13 @@ def _operator() -> Iterator[Finding]:
     from egno_md.md.build import load_system
     from egno_md.md.engine import OpenMMEngine
     from egno_md.nn.operator import WindowOperator
-    from egno_md.propagate.source import Operator
+    from egno_md.propagate.source import OperatorWindows
     from egno_md.propagate.state import ReplicaState
     from egno_md.spec.files import find_operator
 
     built = load_system("ethanol")
     operator = WindowOperator.load(find_operator("ethanol", None))
-    source = Operator(operator.bind(built.system), built.system.masses)
+    source = OperatorWindows(operator.bind(built.system), built.system.masses)
     frame = OpenMMEngine(built, timestep=5e-4, kelvin=300.0, friction=5.0, seed=0).start()
     state = ReplicaState(0, frame, np.random.default_rng(0))
     source.propose([state])

@@ -44,7 +44,7 @@ class Group(click.Group):
             with terminable():
                 return super().invoke(ctx)
         except EgnoMDError as error:
-            message = " ".join(str(error).split())
+            message = "\n".join([" ".join(str(error).split()), *getattr(error, "__notes__", ())])
         except KeyboardInterrupt:
             click.echo("Interrupted. Continue with the same command and --resume.", err=True)
             sys.exit(INTERRUPTED)

@@ -158,7 +158,10 @@ def rollout_lines(summary: RolloutSummary, out: Path) -> list[str]:
     if s.statement is not None:
         return [*lines, *_sampler_lines(s), *_ending(s, out)]
     lines += cost_lines(s)
-    if s.speed_up < 1 and s.windows:
+    if s.windows and s.events["exact"] == s.windows:
+        spent = ", ".join(f"{part} {t:.1f} s" for part, t in s.seconds.items() if t >= 0.05)
+        lines.append(f"This is MD itself, with the costs of a loop over windows: {spent}")
+    elif s.speed_up < 1 and s.windows:
         lines.append(
             f"That is slower than MD: {s.fallback_share:.0%} of the windows were done by MD after "
             "the operator's were rejected. Train a better operator, or run MD."

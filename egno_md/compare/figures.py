@@ -19,17 +19,8 @@ from matplotlib.ticker import MultipleLocator
 from egno_md.compare.figures_kinetics import free_energy_figure, spectrum_figure
 from egno_md.compare.figures_overview import verdict_figure
 from egno_md.compare.observable import Comparison, Distribution, Observable, Profile
-from egno_md.compare.style import (
-    LINES,
-    MARKERS,
-    RC,
-    REFERENCE,
-    colour,
-    named,
-    new_figure,
-    pad,
-    save,
-)
+from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, named, pad, save
+from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from egno_md.compare.observable import Comparison, Distribution, Profile
-from egno_md.compare.style import LINES, REFERENCE, colour, named, new_figure
+from egno_md.compare.style import LINES, REFERENCE, colour, named
+from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
 

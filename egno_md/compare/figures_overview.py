@@ -18,7 +18,8 @@ from egno_md.compare.observable import (
     Observable,
     Profile,
 )
-from egno_md.compare.style import REFERENCE, ROLLOUTS, new_figure
+from egno_md.compare.style import REFERENCE, ROLLOUTS
+from egno_md.core.plotting import new_figure
 
 Judged = Observable | Profile | Distribution
 

@@ -126,7 +126,7 @@ def run_compare(
     with run_folder(out, "compare", request, mode, [reference, *paths], progress) as run:
         if run.is_complete:
             return read_comparison(out)
-        with open_executor(workers, given=executor) as chosen:
+        with open_executor(workers, executor=executor) as chosen:
             if chosen is None:
                 comparisons = _compare_all(reference_side, sides, labels, seed, progress)
             else:

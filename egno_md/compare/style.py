@@ -8,8 +8,9 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from egno_md.core.plotting import STYLE
 
 REFERENCE = "#3b3b3b"
 ROLLOUTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -18,31 +19,17 @@ MARKERS = ("o", "s", "^", "D")
 LINES = ("-", "--", "-.", ":")
 
 RC: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
+    **STYLE,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
     "axes.grid": False,
-    "legend.frameon": False,
     "legend.fontsize": 8.5,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "lines.linewidth": 1.4,
-    "svg.hashsalt": "egno-md",
 }
 DPI = 160
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, without a window."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -17,7 +17,7 @@ shown = _Short().repr
 
 
 class EgnoMDError(Exception):
-    """Base of every error a user may meet; the command line prints it as one line."""
+    """Base of every error a user may meet; the command line prints it as one line, notes below it."""
 
     def __str__(self) -> str:
         return f"{type(self).__name__}: {super().__str__()}"

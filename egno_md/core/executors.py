@@ -140,20 +140,20 @@ def _begin_worker(initializer: Callable[..., object] | None, initargs: tuple[Any
 
 @contextmanager
 def open_executor(
-    workers: int, scheduler: str | None = None, given: Executor | None = None
+    workers: int, scheduler: str | None = None, executor: Executor | None = None
 ) -> Iterator[Executor | None]:
     """What `--workers` and `--scheduler` ask for; None for this very process.
 
     Args:
         workers: processes of this machine, where there is no scheduler.
         scheduler: address of a Dask scheduler, or the file it wrote.
-        given: used instead, and left open.
+        executor: used instead, and left open.
 
     Raises:
         SpecError: Dask is not installed, or none answers.
     """
-    if given is not None or (scheduler is None and workers == 1):
-        yield given
+    if executor is not None or (scheduler is None and workers == 1):
+        yield executor
         return
     if scheduler is None:
         with LocalProcesses(workers) as processes:

@@ -87,7 +87,7 @@ def run_all(
             for the same task after its worker was lost, and must then go on.
         tasks: its arguments.
         retries: for every task, after lost workers.
-        tell: is told now and then how many tasks have ended, and at the end.
+        tell: called now and then, and at the end, with the number of tasks that have ended.
 
     Returns:
         One outcome a task, in the order of the tasks.
@@ -154,7 +154,7 @@ def _outcome(number: int, future: Future[Any]) -> Outcome:
 
 
 def _failed(number: int, error: BaseException) -> Failed:
-    told = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     name = type(error).__name__
-    told = told if told.startswith(f"{name}: ") else f"{name}: {told}"
-    return Failed(number, told, "".join(traceback.format_exception(error)))
+    message = message if message.startswith(f"{name}: ") else f"{name}: {message}"
+    return Failed(number, message, "".join(traceback.format_exception(error)))

@@ -1,8 +1,11 @@
-"""How figures look."""
+"""The style of every figure, and figures that no window shows."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -15,3 +18,10 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "egno-md",
 }
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches that no window will ever show."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

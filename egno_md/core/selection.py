@@ -41,13 +41,13 @@ def choose_atoms(topology: mdtraj.Topology, choice: AtomChoice, name: str) -> In
     if choice == "all":
         return np.arange(topology.n_atoms)
     if choice == "heavy":
-        found = [a.index for a in topology.atoms if a.element.atomic_number > 1]
+        atoms = [a.index for a in topology.atoms if a.element.atomic_number > 1]
     else:
-        wanted = BACKBONE if choice == "backbone" else ("CA",)
-        found = [i for residue in topology.residues for i in _of_residue(residue, wanted)]
-    if len(found) < 4:
+        names = BACKBONE if choice == "backbone" else ("CA",)
+        atoms = [i for residue in topology.residues for i in _of_residue(residue, names)]
+    if len(atoms) < 4:
         raise SpecError(
-            f"atoms: {choice} leaves {len(found)} atoms of {name}, too few to carry the others. "
+            f"atoms: {choice} leaves {len(atoms)} atoms of {name}, too few to carry the others. "
             "Use atoms: all."
         )
     loose = next((r for r in topology.residues if r.is_water), None)
@@ -56,16 +56,16 @@ def choose_atoms(topology: mdtraj.Topology, choice: AtomChoice, name: str) -> In
             f"atoms: {choice} says nothing of where the solvent of {name} goes. Use atoms: all, or "
             "a system with implicit solvent."
         )
-    return np.array(sorted(found), dtype=np.int64)
+    return np.array(sorted(atoms), dtype=np.int64)
 
 
-def _of_residue(residue: Residue, wanted: tuple[str, ...]) -> list[int]:
+def _of_residue(residue: Residue, names: tuple[str, ...]) -> list[int]:
     by_name = {a.name: a.index for a in residue.atoms}
     if not {"N", "CA", "C"} <= by_name.keys():
         return []
     if by_name.keys() & TERMINAL:
-        wanted = tuple(n for n in wanted if n != "O")
-    return [by_name[n] for n in wanted if n in by_name]
+        names = tuple(n for n in names if n != "O")
+    return [by_name[n] for n in names if n in by_name]
 
 
 def reduce_system(system: System, choice: AtomChoice) -> System:

@@ -205,6 +205,14 @@ def join(parts: list[Trajectory]) -> Trajectory:
     return Trajectory(*joined)  # type: ignore[arg-type]
 
 
+def first_not_finite(values: Float[Array, "frames ..."]) -> int | None:
+    """Number of the first frame with a NaN or an infinity; None where all are finite."""
+    is_finite = np.isfinite(values)
+    if is_finite.all():
+        return None
+    return int(np.argmin(is_finite.reshape(len(values), -1).all(axis=1)))
+
+
 def is_evenly_spaced(times: Float[Array, " frames"]) -> bool:
     """Whether neighbouring frames all lie the same time apart."""
     gaps = np.diff(np.asarray(times, dtype=np.float64))

@@ -16,7 +16,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.progress import Progress, Silent
 
 MD17_URL = "https://www.quantum-machine.org/gdml/data/npz/md17_{molecule}.npz"
-"""Its publishers give no sums, and none is made up here."""
+"""The publishers give no checksums to compare with."""
 MD17_MOLECULES = (
     "aspirin",
     "benzene2017",
@@ -90,9 +90,9 @@ def fetch(
     """Fetch one file over https, an .npz where no sum is known; see `fetch_md17`.
 
     Args:
-        url: where it lies.
-        folder: where it is kept.
-        name: to keep it by; the last part of `url` if None.
+        url: address of the file.
+        folder: where it is saved.
+        name: of the saved file; the last part of `url` if None.
         sha256: see `fetch_md17`.
         trust_first_download: likewise.
         progress: likewise.
@@ -124,7 +124,7 @@ def fetch(
 
 
 def require_https(url: str) -> None:
-    """Refuse any other way, which others could tamper with.
+    """Refuse an address that is not https: its content could be tampered with.
 
     Raises:
         DataError: the address is not https.
@@ -144,15 +144,15 @@ def file_identity(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": file_sum(path)}
 
 
-def _expected_sum(name: str, folder: Path, given: str | None) -> str | None:
-    """The one sum that the caller and the folder agree on."""
-    given, recorded = given.lower() if given else None, _recorded_sums(folder).get(name)
-    if given is not None and recorded is not None and given != recorded:
+def _expected_sum(name: str, folder: Path, sha256: str | None) -> str | None:
+    """The checksum of the caller or of the folder, which must agree."""
+    stated, recorded = sha256.lower() if sha256 else None, _recorded_sums(folder).get(name)
+    if stated is not None and recorded is not None and stated != recorded:
         raise DataError(
-            f"{name}: SHA-256 sums disagree (given {given[:12]}…, recorded {recorded[:12]}…). "
+            f"{name}: SHA-256 sums disagree (given {stated[:12]}…, recorded {recorded[:12]}…). "
             f"Remove its line from {folder / SUMS} if that one is wrong."
         )
-    return given or recorded
+    return stated or recorded
 
 
 def _recorded_sums(folder: Path) -> dict[str, str]:
@@ -167,9 +167,9 @@ def _recorded_sums(folder: Path) -> dict[str, str]:
 
 
 def _check_sum(path: Path, expected: str | None) -> None:
-    if expected is not None and (found := file_sum(path)) != expected:
+    if expected is not None and (content := file_sum(path)) != expected:
         raise DataError(
-            f"{path}: SHA-256 is {found[:12]}…, expected {expected[:12]}…. The file has changed: "
+            f"{path}: SHA-256 is {content[:12]}…, expected {expected[:12]}…. The file has changed: "
             "delete it to fetch it again."
         )
 
@@ -204,6 +204,6 @@ def _download(url: str, path: Path, expected: str | None) -> None:
 
 
 def _refuse_plain_redirect(response: Any, *_: Any, **__: Any) -> None:
-    """Called for every answer, before a redirection is followed."""
+    """Hook of every response, before a redirect is followed."""
     if response.is_redirect:
         require_https(urljoin(response.url, response.headers["location"]))

@@ -12,12 +12,15 @@ import numpy as np
 from jaxtyping import Float
 
 from egno_md.core.errors import DataError
-from egno_md.core.state import Trajectory, is_evenly_spaced, join
-from egno_md.data.formats import Contents, Piece, inspect, read_pieces, read_topology
+from egno_md.core.molecules import molecule_numbers
+from egno_md.core.state import Trajectory, first_not_finite, is_evenly_spaced, join
+from egno_md.core.system import bond_indices
+from egno_md.data.formats import Contents, RawFrames, inspect, read_pieces, read_topology
+from egno_md.geometry.images import molecule_centres
 
 Array = np.ndarray
 
-KNOWS_ITS_ATOMS = frozenset({".pdb", ".h5", ".gro", ".arc", ".gsd", ".lh5"})
+WITH_TOPOLOGY = frozenset({".pdb", ".h5", ".gro", ".arc", ".gsd", ".lh5"})
 """Trajectory formats that hold a topology."""
 
 PIECE_BYTES = 2**25
@@ -29,12 +32,12 @@ ROUNDING = 4 * np.finfo(np.float32).eps
 
 @dataclass(frozen=True, eq=False)
 class ForeignFile:
-    """A trajectory file that has been looked at but not read.
+    """A trajectory file that has been checked and not yet read.
 
     Attributes:
         path: the file.
         file_topology: of every atom in the file.
-        atoms: indices of those wanted.
+        atoms: indices of the selected ones.
         spacing: ps between frames; None where frames are not evenly spaced.
         times: ps of each frame, or None where they follow from the spacing.
         contents: what the file holds beside positions.
@@ -49,11 +52,11 @@ class ForeignFile:
 
     @cached_property
     def topology(self) -> mdtraj.Topology:
-        """Of the atoms wanted."""
+        """Of the selected atoms."""
         return self.file_topology.subset(self.atoms.tolist())
 
     def __iter__(self) -> Iterator[Trajectory]:
-        """Contiguous parts in order, unwrapped, of the atoms wanted.
+        """Contiguous parts in order, unwrapped, of the selected atoms.
 
         Raises:
             DataError: the file is empty, ends early or holds NaN.
@@ -76,12 +79,13 @@ class ForeignFile:
         assert self.spacing is not None
         return np.arange(start, stop) * self.spacing
 
-    def _check_numbers(self, piece: Piece, start: int) -> None:
+    def _check_numbers(self, piece: RawFrames, start: int) -> None:
         for name in ("positions", "velocities", "forces"):
             values = getattr(piece, name)
-            if values is not None and not np.isfinite(values).all():
-                frame = start + int(np.argmax(~np.isfinite(values).all(axis=(1, 2))))
-                raise DataError(f"{self.path}: {name} of frame {frame} hold NaN or infinity.")
+            if values is not None and (frame := first_not_finite(values)) is not None:
+                raise DataError(
+                    f"{self.path}: {name} of frame {start + frame} hold NaN or infinity."
+                )
 
 
 def open_foreign(
@@ -90,7 +94,7 @@ def open_foreign(
     spacing: float | None = None,
     selection: str | None = None,
 ) -> ForeignFile:
-    """Look at a trajectory file and check that it can be read.
+    """Check that a trajectory file can be read.
 
     Without a given spacing, the file's own times are used where the format has
     them (XTC, TRR, MDTraj HDF5, AMBER NetCDF, GRO), at the cost of reading it
@@ -115,7 +119,7 @@ def open_foreign(
         raise DataError(f"{path}: no such file.")
     if spacing is not None and not (np.isfinite(spacing) and spacing > 0):
         raise DataError(f"a frame spacing of {spacing} ps is impossible. Give a positive one.")
-    if topology is None and path.suffix.lower() not in KNOWS_ITS_ATOMS:
+    if topology is None and path.suffix.lower() not in WITH_TOPOLOGY:
         raise DataError(
             f"{path}: a {path.suffix} file does not say what its atoms are. "
             "Give a .pdb, .psf, .gro or .prmtop file with '--topology FILE'."
@@ -160,7 +164,7 @@ def with_bonds(topology: mdtraj.Topology) -> mdtraj.Topology:
     return bonded
 
 
-def unwrap(pieces: Iterable[Piece], topology: mdtraj.Topology) -> Iterator[Piece]:
+def unwrap(pieces: Iterable[RawFrames], topology: mdtraj.Topology) -> Iterator[RawFrames]:
     """Undo periodic wrapping; frames without a box pass unchanged.
 
     Each molecule is made whole along its bonds, then moved as a whole to the
@@ -172,18 +176,16 @@ def unwrap(pieces: Iterable[Piece], topology: mdtraj.Topology) -> Iterator[Piece
     frames is put at the wrong image; under a barostat, displacements of
     molecules that crossed many boxes are inexact (von Bülow et al. 2020).
     """
-    molecule = _molecules(topology)
-    sizes = np.bincount(molecule)[:, None]
+    molecule = molecule_numbers(bond_indices(topology), topology.n_atoms)
     last: Array | None = None
     for piece in pieces:
         if piece.box is None:
             yield piece
             continue
         whole = _make_whole(piece, topology)
-        shifts = np.zeros((len(whole), len(sizes), 3))
+        shifts = np.zeros((len(whole), molecule.max() + 1, 3))
         for frame, (positions, box) in enumerate(zip(whole, piece.box, strict=True)):
-            sums = [np.bincount(molecule, weights=positions[:, axis]) for axis in range(3)]
-            centres = np.stack(sums, axis=1) / sizes
+            centres = molecule_centres(positions, molecule)
             if last is not None:
                 shifts[frame] = nearest_lattice_vector(last - centres, box)
             last = centres + shifts[frame]
@@ -220,10 +222,10 @@ def finite_difference(parts: Iterable[Trajectory]) -> Iterator[Trajectory]:
     Raises:
         DataError: frames are not evenly spaced, or fewer than three.
     """
-    held: Trajectory | None = None
+    tail: Trajectory | None = None
     frames = 0
     for part in parts:
-        joined = part if held is None else join([held, part])
+        joined = part if tail is None else join([tail, part])
         frames += len(part)
         if not is_evenly_spaced(joined.times):
             raise DataError(
@@ -234,7 +236,7 @@ def finite_difference(parts: Iterable[Trajectory]) -> Iterator[Trajectory]:
             x = np.asarray(joined.positions, dtype=np.float64)
             velocities = (x[2:] - x[:-2]) / (joined.times[2:] - joined.times[:-2])[:, None, None]
             yield replace(joined.slice(1, len(joined) - 1), velocities=velocities)
-        held = joined.slice(max(len(joined) - 2, 0), len(joined))
+        tail = joined.slice(max(len(joined) - 2, 0), len(joined))
     if frames < 3:
         raise DataError(f"velocities by finite differences need three frames, there are {frames}.")
 
@@ -280,17 +282,7 @@ def _own_times(
     return times, float(mean) if is_evenly_spaced(times) else None
 
 
-def _molecules(topology: mdtraj.Topology) -> Array:
-    """Number of the molecule that each atom belongs to."""
-    if topology.n_bonds == 0:
-        return np.arange(topology.n_atoms)
-    number = np.empty(topology.n_atoms, dtype=np.int64)
-    for index, members in enumerate(topology.find_molecules()):
-        number[[a.index for a in members]] = index
-    return number
-
-
-def _make_whole(piece: Piece, topology: mdtraj.Topology) -> Array:
+def _make_whole(piece: RawFrames, topology: mdtraj.Topology) -> Array:
     if topology.n_bonds == 0:
         return piece.positions
     whole = mdtraj.Trajectory(piece.positions.astype(np.float32), topology)

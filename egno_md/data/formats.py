@@ -1,8 +1,8 @@
-"""What MDTraj does not tell about trajectory files, and reading them in pieces.
+"""Checks of trajectory files that MDTraj leaves out, and reading in pieces.
 
 MDTraj raises many kinds of exception on damaged files, prints from C, makes up
 times where a file has none and returns uninitialised memory for TRR frames
-without velocities. All of that ends here.
+without velocities. This module hides all of that.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ XTC_MAGIC = 1995
 XTC_HEADER = ">3if9fi"
 XTC_PACKED = ">f8i"
 XTC_PLAIN_ATOMS = 9
-"""At most so many are written as plain numbers, and more of them packed."""
+"""Frames of at most this many atoms are stored uncompressed."""
 
 XTC_SMALL = range(9, 73)
-"""Places in the library's table of small numbers."""
+"""Valid indices into libxdrfile's table of small integers."""
 
 XTC_MOST_BYTES = 14
-"""Of an atom, packed; the library makes room for 1.2 whole numbers a coordinate."""
+"""Largest compressed size of an atom: libxdrfile allocates 1.2 integers a coordinate."""
 
 DCD_HEADER = 84
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class RawFrames:
     """Some consecutive frames as a file holds them.
 
     Attributes:
@@ -66,7 +66,7 @@ class Piece:
     forces: Float[Array, "frames atoms 3"] | None = None
 
 
-Pieces = Generator[Piece, None, None]
+Pieces = Generator[RawFrames, None, None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Contents:
     Attributes:
         has_velocities: in every frame.
         has_forces: in every frame.
-        remarks: what a user should know.
+        remarks: warnings for the user.
     """
 
     has_velocities: bool = False
@@ -123,7 +123,7 @@ def read_topology(path: Path | str) -> mdtraj.Topology:
 
 def read_pieces(
     path: Path, topology: mdtraj.Topology, frames: int, contents: Contents
-) -> Iterator[Piece]:
+) -> Iterator[RawFrames]:
     """Read a trajectory file, `frames` frames at a time.
 
     Raises:
@@ -138,9 +138,9 @@ def read_pieces(
             pieces = _mdtraj_pieces(path, topology, frames)
     try:
         while (piece := _guarded(path, lambda: next(pieces, None))) is not None:
-            found = piece.positions.shape[1]
-            if found != topology.n_atoms:
-                raise DataError(_atoms_differ(path, found, topology.n_atoms))
+            atoms = piece.positions.shape[1]
+            if atoms != topology.n_atoms:
+                raise DataError(_atoms_differ(path, atoms, topology.n_atoms))
             yield piece
     except DataError:
         _guarded(path, pieces.close)
@@ -152,7 +152,7 @@ def _mdtraj_pieces(path: Path, topology: mdtraj.Topology, frames: int) -> Pieces
         # MDTraj numbers frames with integers where the file has no times.
         is_numbered = part.time.dtype.kind in "iu"
         times = None if is_numbered else np.asarray(part.time, dtype=np.float64)
-        yield Piece(part.xyz, times, _real_box(part.unitcell_vectors))
+        yield RawFrames(part.xyz, times, _real_box(part.unitcell_vectors))
 
 
 def _trr_pieces(path: Path, frames: int, contents: Contents) -> Pieces:
@@ -164,7 +164,7 @@ def _trr_pieces(path: Path, frames: int, contents: Contents) -> Pieces:
             )
             if len(positions) == 0:
                 return
-            yield Piece(positions, times.astype(np.float64), _real_box(box), velocities, forces)
+            yield RawFrames(positions, times.astype(np.float64), _real_box(box), velocities, forces)
 
 
 def _hdf5_pieces(path: Path, frames: int) -> Pieces:
@@ -173,7 +173,7 @@ def _hdf5_pieces(path: Path, frames: int) -> Pieces:
             data: Any = file.read(n_frames=frames)
             times = None if data.time is None else np.asarray(data.time, dtype=np.float64)
             box = box_vectors(data.cell_lengths, data.cell_angles)
-            yield Piece(np.asarray(data.coordinates), times, box, data.velocities)
+            yield RawFrames(np.asarray(data.coordinates), times, box, data.velocities)
 
 
 def _real_box(box: Array | None) -> Array | None:
@@ -304,9 +304,9 @@ def _explain(path: Path, error: Exception, what: str) -> str:
     )
 
 
-def _atoms_differ(path: Path, found: int, expected: int) -> str:
+def _atoms_differ(path: Path, atoms: int, expected: int) -> str:
     return (
-        f"{path}: holds {found} atoms a frame, the topology has {expected}. "
+        f"{path}: holds {atoms} atoms a frame, the topology has {expected}. "
         "Give the topology of this trajectory with '--topology FILE'."
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import tables
 from jaxtyping import Float, Int
 
 from egno_md.core.errors import DataError
+from egno_md.core.state import first_not_finite
 from egno_md.data.hdf5 import GROUP, box_vectors
 
 Array = np.ndarray
@@ -27,15 +27,15 @@ LARGEST_READ = 2**24
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some neighbouring frames of one file.
+class FrameRange:
+    """Consecutive frames of one file.
 
     Attributes:
         path: of the file.
         start: first frame.
         stop: the frame after the last.
-        frames: that the whole file holds, as the manifest says.
-        atoms: of a frame.
+        frames: number in the whole file, by the manifest.
+        atoms: number in a frame.
     """
 
     path: Path
@@ -52,13 +52,13 @@ class FrameFile:
     """One file of a store, open for reading parts of it.
 
     Args:
-        piece: says which file, and what it should hold.
+        piece: the file, and what it should hold.
 
     Raises:
         DataError: missing, truncated, or not what the manifest says.
     """
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: FrameRange) -> None:
         self.piece = piece
         self._file: Any = None
 
@@ -68,26 +68,21 @@ class FrameFile:
             raise DataError(f"{path}: no such file.")
         try:
             self._file = tables.open_file(str(path), "r")
-            found = self._file.get_node("/coordinates").shape
+            frames = self._file.get_node("/coordinates").shape[0]
         except MemoryError:
             raise
         except Exception as error:  # PyTables raises anything on damaged files
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise _damaged(path, error) from None
-        if found[0] != self.piece.frames:
-            self.__exit__(None, None, None)
+        if frames != self.piece.frames:
+            self.__exit__()
             raise DataError(
-                f"{path}: holds {found[0]} frames, the manifest says {self.piece.frames}. "
+                f"{path}: holds {frames} frames, the manifest says {self.piece.frames}. "
                 "Generate it again."
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -98,11 +93,11 @@ class FrameFile:
         return PER_ATOM[column] in self._file
 
     def times(self) -> Float[Array, " frames"]:
-        """Of the piece's frames, ps."""
-        kept = slice(self.piece.start, self.piece.stop)
+        """Times of the frames in the range, ps."""
+        rows = slice(self.piece.start, self.piece.stop)
         try:
             name = f"{GROUP}/time" if f"{GROUP}/time" in self._file else "/time"
-            return np.asarray(self._file.get_node(name)[kept], dtype=np.float64)
+            return np.asarray(self._file.get_node(name)[rows], dtype=np.float64)
         except MemoryError:
             raise
         except Exception as error:
@@ -120,8 +115,8 @@ class FrameFile:
 
         Args:
             frames: numbers in the file, ascending.
-            atoms: that are kept; None for all.
-            into: an array of single precision for each column that is wanted.
+            atoms: indices to keep; None for all.
+            into: an array of single precision for each column to read.
 
         Raises:
             DataError: a column is damaged, or holds NaN or infinity.
@@ -144,19 +139,19 @@ class FrameFile:
                 raise
             except Exception as error:
                 raise _damaged(path, error) from None
-            if not np.isfinite(filled).all():
-                broken = frames[int(np.argmax(~np.isfinite(filled).all(axis=(1, 2))))]
+            if (row := first_not_finite(filled)) is not None:
                 raise DataError(
-                    f"{path}: {column} of frame {broken} hold NaN or infinity. Remove that frame."
+                    f"{path}: {column} of frame {frames[row]} hold NaN or infinity. "
+                    "Remove that frame."
                 )
 
     def _boxes(self) -> Float[Array, "frames 3 3"]:
         if f"{GROUP}/box" in self._file:
             return self._file.get_node(f"{GROUP}/box")[:]
         root = self._file.root
-        found = box_vectors(root.cell_lengths[:], root.cell_angles[:])
-        assert found is not None
-        return found
+        boxes = box_vectors(root.cell_lengths[:], root.cell_angles[:])
+        assert boxes is not None
+        return boxes
 
 
 def _fill(
@@ -166,10 +161,10 @@ def _fill(
     bytes_a_frame = int(np.prod(node.shape[1:])) * node.dtype.itemsize
     done = 0
     for run in _runs(frames, rows, max(LARGEST_READ // bytes_a_frame, rows)):
-        found = node[int(run[0]) : int(run[-1]) + 1]
-        if len(run) < len(found):
-            found = found[run - run[0]]
-        filled[done : done + len(run)] = found if atoms is None else found[:, atoms]
+        values = node[int(run[0]) : int(run[-1]) + 1]
+        if len(run) < len(values):
+            values = values[run - run[0]]
+        filled[done : done + len(run)] = values if atoms is None else values[:, atoms]
         done += len(run)
 
 

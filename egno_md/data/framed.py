@@ -31,7 +31,7 @@ class FramedWindows(Dataset[Any], ABC):
         stretches: contiguous frames.
         window: the time points.
         spacing: ps between frames.
-        atoms: numbers of those that are kept; None for all.
+        atoms: indices to keep; None for all.
         memory: bytes of frames that may be read ahead, where the stretches are a
             store's and its frames are to stay in its files; None holds all in memory.
 
@@ -71,11 +71,11 @@ class FramedWindows(Dataset[Any], ABC):
 
     @abstractmethod
     def columns(self, stretches: Stretches, spacing: float) -> list[str]:
-        """Those that are wanted of the frames, which are looked at for them."""
+        """Names of the columns to read, after checking that the stretches have them."""
 
     @abstractmethod
     def numbers(self, index: Numbers) -> Int[Tensor, "batch points"]:
-        """Of the frames of some windows, the start first."""
+        """Frame numbers of windows, the start first."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -83,21 +83,21 @@ class FramedWindows(Dataset[Any], ABC):
     @property
     def atoms(self) -> int:
         """Atoms of a frame."""
-        return self._frames.seen
+        return self._frames.n_atoms
 
     def held(self, frames: Int[Tensor, "*shape"]) -> HeldFrames:
         """Frames in memory with these among them."""
         return self._frames.holding(frames)
 
     def ahead(self, windows: int) -> int:
-        """Batches of so many windows that are read from files together; 0 in memory."""
+        """Number of batches of this many windows to read from files together; 0 in memory."""
         if self._files is None or self._memory is None:
             return 0
         a_batch = windows * len(self._offsets) * frame_bytes(self._files.columns, self.atoms)
         return max(int(self._memory // a_batch), 1)
 
     def read_ahead(self, index: Numbers) -> None:
-        """Read these windows from files now, to be there when they are asked for."""
+        """Read these windows from files into memory, for batches to come."""
         if self._files is not None:
             self._files.read_ahead(self.numbers(index))
 

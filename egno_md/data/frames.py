@@ -24,14 +24,14 @@ class HeldFrames:
 
     Attributes:
         columns: positions and others, each ``(frames, atoms, 3)``, in single precision.
-        numbers: which frames these are, ascending; None for all there are.
+        numbers: frame numbers, ascending; None for all frames.
     """
 
     columns: dict[str, Tensor]
     numbers: Int[Tensor, " frames"] | None = None
 
     @property
-    def seen(self) -> int:
+    def n_atoms(self) -> int:
         """Atoms of a frame."""
         return self.columns["positions"].shape[1]
 
@@ -42,11 +42,11 @@ class HeldFrames:
         return self.columns[column][frames]
 
     def holding(self, _: Tensor) -> HeldFrames:
-        """Itself, in which all frames are."""
+        """Itself: all frames are in memory."""
         return self
 
     def has(self, frames: Int[Tensor, " frames"]) -> bool:
-        """Whether all of these are here."""
+        """Whether all of these are in memory."""
         if self.numbers is None:
             return True
         place = torch.searchsorted(self.numbers, frames).clamp_(max=len(self.numbers) - 1)
@@ -55,13 +55,13 @@ class HeldFrames:
 
 @dataclass(eq=False)
 class FiledFrames:
-    """Frames that stay in the files of a store until they are wanted.
+    """Frames that stay in the files of a store until they are needed.
 
     Attributes:
         stretches: laid end to end; frames are numbered through.
-        columns: that are wanted of them.
-        atoms: that are kept; None for all.
-        held: what was read ahead.
+        columns: names of those to read.
+        atoms: indices to keep; None for all.
+        held: frames read ahead.
     """
 
     stretches: Sequence[StoredStretch]
@@ -74,8 +74,8 @@ class FiledFrames:
         self._ends = np.cumsum([len(p) for p in self._pieces])
 
     @property
-    def seen(self) -> int:
-        """Atoms of a frame that are kept."""
+    def n_atoms(self) -> int:
+        """Atoms of a frame."""
         return self._pieces[0].atoms if self.atoms is None else len(self.atoms)
 
     def holding(self, frames: Int[Tensor, "*shape"]) -> HeldFrames:
@@ -98,7 +98,9 @@ class FiledFrames:
         """
         numbers = wanted.numpy()
         into = {
-            name: np.empty((len(numbers), 3 if name == "box" else self.seen, 3), dtype=np.float32)
+            name: np.empty(
+                (len(numbers), 3 if name == "box" else self.n_atoms, 3), dtype=np.float32
+            )
             for name in self.columns
         }
         cuts = [0, *np.searchsorted(numbers, self._ends).tolist()]
@@ -116,22 +118,22 @@ class FiledFrames:
 
 
 def hold(
-    stretches: Stretches, columns: Sequence[str], atoms: Int[Array, " seen"] | None
+    stretches: Stretches, names: Sequence[str], atoms: Int[Array, " seen"] | None
 ) -> HeldFrames:
     """All frames of stretches in memory."""
     stored = [s for s in stretches if isinstance(s, StoredStretch)]
     if stored:
-        files = FiledFrames(stored, columns, atoms)
+        files = FiledFrames(stored, names, atoms)
         return HeldFrames(files.read(torch.arange(sum(map(len, stored)))).columns)
-    found: dict[str, Tensor] = {}
-    for name in columns:
+    columns: dict[str, Tensor] = {}
+    for name in names:
         parts = [getattr(s, name) for s in stretches]
-        kept = parts if atoms is None or name == "box" else [p[:, atoms] for p in parts]
-        whole = np.concatenate([np.asarray(p, dtype=np.float32) for p in kept])
-        found[name] = torch.from_numpy(whole)
-    return HeldFrames(found)
+        parts = parts if atoms is None or name == "box" else [p[:, atoms] for p in parts]
+        whole = np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
+        columns[name] = torch.from_numpy(whole)
+    return HeldFrames(columns)
 
 
 def frame_bytes(columns: Sequence[str], atoms: int) -> int:
-    """That a frame takes in memory."""
+    """Bytes of a frame in memory."""
     return sum(36 if name == "box" else 12 * atoms for name in columns)

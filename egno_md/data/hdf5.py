@@ -123,8 +123,8 @@ def read_hdf5(path: Path, frames: int | None = None) -> tuple[Trajectory, mdtraj
             raise DataError(
                 f"{path}: {name} have another shape than the coordinates. Generate it again."
             )
-    known = [np.asarray(a) for a in (positions, velocities, forces) if a is not None]
-    if positions.ndim != 3 or any(a.dtype.kind != "f" for a in known):
+    vectors = [np.asarray(a) for a in (positions, velocities, forces) if a is not None]
+    if positions.ndim != 3 or any(a.dtype.kind != "f" for a in vectors):
         raise DataError(
             f"{path}: coordinates of shape {positions.shape} are no frames of atoms in numbers. "
             "Generate it again."

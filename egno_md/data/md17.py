@@ -13,7 +13,7 @@ import mdtraj
 import numpy as np
 
 from egno_md.core.errors import DataError
-from egno_md.core.state import Trajectory
+from egno_md.core.state import Trajectory, first_not_finite
 from egno_md.core.units import KJ_PER_KCAL, NANOMETRE_PER_ANGSTROM
 from egno_md.data.npz import read_npz
 
@@ -120,8 +120,8 @@ def _element(number: int) -> mdtraj.element.Element:
     except KeyError:
         raise DataError(f"{number} is not an atomic number. Check the file's elements.") from None
     if element.symbol not in COVALENT_RADII:
-        known = ", ".join(COVALENT_RADII)
-        raise DataError(f"no covalent radius for {element.symbol}. Known are {known}.")
+        elements = ", ".join(COVALENT_RADII)
+        raise DataError(f"no covalent radius for {element.symbol}. Known are {elements}.")
     return element
 
 
@@ -169,9 +169,7 @@ def _check_shapes(
     if energies.shape not in {(len(positions),), (len(positions), 1)}:
         raise DataError(f"{path}: {e} has shape {energies.shape}, expected ({len(positions)}, 1).")
     for key, array in ((r, positions), (e, energies), (f, forces)):
-        is_finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-        if not is_finite.all():
-            frame = int(np.argmin(is_finite))
+        if (frame := first_not_finite(array)) is not None:
             raise DataError(f"{path}: {key} of frame {frame} holds NaN or infinity.")
 
 

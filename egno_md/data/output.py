@@ -1,4 +1,4 @@
-"""The output directory of one verb: who owns it, and how it may be used again."""
+"""The output directory of one verb: its lock, its record, and when it may be used again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from egno_md.core.errors import OutputError
 from egno_md.core.progress import Progress, Silent
@@ -35,12 +35,10 @@ class Output:
     Attributes:
         root: the directory.
         record: what `run.json` says: verb, request, seed, versions, status.
-        lock: held until the run has ended or its process is gone.
     """
 
     root: Path
     record: dict[str, Any]
-    lock: BaseFileLock
 
     @property
     def is_complete(self) -> bool:
@@ -51,7 +49,6 @@ class Output:
         """Mark the run complete, with its results in short."""
         record = {**self.record, **results, "status": "complete", "finished": _now()}
         write_json(self.root / RUN, record)
-        self.lock.release()
 
 
 @contextmanager
@@ -82,45 +79,22 @@ def run_folder(
         OutputError: the directory holds something else, cannot be written, or
             another process is writing there.
     """
-    output = open_output(root, verb, request, mode, inputs)
-    try:
-        if output.is_complete:
-            (progress or Silent()).note(f"{root} is complete already.")
-        yield output
-    finally:
-        output.lock.release()
-
-
-def open_output(
-    root: Path,
-    verb: str,
-    request: dict[str, Any],
-    mode: OutputMode,
-    inputs: Sequence[Path] = (),
-) -> Output:
-    """Claim a directory for a run that releases its lock by itself; see `run_folder`."""
     fingerprint = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     try:
         if (root / LOCK).is_file():
             with hold(root):
                 pass  # nobody writes there
         earlier = _claim(Path(root), verb, request, fingerprint, mode, inputs)
-        lock = hold(root).lock
-        if earlier is not None:
-            return Output(root, earlier, lock)
+        lock = hold(root)
     except OSError as error:
         raise OutputError(f"{root}: cannot be used for results: {error.strerror}.") from None
-    record = {
-        "verb": verb,
-        "status": "running",
-        "started": _now(),
-        "fingerprint": fingerprint,
-        "request": request,
-        "command": _command(),
-        "provenance": provenance(),
-    }
-    write_json(root / RUN, record)
-    return Output(root, record, lock)
+    with lock:
+        output = Output(root, earlier or _new_record(verb, request, fingerprint))
+        if earlier is None:
+            write_json(root / RUN, output.record)
+        if output.is_complete:
+            (progress or Silent()).note(f"{root} is complete already.")
+        yield output
 
 
 def hold(root: Path, patience: float = 0.0) -> AcquireReturnProxy[FileLock]:
@@ -189,6 +163,18 @@ def _claim(
     return None
 
 
+def _new_record(verb: str, request: dict[str, Any], fingerprint: str) -> dict[str, Any]:
+    return {
+        "verb": verb,
+        "status": "running",
+        "started": _now(),
+        "fingerprint": fingerprint,
+        "request": request,
+        "command": _command(),
+        "provenance": provenance(),
+    }
+
+
 def read_run(root: Path) -> dict[str, Any] | None:
     """The record of an earlier run, or None."""
     try:
@@ -200,7 +186,7 @@ def read_run(root: Path) -> dict[str, Any] | None:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions of what computes, and the machine's kind."""
+    """Versions of the packages used, and the machine."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -216,7 +202,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _command() -> str | None:
-    """The command line, where this runs behind one."""
+    """The command line; None in a Python session."""
     name = Path(sys.argv[0]).name
     return shlex.join([name, *sys.argv[1:]]) if name == "egno-md" else None
 

@@ -22,7 +22,7 @@ import numpy as np
 from egno_md.core.errors import DataError, OutputError
 from egno_md.core.state import Trajectory, join
 from egno_md.core.system import System, element_masses
-from egno_md.data.frame_file import Piece
+from egno_md.data.frame_file import FrameRange
 from egno_md.data.hdf5 import read_hdf5, write_hdf5
 from egno_md.data.stretches import StoredStretch
 
@@ -168,13 +168,13 @@ class Store:
 
     @property
     def stretches(self) -> list[StoredStretch]:
-        """The contiguous stretches, of which nothing is read before it is wanted."""
+        """The contiguous stretches, whose frames are read when they are needed."""
         atoms = len(self.manifest.masses)
-        pieces: dict[str, list[Piece]] = {}
+        chains: dict[str, list[FrameRange]] = {}
         for shard in self.manifest.shards:
-            piece = Piece(self._path(shard), 0, shard.frames, shard.frames, atoms)
-            pieces.setdefault(shard.chain, []).append(piece)
-        return [StoredStretch(tuple(found)) for found in pieces.values()]
+            part = FrameRange(self._path(shard), 0, shard.frames, shard.frames, atoms)
+            chains.setdefault(shard.chain, []).append(part)
+        return [StoredStretch(tuple(ranges)) for ranges in chains.values()]
 
     def shard(self, shard: Shard) -> Trajectory:
         """The frames of one file.
@@ -242,7 +242,7 @@ class StoreWriter:
         )
 
     def annotate(self, **provenance: Any) -> None:
-        """Change what the manifest says of its origin."""
+        """Change the manifest's provenance."""
         self._update(provenance={**self.manifest.provenance, **provenance})
 
     def finish(self) -> None:
@@ -256,7 +256,7 @@ class StoreWriter:
 
 def new_manifest(system: System, source: str, spacing: float | None, **provenance: Any) -> Manifest:
     """The manifest of an empty store for `system`."""
-    known = {} if system.charge is None else {"charge": system.charge}
+    charge = {} if system.charge is None else {"charge": system.charge}
     return Manifest(
         source=source,
         system=system.name,
@@ -264,7 +264,7 @@ def new_manifest(system: System, source: str, spacing: float | None, **provenanc
         spacing=spacing,
         masses=tuple(float(m) for m in system.masses),
         degrees_of_freedom=system.degrees_of_freedom,
-        provenance={"potential": system.potential, **known, **provenance},
+        provenance={"potential": system.potential, **charge, **provenance},
     )
 
 
@@ -319,7 +319,7 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    """Refuse numbers that no store of ours has.
+    """Refuse values that are not positive and finite.
 
     Raises:
         ValueError: naming them.
@@ -337,7 +337,7 @@ def _check_numbers(manifest: Manifest) -> None:
 
 
 def _check_names(content: dict[str, Any]) -> None:
-    """Refuse what is no text, an origin without keys, and names that no file can have.
+    """Refuse entries of the wrong type, and file names that cannot exist.
 
     Raises:
         ValueError: naming them.

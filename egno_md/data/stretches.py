@@ -1,4 +1,4 @@
-"""Contiguous frames of a store that stay in its files until they are wanted."""
+"""Contiguous frames of a store that stay in its files until they are needed."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 from egno_md.core.errors import WindowMismatch
 from egno_md.core.state import SPACING_TOLERANCE
 from egno_md.core.units import format_quantity
-from egno_md.data.frame_file import COLUMNS, FrameFile, Piece
+from egno_md.data.frame_file import COLUMNS, FrameFile, FrameRange
 
 
 @dataclass(frozen=True, eq=False)
 class StoredStretch:
-    """Contiguous frames, over the ends of files.
+    """Contiguous frames over one or several files.
 
     Attributes:
         pieces: in order of time.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[FrameRange, ...]
 
     def __len__(self) -> int:
         return sum(len(p) for p in self.pieces)
 
     def slice(self, start: int, stop: int) -> StoredStretch:
         """Frames ``start <= i < stop``; nothing is read."""
-        kept, begin = [], 0
+        ranges, begin = [], 0
         for piece in self.pieces:
             first, last = max(start - begin, 0), min(stop - begin, len(piece))
             if first < last:
-                kept.append(replace(piece, start=piece.start + first, stop=piece.start + last))
+                ranges.append(replace(piece, start=piece.start + first, stop=piece.start + last))
             begin += len(piece)
-        return StoredStretch(tuple(kept))
+        return StoredStretch(tuple(ranges))
 
     @property
     def has_forces(self) -> bool:
@@ -55,11 +55,11 @@ class StoredStretch:
             DataError: a file is missing, damaged, or not what the manifest says.
             WindowMismatch: frames with gaps.
         """
-        found = frozenset(COLUMNS)
+        columns = frozenset(COLUMNS)
         done, last, usual = 0, np.empty(0), 0.0
         for piece in self.pieces:
             with FrameFile(piece) as file:
-                found &= {name for name in COLUMNS if file.has(name)}
+                columns &= {name for name in COLUMNS if file.has(name)}
                 times = file.times()
             gaps = np.diff(np.concatenate([last, times]))
             if len(gaps):
@@ -69,7 +69,7 @@ class StoredStretch:
                     where = int(np.argmax(np.abs(gaps - usual)))
                     refuse_gap(done - len(last) + where + 1, float(gaps[where]), spacing)
             done, last = done + len(times), times[-1:]
-        return found
+        return columns
 
 
 def refuse_gap(frame: int, after: float, spacing: float) -> NoReturn:

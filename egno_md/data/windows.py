@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from egno_md.core.errors import DataError
-from egno_md.core.state import Trajectory, is_evenly_spaced
+from egno_md.core.state import Trajectory, first_not_finite, is_evenly_spaced
 from egno_md.core.window import Window
 from egno_md.data.frame_file import COLUMNS
 from egno_md.data.framed import FramedWindows, Numbers
@@ -53,9 +53,8 @@ class WindowBatch:
 
     def to(self, device: torch.device) -> WindowBatch:
         """The batch on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        there: dict[str, Any] = {n: None if a is None else a.to(device) for n, a in moved.items()}
-        return WindowBatch(**there)
+        arrays = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return replace(self, **{n: a.to(device) for n, a in arrays if a is not None})
 
 
 class WindowSet(Protocol):
@@ -100,12 +99,12 @@ class WindowDataset(FramedWindows):
 
     def columns(self, stretches: Stretches, spacing: float) -> list[str]:
         """Positions, velocities, and forces and box vectors where they are."""
-        found = [checked_columns(s, spacing) for s in stretches]
-        for columns in found:
-            _check_columns(columns, self.has_forces)
-        has_box = all("box" in columns for columns in found)
-        wanted = {"forces": self.has_forces, "box": has_box}
-        return ["positions", "velocities", *(name for name, is_in in wanted.items() if is_in)]
+        columns = [checked_columns(s, spacing) for s in stretches]
+        for names in columns:
+            _check_columns(names, self.has_forces)
+        has_box = all("box" in names for names in columns)
+        optional = {"forces": self.has_forces, "box": has_box}
+        return ["positions", "velocities", *(name for name, is_in in optional.items() if is_in)]
 
     def spread(self, limit: int, atoms: int) -> np.ndarray:
         """Evenly spread window numbers: at most `limit`, and about `atoms` atoms in all."""
@@ -116,7 +115,7 @@ class WindowDataset(FramedWindows):
         return int(self._ends[-1])
 
     def numbers(self, index: Numbers) -> Int[Tensor, "batch points"]:
-        """Of the frames of some windows, the start first."""
+        """Frame numbers of windows, the start first."""
         return self._starts(torch.as_tensor(index))[:, None] + self._offsets
 
     def __getitem__(self, index: Numbers) -> WindowBatch:
@@ -148,13 +147,13 @@ def split_stretches(
     shares = (1 - split.validation - split.test, split.validation, split.test)
     if len(stretches) >= 10:
         count = len(stretches)
-        held = [max(round(share * count), 1) for share in shares[1:]]
-        if sum(held) >= count:
+        parts = [max(round(share * count), 1) for share in shares[1:]]
+        if sum(parts) >= count:
             raise DataError(
-                f"too few stretches for a train block: {held[0]} of {count} validate and {held[1]} "
+                f"too few stretches for a train block: {parts[0]} of {count} validate and {parts[1]} "
                 "test. Generate more, or set smaller shares in split."
             )
-        edges = np.cumsum([0, count - sum(held), *held])
+        edges = np.cumsum([0, count - sum(parts), *parts])
         return {
             name: list(stretches[a:b])
             for name, a, b in zip(SPLITS, edges[:-1], edges[1:], strict=True)
@@ -209,6 +208,5 @@ def check_frames(stretch: Trajectory, spacing: float) -> None:
         refuse_gap(where + 1, float(gaps[where]), spacing)
     for name in ("positions", "velocities", "forces"):
         values = getattr(stretch, name)
-        if values is not None and not np.isfinite(values).all():
-            frame = int(np.argmax(~np.isfinite(values).all(axis=(1, 2))))
+        if values is not None and (frame := first_not_finite(values)) is not None:
             raise DataError(f"{name} of frame {frame} hold NaN or infinity. Remove that frame.")

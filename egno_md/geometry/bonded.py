@@ -26,11 +26,11 @@ def hop_pairs(
     codes, hops = [], []
     for hop in range(1, limit + 1):
         rows, columns = (bond_matrix(front, atoms) @ adjacency).nonzero()
-        found = np.setdiff1d(rows.astype(np.int64) * atoms + columns, reached)
-        reached = np.concatenate([reached, found])
-        front = np.stack(np.divmod(found, atoms), axis=1)
-        codes.append(found)
-        hops.append(np.full(len(found), hop))
+        new_codes = np.setdiff1d(rows.astype(np.int64) * atoms + columns, reached)
+        reached = np.concatenate([reached, new_codes])
+        front = np.stack(np.divmod(new_codes, atoms), axis=1)
+        codes.append(new_codes)
+        hops.append(np.full(len(new_codes), hop))
     code, hop = np.concatenate(codes), np.concatenate(hops)
     order = np.argsort(code)
     return np.stack(np.divmod(code[order], atoms), axis=1), hop[order]
@@ -66,13 +66,13 @@ def bond_neighbours(bonds: Int[np.ndarray, "bonds 2"], atoms: int) -> list[list[
 
 def hops_of(
     pairs: Int[np.ndarray, "edges 2"],
-    known: Int[np.ndarray, "pairs 2"],
+    bonded: Int[np.ndarray, "pairs 2"],
     hops: Int[np.ndarray, " pairs"],
     atoms: int,
 ) -> Int[np.ndarray, " edges"]:
-    """Bonds between the atoms of each pair, 0 for those that are not `known` (ascending)."""
-    if len(known) == 0:
+    """Bonds between the atoms of each pair, 0 for those not among `bonded` (ascending)."""
+    if len(bonded) == 0:
         return np.zeros(len(pairs), dtype=np.int64)
-    codes, wanted = known @ [atoms, 1], pairs @ [atoms, 1]
-    where = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
-    return np.where(codes[where] == wanted, hops[where], 0)
+    codes, targets = bonded @ [atoms, 1], pairs @ [atoms, 1]
+    where = np.searchsorted(codes, targets).clip(max=len(codes) - 1)
+    return np.where(codes[where] == targets, hops[where], 0)

@@ -128,5 +128,5 @@ def follow(
 
     Exact where no molecule moves half a box between the two.
     """
-    moved = molecule_centres(after, molecule) - molecule_centres(before, molecule)
-    return after - lattice_vectors(moved, box)[molecule]
+    displacements = molecule_centres(after, molecule) - molecule_centres(before, molecule)
+    return after - lattice_vectors(displacements, box)[molecule]

@@ -141,8 +141,8 @@ class Lift:
         if len(self.units):
             old, new, turn = rigid_fit(before[self.units], after[..., self.units, :], UNIT_WEIGHTS)
             local = before[self.unit_atoms] - old[self.unit_of]
-            moved = np.einsum("...nij,nj->...ni", turn[..., self.unit_of, :, :], local)
-            after[..., self.unit_atoms, :] = new[..., self.unit_of, :] + moved
+            arms = np.einsum("...nij,nj->...ni", turn[..., self.unit_of, :, :], local)
+            after[..., self.unit_atoms, :] = new[..., self.unit_of, :] + arms
         local = local_places(before, self.carried, self.anchors, bisector_axes)
         after[..., self.carried, :] = placed(local, after, self.anchors, bisector_axes)
         return after
@@ -202,20 +202,20 @@ def _peptide_units(system: System) -> tuple[Array, list[int], list[int]]:
 
 def _anchors(system: System, placed: Array, *, by_residue: bool) -> dict[int, tuple[int, int, int]]:
     """The frame of every atom that is not placed."""
-    found: dict[int, tuple[int, int, int]] = {}
+    frames: dict[int, tuple[int, int, int]] = {}
     neighbours = bond_neighbours(system.bonds, system.n_atoms)
     for residue in system.topology.residues if by_residue else ():
-        found |= _residue_frames(residue, placed, neighbours)
+        frames |= _residue_frames(residue, placed, neighbours)
     for atom in np.flatnonzero(~placed).tolist():
-        if atom in found:
+        if atom in frames:
             continue
         if (frame := _nearest_frame(atom, placed, neighbours)) is None:
             raise SpecError(
                 f"atom {system.topology.atom(atom)} of {system.name} has no three chosen atoms in "
                 "its molecule to be carried by. Use atoms: all."
             )
-        found[atom] = frame
-    return found
+        frames[atom] = frame
+    return frames
 
 
 def _residue_frames(

@@ -35,19 +35,19 @@ class Rotors:
 
     Attributes:
         atoms: four atoms of each torsion; the bond is between the middle ones.
-        moved: those that turn with it, the third one included.
+        sides: atoms that turn with it, the third one included.
     """
 
     atoms: Int[Array, "torsions 4"]
-    moved: tuple[Int[Array, " moved"], ...]
+    sides: tuple[Int[Array, " side"], ...]
 
     def __len__(self) -> int:
-        return len(self.moved)
+        return len(self.sides)
 
     def subset(self, which: Sequence[int]) -> Rotors:
         """Some of them."""
         chosen = list(which)
-        return Rotors(self.atoms[chosen], tuple(self.moved[n] for n in chosen))
+        return Rotors(self.atoms[chosen], tuple(self.sides[n] for n in chosen))
 
     def angles(
         self, positions: Float[Array, "*frames atoms 3"]
@@ -73,7 +73,7 @@ class Rotors:
             by: radians, added to each torsion.
         """
         positions, velocities = positions.copy(), velocities.copy()
-        for (_, j, k, _), side, angle in zip(self.atoms.tolist(), self.moved, by, strict=True):
+        for (_, j, k, _), side, angle in zip(self.atoms.tolist(), self.sides, by, strict=True):
             turn = rotation(positions[k] - positions[j], float(angle))
             positions[side] = positions[k] + (positions[side] - positions[k]) @ turn.T
             velocities[side] = velocities[side] @ turn.T
@@ -100,7 +100,7 @@ def find_rotors(system: System) -> Rotors:
     """
     near = bond_neighbours(system.bonds, system.n_atoms)
     first = {m: int(np.flatnonzero(system.molecules == m)[0]) for m in set(system.molecules)}
-    atoms, moved = [], []
+    atoms, sides = [], []
     for j, k in system.bonds.tolist():
         side = _side(j, k, near)
         if side is None or not _is_rotatable(system, near, j, k):
@@ -109,8 +109,8 @@ def find_rotors(system: System) -> Rotors:
             j, k = k, j
             side = _side(j, k, near) or set()
         atoms.append((_branch(system, near, k, j), j, k, _branch(system, near, j, k)))
-        moved.append(np.array(sorted(side), dtype=np.int64))
-    return Rotors(np.array(atoms, dtype=np.int64).reshape(-1, 4), tuple(moved))
+        sides.append(np.array(sorted(side), dtype=np.int64))
+    return Rotors(np.array(atoms, dtype=np.int64).reshape(-1, 4), tuple(sides))
 
 
 def _side(j: int, k: int, near: list[list[int]]) -> set[int] | None:

@@ -266,7 +266,7 @@ def _describe(atoms: Atoms, card: DynamicsCard) -> System:
         for a, b in card.bonds:
             topology.add_bond(members[a], members[b])
     return System(
-        name="the atoms",
+        name="the Atoms object",
         topology=topology,
         masses=atoms.get_masses(),
         positions=atoms.get_positions() * NANOMETRE_PER_ANGSTROM,

@@ -68,7 +68,8 @@ class SurrogateSimulation(app.Simulation):
     change of its positions or velocities is taken over at the next `step`.
 
     A checkpoint holds the surrogate's state and random streams and continues bit
-    for bit on a CPU with one thread; where the forces come from Python, only if
+    for bit on the Reference platform, and on CPU with one thread where no cutoff needs a
+    neighbour list; where the forces come from Python, only if
     `system` is what `load_system` built, whose warm start is then dropped. A saved
     state is OpenMM's own XML: portable, without streams.
 
@@ -119,6 +120,13 @@ class SurrogateSimulation(app.Simulation):
             system = system.openmm_system
         self._settings = read_integrator(integrator)
         self._given = give_system(topology, system, python_force)
+        if self._given.barostat is not None and self._settings.kelvin is None:
+            raise SpecError(
+                "the System holds a MonteCarloBarostat and the integrator keeps the energy. Use a "
+                "LangevinMiddleIntegrator, or remove the barostat."
+            )
+        if policy == "refine":
+            self._given.flexible()  # refuses constraints now and not in the first bad window
         network = load_window_operator(operator).to(resolve_device(device))
         self._operator = bind(network, self._given.system, self._settings.kelvin)
         self._offsets = self._operator.window.offsets(self._settings.timestep)
@@ -351,13 +359,8 @@ class SurrogateSimulation(app.Simulation):
     def _volume_moves(self, given: GivenSystem) -> tuple[MonteCarloBarostat, int] | None:
         """The barostat of the user's System, its moves between windows."""
         barostat, kelvin, box = given.barostat, self._settings.kelvin, given.system.box
-        if barostat is None or box is None:
+        if barostat is None or kelvin is None or box is None:
             return None
-        if kelvin is None:
-            raise SpecError(
-                "the System holds a MonteCarloBarostat and the integrator keeps the energy. Use a "
-                "LangevinMiddleIntegrator, or remove the barostat."
-            )
         volume = float(abs(np.linalg.det(box)))
         moves = MonteCarloBarostat.of(
             self._engine.evaluate, given.system.molecules, kelvin, barostat.pressure, volume

@@ -81,14 +81,14 @@ class MonteCarloBarostat:
         threshold = np.log(random.random())
         if volume + change <= 0:
             return frame, False
-        moved = self.evaluate(scaled(frame, ((volume + change) / volume) ** (1 / 3), self.molecule))
+        trial = self.evaluate(scaled(frame, ((volume + change) / volume) ** (1 / 3), self.molecule))
         assert frame.potential_energy is not None
-        assert moved.potential_energy is not None
-        work = moved.potential_energy - frame.potential_energy + self.pressure * BAR * change
+        assert trial.potential_energy is not None
+        work = trial.potential_energy - frame.potential_energy + self.pressure * BAR * change
         molecules = int(self.molecule.max()) + 1
         log_ratio = -work / (BOLTZMANN * self.kelvin) + molecules * np.log1p(change / volume)
         accepted = bool(threshold < log_ratio)
-        return (moved if accepted else frame), accepted
+        return (trial if accepted else frame), accepted
 
 
 def scaled(frame: Frame, factor: float, molecule: Int[Array, " atoms"]) -> Frame:

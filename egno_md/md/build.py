@@ -37,12 +37,12 @@ class BuiltSystem:
     """A system with everything OpenMM needs.
 
     Attributes:
-        system: what it is, free of OpenMM.
+        system: the description without OpenMM.
         openmm_system: forces, masses, constraints.
         topology: OpenMM's own.
         python_force: the function behind a `PythonForce`, if there is one.
-        spec: what the YAML said.
-        folder: where the YAML lies, for files it names.
+        spec: of the system.yaml.
+        folder: of the system.yaml, for files it names.
     """
 
     system: System
@@ -94,12 +94,7 @@ def build_system(spec: SystemSpec, folder: Path, *, flexible: bool = False) -> B
     openmm_system, python_force = _build_potential(
         spec, folder, topology, numbers, constraints, flexible
     )
-    masses = np.array(
-        [
-            openmm_system.getParticleMass(i).value_in_unit(unit.dalton)
-            for i in range(openmm_system.getNumParticles())
-        ]
-    )
+    masses = particle_masses(openmm_system)
     vectors = topology.getPeriodicBoxVectors()
     box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
     if box is not None:
@@ -144,11 +139,11 @@ def _build_potential(
             from egno_md.md.potentials.xtb import XtbForce, check_parameters
 
             check_parameters(numbers, potential.method)
-            found: Potential = XtbForce(numbers, potential)
+            force: Potential = XtbForce(numbers, potential)
         case TorchMDNetPotential() as potential:
             from egno_md.md.potentials.torchmdnet import load_force
 
-            found = load_force(folder / potential.model, numbers)
+            force = load_force(folder / potential.model, numbers)
     _refuse_constraints(spec)
     if topology.getPeriodicBoxVectors() is not None:
         raise PotentialError(
@@ -158,16 +153,22 @@ def _build_potential(
     openmm_system = openmm.System()
     for atom in topology.atoms():
         openmm_system.addParticle(atom.element.mass)
-    function = CachedForce(found)
+    function = CachedForce(force)
     openmm_system.addForce(openmm.PythonForce(function))
     openmm_system.addForce(openmm.CMMotionRemover(1))
     return openmm_system, function
 
 
+def particle_masses(system: openmm.System) -> np.ndarray:
+    """``(particles,)``, Da."""
+    count = system.getNumParticles()
+    return np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(count)])
+
+
 def constrained_pairs(system: openmm.System) -> np.ndarray:
     """``(constraints, 2)`` atoms at a fixed distance."""
-    found = (system.getConstraintParameters(i) for i in range(system.getNumConstraints()))
-    return np.array([pair[:2] for pair in found], dtype=np.int64).reshape(-1, 2)
+    constraints = (system.getConstraintParameters(i) for i in range(system.getNumConstraints()))
+    return np.array([pair[:2] for pair in constraints], dtype=np.int64).reshape(-1, 2)
 
 
 def _refuse_constraints(spec: SystemSpec) -> None:
@@ -193,13 +194,13 @@ def with_checksum(spec: SystemSpec, folder: Path) -> SystemSpec:
             return spec
     if not all(f.is_file() for f in files):
         return spec  # its reader says what is missing
-    found = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-    if potential.sha256 not in (None, found):
+    checksum = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    if potential.sha256 not in (None, checksum):
         raise PotentialError(
-            f"{files[0]}: its checksum is {found}, {spec.name} asks for {potential.sha256}. "
+            f"{files[0]}: its checksum is {checksum}, {spec.name} asks for {potential.sha256}. "
             "Restore the file, or remove sha256."
         )
-    return spec.model_copy(update={"potential": potential.model_copy(update={"sha256": found})})
+    return spec.model_copy(update={"potential": potential.model_copy(update={"sha256": checksum})})
 
 
 def _describe(spec: SystemSpec) -> str:

@@ -29,15 +29,14 @@ class ConstraintProjector:
     def __init__(self, context: openmm.Context) -> None:
         self._context = context
         system = context.getSystem()
-        found = [system.getConstraintParameters(i) for i in range(system.getNumConstraints())]
-        self._pairs = np.array([p[:2] for p in found], dtype=np.int64).reshape(-1, 2)
-        self._distances = np.array([p[2].value_in_unit(unit.nanometer) for p in found])
+        constraints = [system.getConstraintParameters(i) for i in range(system.getNumConstraints())]
+        self._pairs = np.array([p[:2] for p in constraints], dtype=np.int64).reshape(-1, 2)
+        self._distances = np.array([p[2].value_in_unit(unit.nanometer) for p in constraints])
 
     def project(self, frame: Frame) -> Frame | None:
         """The frame on its constraints, or None where OpenMM's solver does not converge.
 
-        The context has the frame's box already. What was known of forces and
-        energy is dropped.
+        The context has the frame's box already. Forces and energy are dropped.
         """
         context = self._context
         context.setPositions(np.asarray(frame.positions, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Reference dynamics: one OpenMM context that evaluates, and moves in NVE or NVT."""
+"""Reference dynamics: one OpenMM context for evaluation, NVE and NVT."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class OpenMMEngine:
         nve_timestep: ps, of NVE dynamics; `timestep` by default.
         pressure: bar, of NVT dynamics, which become NPT; NVE stays NVE.
         barostat_every: steps between OpenMM's trial moves of the volume.
-        nvt: what moves in NVT in place of `thermostat`.
+        nvt: integrator of NVT dynamics in place of `thermostat`'s.
 
     Attributes:
-        context: OpenMM's, for what moves atoms in ways of its own.
+        context: OpenMM's own, for refinement and other moves of the atoms.
 
     Raises:
         SpecError: the platform is not available here, or a pressure without a box.
@@ -116,7 +116,7 @@ class OpenMMEngine:
         """Minimise the start structure and draw Maxwell velocities.
 
         Args:
-            minimised: nm, what this gave before; for thousands of atoms it takes minutes.
+            minimised: nm, of an earlier call; minimising thousands of atoms takes minutes.
             iterations: of the minimiser at most. Constraints take two force calls each.
         """
         if minimised is None:
@@ -139,8 +139,9 @@ class OpenMMEngine:
 
     def read(self, *, is_evaluated: bool = True) -> Frame:
         """The context's state; `is_evaluated` has its forces and energy computed."""
-        asked = {"forces": is_evaluated, "energy": is_evaluated}
-        state = self.context.getState(positions=True, velocities=True, **asked)
+        state = self.context.getState(
+            positions=True, velocities=True, forces=is_evaluated, energy=is_evaluated
+        )
         periodic = self.built.openmm_system.usesPeriodicBoundaryConditions()
         return Frame(
             positions=state.getPositions(asNumpy=True)._value,
@@ -249,7 +250,7 @@ class OpenMMEngine:
             self.built.python_force.follow(walker)
 
     def forget(self) -> None:
-        """Drop what speeds up the next evaluation: results no longer depend on the past."""
+        """Drop cached densities and forces, so that results do not depend on earlier evaluations."""
         if self.built.python_force is not None:
             self.built.python_force.reset()
 
@@ -274,8 +275,8 @@ class OpenMMEngine:
         """The nearest frame that keeps the constraints, in positions and velocities.
 
         Both are moved along the mass-weighted gradients of the constraints, which
-        leaves total momentum and the centre of mass alone. What was known of
-        forces and energy is dropped.
+        leaves total momentum and the centre of mass alone. Forces and energy are
+        dropped.
 
         Returns:
             None where OpenMM's projection does not converge.
@@ -299,15 +300,15 @@ class OpenMMEngine:
         if not self._has_barostat:
             self._advance(steps)
             return
-        before, _ = self._whereabouts()
+        before, _ = self._positions_and_box()
         self._advance(steps)
-        after, box = self._whereabouts()
-        there = follow(before, after, box, self.system.molecules)
-        if not np.array_equal(there, after):
-            self.context.setPositions(there)
+        after, box = self._positions_and_box()
+        unwrapped = follow(before, after, box, self.system.molecules)
+        if not np.array_equal(unwrapped, after):
+            self.context.setPositions(unwrapped)
 
-    def _whereabouts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and box vectors, nm."""
+    def _positions_and_box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the context, nm."""
         state = self.context.getState(positions=True)
         box = state.getPeriodicBoxVectors(asNumpy=True)._value
         return state.getPositions(asNumpy=True)._value, box
@@ -322,7 +323,7 @@ class OpenMMEngine:
             ) from None
 
     def forgive(self) -> None:
-        """A minimiser's trial step may fail: it backs off from the high energy."""
+        """Ignore failed trial steps of a minimiser, which backs off from their high energy."""
         if self.built.python_force is not None:
             self.built.python_force.take_failures()
 
@@ -366,13 +367,14 @@ def _new_context(
         chosen = openmm.Platform.getPlatformByName(name)
         return openmm.Context(openmm_system, integrator, chosen, properties)
     except openmm.OpenMMException as error:
-        names = [
-            openmm.Platform.getPlatform(i).getName()
-            for i in range(openmm.Platform.getNumPlatforms())
-        ]
-        raise SpecError(
-            f"platform '{name}' cannot be used: {error}. Available: {', '.join(names)}."
-        ) from None
+        names = ", ".join(platform_names())
+        raise SpecError(f"platform '{name}' cannot be used: {error}. Available: {names}.") from None
+
+
+def platform_names() -> list[str]:
+    """OpenMM's platforms on this machine."""
+    count = openmm.Platform.getNumPlatforms()
+    return [openmm.Platform.getPlatform(i).getName() for i in range(count)]
 
 
 def choose_platform(platform: str, built: BuiltSystem | GivenSystem, device: str = "auto") -> str:
@@ -389,10 +391,8 @@ def choose_platform(platform: str, built: BuiltSystem | GivenSystem, device: str
     """
     if platform != "auto":
         return platform
-    there = {
-        openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
-    }
-    gpus = [name for name in GPU_PLATFORMS if name in there]
+    names = platform_names()
+    gpus = [name for name in GPU_PLATFORMS if name in names]
     is_large = built.system.n_atoms > REFERENCE_PLATFORM_LIMIT
     if device == "gpu" and not gpus:
         raise SpecError("--device gpu: OpenMM finds no GPU here. Use --device cpu.")

@@ -11,7 +11,7 @@ from openmm import app, unit
 
 from egno_md.core.errors import SpecError
 from egno_md.core.system import System
-from egno_md.md.build import CENTRE_OF_MASS, constrained_pairs
+from egno_md.md.build import CENTRE_OF_MASS, constrained_pairs, particle_masses
 from egno_md.md.potentials.python_force import CachedForce
 
 ENSEMBLE_FORCES = (
@@ -26,7 +26,7 @@ THERMAL = (openmm.LangevinMiddleIntegrator, openmm.LangevinIntegrator)
 
 @dataclass(frozen=True)
 class IsotropicBarostat:
-    """What OpenMM's `MonteCarloBarostat` says.
+    """Settings of OpenMM's `MonteCarloBarostat`.
 
     Attributes:
         pressure: bar.
@@ -42,10 +42,10 @@ class GivenSystem:
     """OpenMM objects with what an engine needs.
 
     Attributes:
-        system: what it is, free of OpenMM.
+        system: the description without OpenMM.
         openmm_system: forces, masses and constraints, without a barostat.
         topology: OpenMM's own.
-        python_force: the function behind a `PythonForce`, where it is known.
+        python_force: the function behind a `PythonForce`, or None.
         barostat: that the user's System holds; None at constant volume.
     """
 
@@ -63,7 +63,7 @@ class GivenSystem:
         """Itself, of a system without constraints.
 
         Raises:
-            SpecError: it has constraints, and nothing tells what would hold instead of them.
+            SpecError: it has constraints, and no forces are known that could replace them.
         """
         if self.openmm_system.getNumConstraints():
             raise SpecError(
@@ -97,9 +97,7 @@ def give_system(
     nameless = [a for a in topology.atoms() if a.element is None]
     if nameless:
         raise SpecError(f"atom {nameless[0]} of the topology has no element. Give it one.")
-    masses = np.array(
-        [openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(particles)]
-    )
+    masses = particle_masses(openmm_system)
     if masses.min() <= 0:
         raise SpecError(
             f"particle {int(masses.argmin())} has no mass: windows move every atom. "
@@ -146,7 +144,7 @@ def _without_barostat(
 
 @dataclass(frozen=True)
 class IntegratorSettings:
-    """What an OpenMM integrator says.
+    """Settings of an OpenMM integrator.
 
     Attributes:
         timestep: ps.
@@ -168,7 +166,7 @@ def read_integrator(integrator: openmm.Integrator) -> IntegratorSettings:
     """The ensemble that an integrator stands for.
 
     Raises:
-        SpecError: windows know no such ensemble.
+        SpecError: windows do not run in its ensemble.
     """
     timestep = integrator.getStepSize().value_in_unit(unit.picosecond)
     if isinstance(integrator, THERMAL):

@@ -111,16 +111,16 @@ def run_load(
     progress, out = progress or Silent(), Path(out)
     path = Path(source)
     topology = None if topology is None else Path(topology)
-    opened = _open(path, topology, spacing, selection)
-    for remark in opened.remarks:
+    contents = _open(path, topology, spacing, selection)
+    for remark in contents.remarks:
         progress.note(remark)
-    parts = _with_velocities(path, opened, velocities)
+    parts = _with_velocities(path, contents, velocities)
     first = next(parts, None)
     if first is None:
         raise DataError(f"{path}: holds no frames.")
-    matter = _system(path, opened.topology, first, name, system)
-    if matter.box is None and first.box is not None:
-        progress.note(f"{path.name} has a box and {matter.name} has none: it is left out.")
+    loaded_system = _system(path, contents.topology, first, name, system)
+    if loaded_system.box is None and first.box is not None:
+        progress.note(f"{path.name} has a box and {loaded_system.name} has none: it is left out.")
         first = replace(first, box=None)
         parts = (replace(part, box=None) for part in parts)
     request = {
@@ -129,28 +129,28 @@ def run_load(
         "spacing": spacing,
         "velocities": velocities,
         "selection": selection,
-        "system": matter.name,
-        "digest": matter.digest,
+        "system": loaded_system.name,
+        "digest": loaded_system.digest,
     }
     with run_folder(out, "load", request, mode, [path], progress) as run:
         if run.is_complete:
             return Store(out)
         _clear(out)
-        manifest = new_manifest(matter, "load", opened.spacing, request=request)
-        writer = StoreWriter(out, manifest, matter.topology)
-        _write(writer, chain([first], parts), opened, progress)
+        manifest = new_manifest(loaded_system, "load", contents.spacing, request=request)
+        writer = StoreWriter(out, manifest, loaded_system.topology)
+        _write(writer, chain([first], parts), contents, progress)
         run.finish(frames=writer.manifest.frames)
     return Store(out)
 
 
 def _write(
-    writer: StoreWriter, parts: Iterable[Trajectory], opened: _Source, progress: Progress
+    writer: StoreWriter, parts: Iterable[Trajectory], contents: _Source, progress: Progress
 ) -> None:
-    chain_name = "scattered" if opened.spacing is None else "loaded"
+    chain_name = "scattered" if contents.spacing is None else "loaded"
     for part in parts:
         writer.append(part, chain_name)
         done = writer.manifest.frames
-        progress.update(done, max(opened.frames or done, done), f"{done} frames")
+        progress.update(done, max(contents.frames or done, done), f"{done} frames")
     writer.finish()
 
 
@@ -178,22 +178,22 @@ def _open(
     )
 
 
-def _with_velocities(path: Path, opened: _Source, velocities: Velocities) -> Iterator[Trajectory]:
+def _with_velocities(path: Path, contents: _Source, velocities: Velocities) -> Iterator[Trajectory]:
     if velocities == "none":
-        return (replace(part, velocities=None) for part in opened.parts)
+        return (replace(part, velocities=None) for part in contents.parts)
     if velocities == "finite-difference":
-        if opened.spacing is None:
+        if contents.spacing is None:
             raise DataError(
                 f"{path}: its frames are not evenly spaced, so velocities cannot be made by "
                 "finite differences. Ask for '--velocities none'."
             )
-        return finite_difference(opened.parts)
-    if not opened.has_velocities:
+        return finite_difference(contents.parts)
+    if not contents.has_velocities:
         raise DataError(
             f"{path}: holds no velocities. Ask for '--velocities finite-difference' (needs "
             "closely spaced frames) or '--velocities none'."
         )
-    return iter(opened.parts)
+    return iter(contents.parts)
 
 
 def _system(
@@ -207,26 +207,26 @@ def _system(
     if system is None:
         alone = single_system(topology, name or path.stem, first.positions[0])
         return replace(alone, box=None if first.box is None else first.box[0])
-    known = load_system(system).system
-    found = atomic_numbers(topology)
-    if len(found) != known.n_atoms:
+    reference = load_system(system).system
+    numbers = atomic_numbers(topology)
+    if len(numbers) != reference.n_atoms:
         raise DataError(
-            f"{path}: has {len(found)} atoms, system {known.name} has {known.n_atoms}. "
+            f"{path}: has {len(numbers)} atoms, system {reference.name} has {reference.n_atoms}. "
             "Choose atoms with '--selection', or another --system."
         )
-    differing = np.flatnonzero(found != known.atomic_numbers)
+    differing = np.flatnonzero(numbers != reference.atomic_numbers)
     if len(differing):
         index = int(differing[0])
         raise DataError(
             f"{path}: atom {index} is {topology.atom(index).element.symbol}, in system "
-            f"{known.name} it is {known.elements[index]}. Give the system in the file's order."
+            f"{reference.name} it is {reference.elements[index]}. Give the system in the file's order."
         )
-    if known.box is not None and first.box is None:
+    if reference.box is not None and first.box is None:
         raise DataError(
-            f"{path}: its frames have no box and system {known.name} is periodic. Load a file "
+            f"{path}: its frames have no box and system {reference.name} is periodic. Load a file "
             "with box vectors, or with a CRYST1 record."
         )
-    return replace(known, name=name or known.name, potential="")
+    return replace(reference, name=name or reference.name, potential="")
 
 
 def _clear(out: Path) -> None:

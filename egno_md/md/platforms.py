@@ -1,4 +1,4 @@
-"""What OpenMM can run on here, and how fast."""
+"""OpenMM platforms of this machine, and their speed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import openmm
 from egno_md.core.errors import EgnoMDError
 from egno_md.core.units import SECONDS_PER_DAY
 from egno_md.md.build import BuiltSystem
-from egno_md.md.engine import NVT, OpenMMEngine
+from egno_md.md.engine import NVT, OpenMMEngine, platform_names
 
 TIMESTEP = 5e-4
-"""ps, as windows are checked with."""
+"""ps, of the dynamics that is timed."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,11 @@ class PlatformSpeed:
 
 def platform_speeds(built: BuiltSystem, seconds: float = 0.3) -> list[PlatformSpeed]:
     """Langevin dynamics on every platform for about `seconds` each."""
-    count = openmm.Platform.getNumPlatforms()
-    names = [openmm.Platform.getPlatform(i).getName() for i in range(count)]
-    return [_speed(built, name, seconds) for name in names]
+    return [_speed(built, name, seconds) for name in platform_names()]
 
 
 def plugin_failures() -> list[str]:
-    """OpenMM plugins that are there and cannot be loaded."""
+    """OpenMM plugins that are installed and cannot be loaded."""
     return [str(line).strip() for line in openmm.Platform.getPluginLoadFailures()]
 
 

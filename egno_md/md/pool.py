@@ -40,8 +40,8 @@ class EnginePool:
             for worker, share in shares.items()
             if share
         ]
-        found = {i: f for answer in waiting for i, f in answer.result().items()}
-        return {i: found[i] for i in frames}
+        evaluated = {i: f for answer in waiting for i, f in answer.result().items()}
+        return {i: evaluated[i] for i in frames}
 
     def forget(self) -> None:
         """Drop what speeds up the next evaluation, in every process."""

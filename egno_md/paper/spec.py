@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egno_md.spec.base import Spec, Time, WallTime
-from egno_md.spec.network import Network, Positive
+from egno_md.spec.base import Positive, Spec, Time, WallTime
+from egno_md.spec.network import Network
 from egno_md.spec.train import Steps
 
 Targets = Literal["uniform", "last"]

@@ -71,7 +71,7 @@ def run_ensemble(
             replicas evenly spread ones.
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``, for the network.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         workers: processes of this machine that share the batches.
         executor: shares them instead, such as Dask's; see `egno_md.core.fanout.run_all`.
         progress: who listens.

@@ -297,8 +297,6 @@ class ShapeJudge:
 def measure(checker: Checker, start: Frame, unprojected: Frame, end: Frame) -> Check:
     """Measure an end; bonds as they were before any projection mended them."""
     check = checker.measure(start, end)
-    if unprojected.positions is end.positions:
-        return check
     deviation = max(check.bond_deviation, checker.bond_deviation(unprojected))
     keeps = end.is_finite or not unprojected.is_finite
     return replace(check, bond_deviation=deviation, keeps_constraints=keeps)

@@ -68,7 +68,9 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
             points, duration = card.time_points, card.window.length
             if isinstance(protocol.source, spec.MetropolisSource):
                 duration = protocol.source.dynamics
-                _check_metropolis(protocol, protocol.source, built.system, model.atoms)
+                _check_rotors(built.system, model.atoms)
+            else:
+                _check_draws(protocol)
         case spec.ExactSource(window=duration, points=count), _:
             whole_multiple(duration, count * protocol.timestep, "source.window", "time points")
             points = tuple(duration * (p + 1) / count for p in range(count))
@@ -92,7 +94,9 @@ def extent(protocol: spec.PropagateProtocol, built: BuiltSystem, model: Model | 
 
 
 def _check_agreement(protocol: spec.PropagateProtocol) -> None:
-    """Refuse members that would have nothing to do beside the others."""
+    """Refuse members that would have nothing to do beside the others, or would spoil them."""
+    if isinstance(protocol.source, spec.MetropolisSource):
+        _check_metropolis(protocol, protocol.source)
     if isinstance(protocol.judge, spec.NoJudge) and protocol.correct is not None:
         raise SpecError(
             "correct: nothing is judged (judge.kind: none), so that no window is bad. Leave out "
@@ -108,7 +112,7 @@ def _check_agreement(protocol: spec.PropagateProtocol) -> None:
     if isinstance(protocol.correct, spec.Redraw) and not draws:
         raise SpecError(
             f"correct.kind: redraw, and source.kind: {protocol.source.kind} proposes the same window "
-            "again. Set correct.kind: fallback."
+            "again. Leave out correct, for what suits the source."
         )
 
 
@@ -153,27 +157,11 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
     if protocol.boundary.barostat is not None:
         raise SpecError("boundary.barostat: samplers know no box. Leave out barostat.")
-    if isinstance(protocol.judge, spec.EnergyJudge):
-        raise SpecError(
-            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
-            "shape."
-        )
-    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
-        raise SpecError(
-            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
-            "redraw, after which MD takes over."
-        )
-    if protocol.workers > 1 and isinstance(protocol.source, spec.SamplerSource):
-        raise SpecError(
-            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
-            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
-        )
-    if card.validity.kelvin is not None and (
-        abs(protocol.temperature / card.validity.kelvin - 1) > SAME_TEMPERATURE
-    ):
+    learned = card.validity.kelvin
+    if learned is not None and abs(protocol.temperature / learned - 1) > SAME_TEMPERATURE:
         raise SpecError(
             f"temperature: {protocol.temperature:g} K, and the sampler of {card.subject} learned the "
-            f"distribution at {card.validity.kelvin:g} K. Set temperature: {card.validity.kelvin:g} K, or train one "
+            f"distribution at {learned:g} K. Set temperature: {learned:g} K, or train one "
             "on MD at yours."
         )
     if protocol.timestep > FLEXIBLE_TIMESTEP and not len(system.constraints):
@@ -184,18 +172,36 @@ def _check_sampler(protocol: spec.PropagateProtocol, built: BuiltSystem, card: S
         )
 
 
-def _check_metropolis(
-    protocol: spec.PropagateProtocol,
-    source: spec.MetropolisSource,
-    system: System,
-    atoms: Int[np.ndarray, " seen"],
-) -> None:
-    """Refuse what would make Metropolis moves inexact."""
+def _check_draws(protocol: spec.PropagateProtocol) -> None:
+    """Refuse what only windows of dynamics could use."""
+    if isinstance(protocol.judge, spec.EnergyJudge):
+        raise SpecError(
+            "judge.kind: energy: a draw has no velocities, and so no energy to keep. Set judge.kind: "
+            "shape."
+        )
+    if protocol.correct is not None and not isinstance(protocol.correct, spec.Redraw):
+        raise SpecError(
+            f"correct.kind: {protocol.correct.kind} mends windows of dynamics. Set correct.kind: "
+            "redraw, after which MD takes over."
+        )
+    if protocol.workers > 1:
+        raise SpecError(
+            f"workers: {protocol.workers}: a sampler's windows ask for no energies that processes "
+            "could share. Leave it out, and share batches of replicas instead (--batch, --workers)."
+        )
+
+
+def _check_rotors(system: System, atoms: Int[np.ndarray, " seen"]) -> None:
+    """Refuse Metropolis moves where no torsion can move."""
     if not len(find_moves(system, atoms)):
         raise SpecError(
             f"source.kind: metropolis: {system.name} has no rotatable bond among the atoms that the "
             "sampler draws, so there is nothing to move. Set source.kind: sampler."
         )
+
+
+def _check_metropolis(protocol: spec.PropagateProtocol, source: spec.MetropolisSource) -> None:
+    """Refuse what would make Metropolis moves inexact."""
     if protocol.refine is not None:
         raise SpecError(
             "refine: a refined end is no state of the chain, and would spoil it. Leave out refine "
@@ -204,7 +210,7 @@ def _check_metropolis(
     if not isinstance(protocol.judge, spec.NoJudge):
         raise SpecError(
             f"judge.kind: {protocol.judge.kind} would pick among windows by their looks, and the "
-            "moves would not be exact. Set judge.kind: none (--policy off)."
+            "moves would not be exact. Set judge.kind: none and no correct (--policy off)."
         )
     if protocol.record.save == "points":
         raise SpecError(

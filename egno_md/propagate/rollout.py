@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from egno_md.core.errors import SpecError
 from egno_md.core.progress import Progress, Silent
 from egno_md.core.state import Frame
 from egno_md.core.units import SECONDS_PER_DAY, format_quantity
@@ -115,16 +116,20 @@ class Request:
         """
         built = load_system(system)
         bundle, model = None, None
-        match operator:
-            case str() | Path() | None if not isinstance(protocol.source, ExactSource):
-                bundle = find_operator(system, operator)
-                model = bind_model(Operator.load(bundle), built)
-            case str() | Path() | None:
-                pass
-            case Operator():
-                model = bind_model(operator, built)
-            case _:
-                model = operator
+        if isinstance(protocol.source, ExactSource):
+            if operator is not None:
+                named = operator if isinstance(operator, str | Path) else "one"
+                raise SpecError(
+                    f"source.kind: exact is MD itself and needs no operator, and {named} is given. "
+                    "Leave it out, or set source.kind: operator."
+                )
+        elif isinstance(operator, str | Path) or operator is None:
+            bundle = find_operator(system, operator)
+            model = bind_model(Operator.load(bundle), built)
+        elif isinstance(operator, Operator):
+            model = bind_model(operator, built)
+        else:
+            model = operator
         reach = extent(protocol, built, model)
         source = None if start is None else Store(Path(start))
         return cls(built, bundle, model, protocol, reach, source, frame, seed)
@@ -228,7 +233,7 @@ def run_propagate(
             or for several replicas evenly spread ones.
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``, for the network.
-        mode: see `open_output`.
+        mode: see `run_folder`.
         progress: who listens.
 
     Raises:
@@ -242,20 +247,21 @@ def run_propagate(
     frames = request.start_frames()
     for note in request.notes(description):
         progress.note(note)
-    with request.folder(out, mode, progress) as output:
-        if output.is_complete:
-            return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
-        model = request.model
-        if isinstance(model, BoundOperator | BoundSampler):
-            model.operator.to(target)
-        iterations = minimiser_iterations(request.built.system, request.source is not None)
-        plan = build(request.built, model, protocol, seed, iterations)
-        try:
+    model = request.model
+    if isinstance(model, BoundOperator | BoundSampler):
+        model.operator.to(target)
+    iterations = minimiser_iterations(request.built.system, request.source is not None)
+    # before the folder is claimed: what cannot be built must not cost results that are there
+    plan = build(request.built, model, protocol, seed, iterations)
+    try:
+        with request.folder(out, mode, progress) as output:
+            if output.is_complete:
+                return Rollout(out, RolloutSummary.model_validate(output.record["summary"]))
             summary = _propagate(request, description, plan, out, frames, progress)
-        finally:
-            plan.bench.close()
-        write_json(out / SUMMARY, summary.to_json())
-        output.finish(summary=summary.to_json())
+            write_json(out / SUMMARY, summary.to_json())
+            output.finish(summary=summary.to_json())
+    finally:
+        plan.bench.close()
     return Rollout(out, summary)
 
 

@@ -69,16 +69,18 @@ class ExactSource(WindowSource, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Exact:
+class ExactWindows:
     """Velocity Verlet of the reference.
 
     Attributes:
         reference: the engine.
         window: ΔT and its time points.
+        clocks: charged for windows that it proposes.
     """
 
     reference: Reference
     window: Window
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -93,18 +95,20 @@ class Exact:
 
 
 @dataclass(frozen=True, eq=False)
-class ExactLangevin:
+class ThermostattedWindows:
     """Langevin dynamics with a random stream of the replica's own, from fresh velocities.
 
     Attributes:
         dynamics: the engine.
         window: ΔT and its time points.
         friction: 1/ps.
+        clocks: charged for windows that it proposes.
     """
 
     dynamics: ThermostattedDynamics
     window: Window
     friction: float
+    clocks: Clocks = field(default_factory=Clocks)
     kind: Literal["dynamics"] = "dynamics"
     needs_forces: bool = False
 
@@ -117,9 +121,10 @@ class ExactLangevin:
         return [_propose_exactly(self, state) for state in states]
 
 
-def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Proposal:
+def _propose_exactly(source: ExactWindows | ThermostattedWindows, state: ReplicaState) -> Proposal:
     try:
-        window = source.run(state, state.frame, list(source.window.time_points))
+        with source.clocks.charge("dynamics"):
+            window = source.run(state, state.frame, list(source.window.time_points))
     except PotentialError as error:
         return Proposal.failed(state.frame, str(error.args[0]))
     return Proposal.of(window)
@@ -165,7 +170,7 @@ class FunctionWindows:
 
 
 @dataclass(frozen=True, eq=False)
-class Operator:
+class OperatorWindows:
     """A window operator of all atoms, or of some that carry the others.
 
     Predictions of all atoms get their linear and angular momentum back; those of
@@ -222,7 +227,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Sampler:
+class SamplerWindows:
     """A sampler of heavy atoms, its draws lifted to all atoms. It makes no velocities.
 
     Attributes:
@@ -282,7 +287,7 @@ class Sampler:
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
+class ProjectedWindows:
     """Another source's windows, brought onto the constraints.
 
     Attributes:

@@ -31,8 +31,8 @@ class Spread(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    mean: float | None
-    std: float | None
+    mean: float | None = None
+    std: float | None = None
 
 
 class Drawn(BaseModel):
@@ -141,8 +141,8 @@ class RolloutSummary(Machine, Drawn):
     windows: int
     window_ps: float
     simulated_ps: float
-    temperature_target: float | None
-    temperature_mean: float | None
+    temperature_target: float | None = None
+    temperature_mean: float | None = None
     temperature_by_element: dict[str, float]
     volume_mean: float | None = None
     volume_std: float | None = None
@@ -153,15 +153,15 @@ class RolloutSummary(Machine, Drawn):
     stopped: dict[str, int]
     events: dict[str, int]
     fallback_share: float
-    energy_error_mean: float | None
-    energy_error_std: float | None
-    energy_drift: float | None
-    trajectory_drift: float | None
+    energy_error_mean: float | None = None
+    energy_error_std: float | None = None
+    energy_drift: float | None = None
+    trajectory_drift: float | None = None
     largest_bond_deviation: float
     seconds: dict[str, float]
     rollout_ns_per_day: float
     reference_ns_per_day: float
-    speed_up: float | None
+    speed_up: float | None = None
     observed: dict[str, Spread] | None = None
     refined_by_residue_nm: dict[str, float | None] | None = None
     refinement_blocks: float | None = None

@@ -106,7 +106,7 @@ class Totals:
         if event.check is not None and event.check.energy_error is not None:
             self.energy_error.add(event.check.energy_error)
             # a rejected proposal's error never enters the trajectory
-            if event.kind == "accept":
+            if event.kind in ("accept", "exact"):
                 self.kept_energy_error.add(event.check.energy_error)
         if event.refined is not None:
             self.refinement_blocks.add(event.refined.blocks)

@@ -18,7 +18,7 @@ PARTS = {
     "checks": ("#56B4E9", "forces and checks"),
     "refinement": ("#E69F00", "refinement"),
     "fallback": ("#D55E00", "MD fallback"),
-    "dynamics": ("#A6761D", "MD between moves"),
+    "dynamics": ("#A6761D", "exact MD"),
     "thermostat": ("#009E73", "thermostat"),
     "observables": ("#8A6FDF", "observables"),
     "output": ("#CC79A7", "output"),

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from egno_md.core.plotting import STYLE
+from egno_md.core.plotting import STYLE, new_figure
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,7 @@ def draw(
     """A figure of `size` inches that `paint` fills."""
     tips = Tips()
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(*size)
         paint(figure, tips)
         svg, png = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})

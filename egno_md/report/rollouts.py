@@ -11,7 +11,7 @@ from egno_md.report.folders import Folder, of_verb
 from egno_md.report.gaps import gaps
 from egno_md.report.numbers import NONE, number, percent, seconds
 from egno_md.report.protein import draw_observed, draw_refined
-from egno_md.report.timeline import KINDS, SOUND, draw_timeline, event_costs
+from egno_md.report.timeline import KINDS, RARE, SOUND, draw_timeline, event_costs
 
 Folders = Sequence[Folder]
 
@@ -201,7 +201,7 @@ def _rollout_rows(shown: Folders) -> list[tuple[str, ...]]:
     rows += [
         row(f"windows {KINDS[k][1]}", lambda s, k=k: number(s.get("events", {}).get(k)))
         for k in KINDS
-        if k != "stay" or any(s.get("events", {}).get(k) for s in summaries)
+        if k not in RARE or any(s.get("events", {}).get(k) for s in summaries)
     ]
     if any(s.get("corrected") for s in summaries):
         rows += [

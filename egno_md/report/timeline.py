@@ -18,6 +18,7 @@ from egno_md.report.numbers import number, seconds
 KINDS = {
     "accept": ("#0072B2", "accepted"),
     "stay": ("#999999", "move not made"),
+    "exact": ("#009E73", "exact MD"),
     "prefix": ("#56B4E9", "prefix kept"),
     "refine": ("#E69F00", "refined"),
     "fallback": ("#D55E00", "fell back to MD"),
@@ -25,11 +26,16 @@ KINDS = {
 }
 """What a controller decides, from best to worst; colours of Okabe and Ito 2008.
 
-A rejected Metropolis move is neither a fault nor an intervention."""
-SOUND = ("accept", "stay")
+A rejected Metropolis move is neither a fault nor an intervention; nor is MD as the source."""
+SOUND = ("accept", "stay", "exact")
+RARE = ("stay", "exact")
+"""Shown where they occur: of Metropolis moves alone, and where the source is MD itself."""
+SEAMLESS = ({"accept"}, {"exact"})
+"""Kinds whose neighbouring stretches are drawn as one."""
 HEIGHTS = {
     "accept": 0.34,
     "stay": 0.42,
+    "exact": 0.34,
     "prefix": 0.5,
     "refine": 0.66,
     "fallback": 0.82,
@@ -59,8 +65,7 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         f"{f.label}: " + ", ".join(f"{n} {KINDS[k][1]}" for k, n in count_kinds(f).items() if n)
         for f in shown
     )
-    # moves belong to corrected samplers alone
-    occurring = {k for k in KINDS if k != "stay" or any(count_kinds(f)[k] for f in shown)}
+    occurring = {k for k in KINDS if k not in RARE or any(count_kinds(f)[k] for f in shown)}
     lanes = [max(min(len(_by_replica(f)), LANES), 1) for f in shown]
     heights = [h for n in lanes for h in (0.45 + 0.2 * n, 1.25)]
 
@@ -119,7 +124,7 @@ def _lanes(axes: Axes, folder: Folder, tips: Tips) -> None:
             height = HEIGHTS[worst]
             patch = Rectangle(
                 (first, -lane - height / 2), last - first, height,
-                color=KINDS[worst][0], lw=0.6 if worst != "accept" else 0,
+                color=KINDS[worst][0], lw=0 if set(kinds) in SEAMLESS else 0.6,
             )  # fmt: skip
             counts = ", ".join(f"{n} {KINDS[k][1]}" for k, n in kinds.items())
             tips.put(
@@ -148,9 +153,9 @@ def _stretches(events: list[Event], end: float) -> list[tuple[float, float, dict
         kinds = {k: n for k in order if (n := sum(e["kind"] == k for e in inside))}
         spent = sum(float(e.get("seconds") or 0.0) for e in inside)
         first, last = place * end / BINS, (place + 1) * end / BINS
-        if stretches and set(kinds) == set(stretches[-1][2]) == {"accept"}:
+        if stretches and set(kinds) == set(stretches[-1][2]) and set(kinds) in SEAMLESS:
             before = stretches.pop()
-            kinds = {"accept": kinds["accept"] + before[2]["accept"]}
+            kinds = {kind: n + before[2][kind] for kind, n in kinds.items()}
             first, spent = before[0], spent + before[3]
         stretches.append((first, last, kinds, spent))
     return stretches

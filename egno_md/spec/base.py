@@ -1,14 +1,14 @@
-"""The base of everything YAML may say, and the types of quantities with units."""
+"""The base of every spec, and the types of quantities with units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from egno_md.core.errors import SpecError
-from egno_md.core.units import Dimension, format_quantity, parse_quantity
+from egno_md.core.errors import SpecError, WindowMismatch
+from egno_md.core.units import Dimension, format_quantity, parse_quantity, whole_multiple
 
 
 class Spec(BaseModel):
@@ -18,14 +18,14 @@ class Spec(BaseModel):
 
     @classmethod
     def former(cls, content: dict[str, Any]) -> dict[str, Any] | None:
-        """What content written for an earlier version says in today's form; None of today's own."""
+        """Content of an earlier version in today's form; None where it is of today."""
         del content
         return None
 
 
 @dataclass(frozen=True)
 class Quantity(BeforeValidator):
-    """Reads a quantity with its unit; says which dimension, for those who describe fields."""
+    """Reads a quantity with its unit; keeps its dimension for the description of fields."""
 
     dimension: Dimension = "time"
 
@@ -53,13 +53,26 @@ def _not_negative(value: float) -> float:
 
 
 BOUNDS: dict[object, str] = {_positive: "> 0", _not_negative: "≥ 0"}
-"""What the checks of quantities demand, for those who describe fields."""
+"""The bounds of quantities, for the description of fields."""
+
+
+def check_whole(total: float, part: float, name: str, part_name: str) -> None:
+    """Refuse a time that is no whole number of others.
+
+    Raises:
+        ValueError: see `whole_multiple`.
+    """
+    try:
+        whole_multiple(total, part, name, part_name)
+    except WindowMismatch as error:
+        raise ValueError(error.args[0]) from None
 
 
 def _writer(dimension: Dimension) -> PlainSerializer:
     return PlainSerializer(lambda value: format_quantity(value, dimension), return_type=str)
 
 
+Positive = Annotated[int, Field(ge=1)]
 Time = Annotated[float, _reader("time"), AfterValidator(_positive), _writer("time")]
 Duration = Annotated[float, _reader("time"), AfterValidator(_not_negative), _writer("time")]
 WallTime = Annotated[float, _reader("wall time"), AfterValidator(_positive), _writer("wall time")]

@@ -29,12 +29,12 @@ class FieldDoc:
 
     Attributes:
         name: the key.
-        kind: what may stand there, for people.
+        kind: allowed values, for readers.
         meaning: from the model's docstring.
         default: as YAML would say it; None where the key is required.
         is_required: whether it must be given.
-        models: the specs that may stand there; several where `kind` decides.
-        is_named: whether any number of them stand there, each by a name of its own.
+        models: specs allowed as its value; several where `kind` decides.
+        is_named: whether the value holds any number of them, each by a name of its own.
     """
 
     name: str
@@ -56,7 +56,7 @@ def describe(model: type[BaseModel]) -> list[FieldDoc]:
             meaning=first_sentence(summary(model)) if name == "kind" else meanings.get(name, ""),
             default=None if field.is_required() else _default(field),
             is_required=field.is_required(),
-            models=tuple(_models(field.annotation)),
+            models=tuple(models_of(field.annotation)),
             is_named=get_origin(field.annotation) is dict,
         )
         for name, field in model.model_fields.items()
@@ -120,22 +120,23 @@ def _quantities(annotation: Any, metadata: list[Any]) -> Iterator[Quantity]:
             yield from (m for m in argument.__metadata__ if isinstance(m, Quantity))
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_of(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The specs that an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models(argument)
+        yield from models_of(argument)
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:
-    """What may stand there, such as ``time > 0`` or ``one of: none, h-bonds``."""
+    """Allowed values, such as ``time > 0`` or ``one of: none, h-bonds``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(arguments[0], [*metadata, *arguments[1:]])
     if origin in (Union, types.UnionType):
-        found = [tags(a) for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        if found and all(found):
-            return f"keys; kind is one of: {', '.join(t for f in found for t in f)}"
+        kinds = [tags(a) for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+        if kinds and all(kinds):
+            return f"keys; kind is one of: {', '.join(t for f in kinds for t in f)}"
         rest = [_kind(a, metadata) for a in arguments if a is not type(None)]
         return " or ".join([*rest, *(["null"] if type(None) in arguments else [])])
     if origin is Literal:
@@ -158,13 +159,13 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
 def _bounds(metadata: list[Any]) -> str:
     signs = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
     flat = [x for m in metadata for x in (getattr(m, "metadata", None) or [m])]
-    found = [
+    bounds = [
         f"{sign} {getattr(m, name):g}"
         for m in flat
         for bound, (sign, name) in signs.items()
         if isinstance(m, bound)
     ]
-    return f" {', '.join(found)}" if found else ""
+    return f" {', '.join(bounds)}" if bounds else ""
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from egno_md.core.errors import SpecError, shown
 from egno_md.spec.base import Spec
+from egno_md.spec.describe import models_of, tags
 from egno_md.spec.system import SystemSpec
 
 Model = TypeVar("Model", bound=Spec)
@@ -21,7 +22,7 @@ LARGEST = 10**300
 """Whole number; Python refuses to write those of thousands of digits."""
 
 MOST_VALUES = 100_000
-"""In one file, with what its anchors repeat: a small file can stand for billions."""
+"""In one file with its anchors expanded: a small file can hold billions."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -72,9 +73,9 @@ def find_system(name: str) -> Path:
         )
     shipped_path = shipped("systems") / name
     for folder in (path, shipped_path) if len(path.parts) <= 2 and not path.root else (path,):
-        for found in (folder / "system.yaml", folder.parent / f"{folder.name}.yaml"):
-            if found.is_file() and (found.parent / "system.yaml").is_file():
-                return found
+        for file in (folder / "system.yaml", folder.parent / f"{folder.name}.yaml"):
+            if file.is_file() and (file.parent / "system.yaml").is_file():
+                return file
     names = shipped_systems()
     raise SpecError(
         f"no folder '{name}' with a system.yaml, and no shipped system of that name."
@@ -111,9 +112,9 @@ def find_operator(system: str, operator: str | Path | None) -> Path:
     if str(operator) in names:
         return folder / str(operator)
     listed = f"Shipped: {', '.join(names)}." if names else "None is shipped with it."
-    wanted = "no --operator given" if operator is None else f"no operator '{operator}'"
+    problem = "no --operator given" if operator is None else f"no operator '{operator}'"
     near = suggest(str(operator), names)
-    raise SpecError(f"{wanted} for {system}.{near} {listed} Train one with 'egno-md train'.")
+    raise SpecError(f"{problem} for {system}.{near} {listed} Train one with 'egno-md train'.")
 
 
 def find_named_operator(name: str) -> Path:
@@ -161,9 +162,11 @@ def validate(content: object, model: type[Model], source: str) -> Model:
     _check_size(content, source)
     if isinstance(content, dict) and (modern := model.former(content)) is not None:
         text = yaml.safe_dump(modern, sort_keys=False, allow_unicode=True, width=100)
-        raise SpecError(
-            f"{source}: written for an earlier egno-md. The same in today's form, to copy:\n\n{text}"
+        error = SpecError(
+            f"{source}: written for an earlier egno-md. Copy today's form, which says the same:"
         )
+        error.add_note(text)
+        raise error
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
@@ -171,7 +174,7 @@ def validate(content: object, model: type[Model], source: str) -> Model:
 
 
 def _check_size(content: object, source: str) -> None:
-    """Refuse what would take for ever to look at, or to show in a message."""
+    """Refuse content that is too large to check or to show in a message."""
     waiting, values = [content], 0
     while waiting:
         value = waiting.pop()
@@ -214,19 +217,19 @@ def _first_problem(error: pydantic.ValidationError, model: type[BaseModel]) -> s
         case "value_error":
             message = str(context["error"])
         case "literal_error":
-            wanted = context["expected"].replace("'", "")
-            near = suggest(shown(problem["input"]).strip("'"), re.split(" or |, ", wanted))
-            message = f"{shown(problem['input'])} is not one of: {wanted}.{near}"
+            choices = context["expected"].replace("'", "")
+            near = suggest(shown(problem["input"]).strip("'"), re.split(" or |, ", choices))
+            message = f"{shown(problem['input'])} is not one of: {choices}.{near}"
         case "union_tag_invalid" | "union_tag_not_found":
-            tags = context.get("expected_tags", "the known kinds")
-            found = context.get("tag")
-            known = () if found else problem["input"]
-            misspelt = next((k for k in known if suggest(str(k), ["kind"])), None)
+            kinds = context.get("expected_tags", "the known kinds")
+            tag = context.get("tag")
+            keys = () if tag else problem["input"]
+            misspelt = next((k for k in keys if suggest(str(k), ["kind"])), None)
             if misspelt is not None:
                 return f"{key}.{_printable(misspelt)}: unknown key. Did you mean 'kind'?"
             key = f"{key}.kind"
-            near = suggest(str(found), tags.replace("'", "").split(", "))
-            message = f"{found!r} is not one of: {tags}.{near}" if found else "missing. Add it."
+            near = suggest(str(tag), kinds.replace("'", "").split(", "))
+            message = f"{tag!r} is not one of: {kinds}.{near}" if tag else "missing. Add it."
         case _:
             message = f"{shown(problem['input'])}: {problem['msg']}."
     return f"{key}: {message}" if key else message
@@ -244,7 +247,7 @@ def _readable(location: list[str], model: type[BaseModel]) -> tuple[str, list[st
             is_name = False
             continue
         fields = {name: f for m in current for name, f in m.model_fields.items()}
-        tagged = [m for m in current if part in _tags(m)]
+        tagged = [m for m in current if part in tags(m)]
         if tagged and part not in fields:
             current = tagged
             continue
@@ -253,7 +256,7 @@ def _readable(location: list[str], model: type[BaseModel]) -> tuple[str, list[st
         key.append(_printable(part))
         allowed = list(fields)
         if part in fields:
-            current = list(_models(fields[part].annotation))
+            current = list(models_of(fields[part].annotation))
             is_name = get_origin(fields[part].annotation) is dict
     return ".".join(key), allowed
 
@@ -262,18 +265,7 @@ def _printable(key: object) -> str:
     return str(key) if str(key).isprintable() else shown(str(key))
 
 
-def _tags(model: type[BaseModel]) -> tuple[str, ...]:
-    kind = model.model_fields.get("kind")
-    return getattr(kind.annotation, "__args__", ()) if kind else ()
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for arg in getattr(annotation, "__args__", ()) for m in _models(arg)]
-
-
-def suggest(word: str, known: list[str]) -> str:
+def suggest(word: str, words: list[str]) -> str:
     """``" Did you mean 'x'?"``, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(word, words, n=1)
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egno_md.spec.base import Length, Spec
-from egno_md.spec.train import Optimisation, Positive
+from egno_md.spec.base import Length, Positive, Spec
+from egno_md.spec.train import Optimisation
 
 
 class TensorNet(Spec):

@@ -6,9 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.core.errors import WindowMismatch
-from egno_md.core.units import whole_multiple
-from egno_md.spec.base import Duration, Pressure, Rate, Spec, Temperature, Time
+from egno_md.spec.base import (
+    Duration,
+    Positive,
+    Pressure,
+    Rate,
+    Spec,
+    Temperature,
+    Time,
+    check_whole,
+)
 
 PlatformName = Literal["auto", "Reference", "CPU", "CUDA", "OpenCL", "HIP"]
 
@@ -34,7 +41,7 @@ class NveSegments(Spec):
     """
 
     kind: Literal["nve-segments"]
-    segments: Annotated[int, Field(ge=1)]
+    segments: Positive
     segment_length: Time
     decorrelation: Time
     frame_spacing: Time
@@ -88,8 +95,8 @@ class GenerateProtocol(Spec):
     equilibration: Duration
     sampling: Annotated[NveSegments | Nvt, Field(discriminator="kind")]
     pressure: Pressure | None = None
-    barostat_every: Annotated[int, Field(ge=1)] = 25
-    replicas: Annotated[int, Field(ge=1)] = 1
+    barostat_every: Positive = 25
+    replicas: Positive = 1
     platform: PlatformName = "auto"
     store_forces: bool = True
 
@@ -111,13 +118,6 @@ class GenerateProtocol(Spec):
         else:
             durations["sampling.length"] = (sampling.length, sampling.frame_spacing)
         for name, (total, part) in durations.items():
-            try:
-                whole_multiple(
-                    total,
-                    part,
-                    name,
-                    "frame spacings" if part == sampling.frame_spacing else "timesteps",
-                )
-            except WindowMismatch as error:
-                raise ValueError(error.args[0]) from None
+            part_name = "frame spacings" if part == sampling.frame_spacing else "timesteps"
+            check_whole(total, part, name, part_name)
         return self

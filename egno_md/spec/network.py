@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.spec.base import Length, Spec
-
-Positive = Annotated[int, Field(ge=1)]
+from egno_md.spec.base import Length, Positive, Spec
 
 Spatial = Literal[
     "egnn", "rf", "mpnn", "clofnet", "schnet", "painn", "tfn", "se3-transformer", "segnn"

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.core.errors import WindowMismatch
-from egno_md.core.units import whole_multiple
-from egno_md.spec.base import Duration, Length, Spec, Temperature, Time
+from egno_md.spec.base import Duration, Length, Spec, Temperature, Time, check_whole
 from egno_md.spec.generate import PlatformName
 
 
@@ -48,8 +46,5 @@ class PararealProtocol(Spec):
             ("slab", self.slab, self.frame_spacing, "frame spacings"),
             ("frame_spacing", self.frame_spacing, self.timestep, "timesteps"),
         ):
-            try:
-                whole_multiple(total, part, name, part_name)
-            except WindowMismatch as error:
-                raise ValueError(error.args[0]) from None
+            check_whole(total, part, name, part_name)
         return self

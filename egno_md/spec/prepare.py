@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egno_md.spec.base import Length, Spec
+from egno_md.spec.base import Length, Positive, Spec
 
 
 class Preparation(Spec):
@@ -29,7 +29,7 @@ class Preparation(Spec):
 
     ph: Annotated[float, Field(ge=0, le=14)] = 7.0
     chains: tuple[str, ...] | None = None
-    model: Annotated[int, Field(ge=1)] = 1
+    model: Positive = 1
     altloc: str | None = None
     caps: bool = False
     build_loops: bool = False

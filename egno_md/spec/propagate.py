@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from egno_md.spec.base import (
     Duration,
@@ -18,7 +18,7 @@ from egno_md.spec.base import (
     Time,
 )
 from egno_md.spec.generate import PlatformName
-from egno_md.spec.propagate_former import modern_form
+from egno_md.spec.propagate_former import RENAMED, modern_form
 
 Solver = Literal["euler", "heun"]
 """How a sampler's flow is followed: one network call a step, or two."""
@@ -317,7 +317,7 @@ class PropagateProtocol(Spec):
         source: who proposes windows.
         judge: when a window counts as bad.
         correct: what a bad window gets; null for what suits the source: `fallback` for windows of
-            dynamics, `redraw` for a sampler's. Nothing is bad without a judge.
+            an operator, `redraw` for a sampler's, `monitor` for MD's. Nothing is bad without a judge.
         refine: refinement of windows' ends; null for none, but where `correct` is `refine`.
         boundary: what acts between windows.
         record: what is written.
@@ -343,6 +343,14 @@ class PropagateProtocol(Spec):
     equilibration: Duration = 1.0
     platform: PlatformName = "auto"
     workers: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_key(cls, content: object) -> object:
+        """Say where a key of egno-md 0.1 has gone that stands beside today's."""
+        if isinstance(content, dict) and (key := next((k for k in content if k in RENAMED), None)):
+            raise ValueError(f"{key}: a key of an earlier egno-md. Today it is {RENAMED[key]}.")
+        return content
 
     @classmethod
     def former(cls, content: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMER_KEYS = frozenset(
-    {
-        "thermostat",
-        "pressure",
-        "barostat_every",
-        "policy",
-        "check_every",
-        "tolerances",
-        "refinement",
-        "save",
-        "reference_steps",
-        "refine_every",
-        "retry_prefix",
-        "draws",
-        "correction",
-    }
-)
+RENAMED = {
+    "thermostat": "boundary",
+    "pressure": "boundary.barostat.pressure",
+    "barostat_every": "boundary.barostat.every",
+    "policy": "judge and correct (--policy sets both)",
+    "check_every": "judge.every",
+    "tolerances": "judge.tolerances",
+    "refinement": "refine",
+    "refine_every": "refine.every",
+    "retry_prefix": "correct.retry_prefix",
+    "save": "record.save",
+    "reference_steps": "record.reference_steps",
+    "draws": "source.steps, source.solver and correct.redraws",
+    "correction": "source with kind: metropolis",
+}
+"""Where today's form says what keys of egno-md 0.1 said."""
+
+MODERN_KEYS = frozenset({"source", "judge", "correct", "refine", "boundary", "record"})
 SHAPE_TOLERANCES = ("force", "bond", "contact", "atom")
 
 
@@ -31,11 +32,12 @@ def modern_form(content: dict[str, Any]) -> dict[str, Any] | None:
         content: keys and values of the file.
 
     Returns:
-        Keys and values that say the same; None where the content has no former key.
+        Keys and values that say the same; None where the content has no former key, or today's
+        keys beside them.
     """
-    if FORMER_KEYS.isdisjoint(content):
+    if RENAMED.keys().isdisjoint(content) or not MODERN_KEYS.isdisjoint(content):
         return None
-    old = {k: v for k, v in content.items() if k in FORMER_KEYS}
+    old = {k: v for k, v in content.items() if k in RENAMED}
     draws, correction = _keys(old, "draws"), _keys(old, "correction")
     is_sampler = bool(draws or correction)
     flow = {k: v for k, v in draws.items() if k in ("steps", "solver")}
@@ -54,7 +56,7 @@ def modern_form(content: dict[str, Any]) -> dict[str, Any] | None:
     record = {k: old[k] for k in ("save", "reference_steps") if k in old}
     if record:
         new["record"] = record
-    kept = {k: v for k, v in content.items() if k not in FORMER_KEYS}
+    kept = {k: v for k, v in content.items() if k not in RENAMED}
     first = {k: kept.pop(k) for k in ("length", "temperature", "timestep") if k in kept}
     return {**first, **new, **kept}
 

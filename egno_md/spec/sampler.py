@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egno_md.spec.base import Length, Spec
-
-Positive = Annotated[int, Field(ge=1)]
+from egno_md.spec.base import Length, Positive, Spec
 
 
 class Sampler(Spec):

@@ -10,7 +10,7 @@ from egno_md.core.errors import WindowMismatch
 from egno_md.core.selection import AtomChoice
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.spec.base import Memory, Spec, Time, WallTime
+from egno_md.spec.base import Memory, Positive, Spec, Time, WallTime
 from egno_md.spec.network import (
     Egno,
     Hierarchical,
@@ -23,7 +23,6 @@ from egno_md.spec.network import (
 )
 from egno_md.spec.sampler import Sampler
 
-Positive = Annotated[int, Field(ge=1)]
 Trained = Annotated[
     Egno | PublishedEgno | Stack | Linear | Hierarchical | Sampler, Field(discriminator="kind")
 ]

@@ -9,12 +9,10 @@ import mdtraj
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from egno_md.core.plotting import STYLE
+from egno_md.core.plotting import STYLE, new_figure
 
 LARGEST_FACTOR = 100
 """The B-factor column of a PDB file holds numbers below it; cluster 100 is written as 0."""
@@ -44,8 +42,7 @@ def write_clusters(
     frame = mdtraj.Trajectory(positions[None].astype(np.float32), topology)
     frame.save_pdb(str(pdb), bfactors=(largest % LARGEST_FACTOR).astype(float))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(9, 4)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.2))
         bonds = np.array([(a.index, b.index) for a, b in topology.bonds], dtype=int)
         _draw_atoms(left, positions, bonds.reshape(-1, 2), colours[largest])

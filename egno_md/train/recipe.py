@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from filelock import FileLock
 
 from egno_md.core.errors import DataError
 from egno_md.core.processes import rank
@@ -19,7 +18,7 @@ from egno_md.core.system import System
 from egno_md.core.units import parse_quantity
 from egno_md.data.framed import FramedWindows
 from egno_md.data.frames import frame_bytes
-from egno_md.data.output import LOCK, Output, OutputMode, provenance, read_run, run_folder
+from egno_md.data.output import Output, OutputMode, provenance, read_run, run_folder
 from egno_md.data.store import Store, write_json
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.card import OneSystem, Validity
@@ -151,7 +150,7 @@ def _training_folder(
             yield run
     else:
         earlier = read_run(out) if mode == "resume" else None
-        yield Output(out, earlier or {"status": "running"}, FileLock(out / LOCK))
+        yield Output(out, earlier or {"status": "running"})
 
 
 def frame_spacing(store: Store) -> float:

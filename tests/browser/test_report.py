@@ -30,7 +30,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     egno("generate", "ethanol", "--protocol", "nvt-500k", "--set", "sampling.length='160 fs'",
          "--out", root / "reference", *settings)  # fmt: skip
     egno("propagate", "ethanol", "--length", "80 fs", "--replicas", 2, "--out", root / "rollout",
-         "--set", "reference_steps=10", *settings)  # fmt: skip
+         "--set", "record.reference_steps=10", *settings)  # fmt: skip
     egno("compare", root / "reference", root / "rollout", "--out", root / "comparison", "--quiet")
     folders = [root / name for name in ("reference", "rollout", "comparison")]
     egno("report", *folders, "--out", root / "report", "--quiet")

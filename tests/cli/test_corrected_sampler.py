@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.data.store import Store
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.sampler_card import CORRECTED, STATEMENT
-from egno_md.propagate import run_sampler as propagate_sampler
+from egno_md.propagate import rollout
+from egno_md.propagate.metropolis_move import MetropolisMove
 from tests.cli.test_sampler import settings
 from tests.cli.test_verbs import egno
 from tests.conftest import make_operator, make_sampler
 
 MOVE = settings(
-    draws__steps=2, correction__draws=2, correction__dynamics="'20 fs'", reference_steps=20,
+    source__steps=2, source__draws=2, source__dynamics="'20 fs'", record__reference_steps=20,
     equilibration="'40 fs'",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_a_corrected_rollout_says_so_everywhere(bundle: Path, tmp_path: Path) ->
     assert events["accept"] + events["stay"] == 18 == summary["windows"]
     assert summary["acceptance"] == pytest.approx(events["accept"] / 18, abs=1e-4)
     assert summary["window_ps"] == 0.02
-    assert summary["speed_up"] is None
+    assert "speed_up" not in summary
     assert summary["seconds"]["network"] > 0 < summary["seconds"]["dynamics"]
     store = Store(out)
     assert store.manifest.provenance["statement"] == CORRECTED
@@ -76,18 +76,18 @@ def test_a_corrected_rollout_says_so_everywhere(bundle: Path, tmp_path: Path) ->
 def test_a_broken_off_rollout_resumes_to_the_bit(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propagate_sampler, "WINDOWS_PER_FLUSH", 2)
+    monkeypatch.setattr(rollout, "DRAWS_PER_FLUSH", 2)
     given = ("--windows", 5, "--replicas", 2)
     move(bundle, tmp_path / "whole", *given)
-    advance = MetropolisLoop.advance
+    step = MetropolisMove.step
 
-    def killed(self, replicas, window):
-        if window == 3:
+    def killed(self, states):
+        if states[0].window == 3:
             raise KeyboardInterrupt
-        yield from advance(self, replicas, window)
+        return step(self, states)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MetropolisLoop, "advance", killed)
+        patch.setattr(MetropolisMove, "step", killed)
         move(bundle, tmp_path / "broken", *given, code=130)
     move(bundle, tmp_path / "broken", *given, "--resume")
     for whole, mended in zip(Store(tmp_path / "whole"), Store(tmp_path / "broken"), strict=True):
@@ -106,19 +106,19 @@ def test_batches_share_one_summary(bundle: Path, tmp_path: Path) -> None:
     assert summary["corrected"] == "metropolis"
     assert summary["windows"] == 9
     assert summary["simulated_ps"] == pytest.approx(0.18)
-    assert summary["speed_up"] is None
+    assert "speed_up" not in summary
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--policy", "fallback"], "Set policy: 'off' (--policy off)."),
-        (["--refine", "every=1"], "Leave out refine_every"),
-        (["--set", "save=points"], "Set save: windows"),
-        (["--set", "correction.dynamics='10 fs'"], "Use 8 fs or 12 fs"),
-        (["--set", "correction.kind=weights"], "correction.kind"),
-        (["--set", "correction.uniform=1.5"], "correction.uniform"),
-        (["--set", "correction.draw=3"], "draws"),
+        (["--policy", "fallback"], "Set judge.kind: none (--policy off)."),
+        (["--refine", "every=1"], "Leave out refine (--refine never)"),
+        (["--set", "record.save=points"], "Set save: windows"),
+        (["--set", "source.dynamics='10 fs'"], "Use 8 fs or 12 fs"),
+        (["--set", "source.kind=weights"], "source.kind"),
+        (["--set", "source.uniform=1.5"], "source.uniform"),
+        (["--set", "source.draw=3"], "draws"),
         (["--set", "temperature='310 K'"], "learned the distribution at 300 K"),
         (["--length", "30 fs"], "is not a whole number of 20 fs windows"),
     ],
@@ -145,6 +145,6 @@ def test_deterministic_operators_have_nothing_to_weigh(ethanol, tmp_path: Path) 
     bundle = saved(make_operator(ethanol), tmp_path)
     said = egno(
         "propagate", "ethanol", "--operator", bundle, "--protocol", "nvt-500k", "--windows", 1,
-        "--set", "correction={kind: metropolis}", "--out", tmp_path / "out", code=2,
+        "--set", "source={kind: metropolis}", "--out", tmp_path / "out", code=2,
     ).stderr  # fmt: skip
     assert "is deterministic" in said

@@ -20,7 +20,7 @@ TINY = {
         "network.layers": 1, "network.hidden": 8, "network.vectors": 3,
         "optimisation.max_time": None, "optimisation.max_steps": 20, "optimisation.validate_every": 10,
     },
-    "propagate": {"length": "36 fs", "reference_steps": 10},
+    "propagate": {"length": "36 fs", "record.reference_steps": 10},
 }  # fmt: skip
 
 

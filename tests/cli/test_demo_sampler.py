@@ -22,8 +22,8 @@ TINY = {
         "optimisation.batch_size": 4, "split.validation": 0.2, "split.test": 0.2,
     },
     "ala2-propagate": {
-        "length": "240 fs", "replicas": 2, "draws.steps": 2, "reference_steps": 20,
-        "refinement.dynamics": "20 fs", "tolerances.bond": "0.08 nm",
+        "length": "240 fs", "replicas": 2, "source.steps": 2, "record.reference_steps": 20,
+        "refine.dynamics": "20 fs", "judge.tolerances.bond": "0.08 nm",
     },
 }  # fmt: skip
 

@@ -235,7 +235,7 @@ def test_damaged_resume_state_is_an_error(bundle: Path, tmp_path: Path) -> None:
         "--set",
         "equilibration='5 fs'",
         "--set",
-        "reference_steps=10",
+        "record.reference_steps=10",
     ]
     egno(*options, "--quiet")
     record = json.loads((tmp_path / "o" / "run.json").read_text())
@@ -272,7 +272,7 @@ def test_overwrite_never_removes_inputs_or_other_verbs(
 def test_results_survive_a_command_that_fails(bundle: Path, tmp_path: Path) -> None:
     options = [
         "propagate", "ethanol", "--operator", bundle, "--length", "16 fs", "--out", tmp_path / "o",
-        "--set", "equilibration='5 fs'", "--set", "reference_steps=10",
+        "--set", "equilibration='5 fs'", "--set", "record.reference_steps=10",
     ]  # fmt: skip
     egno(*options, "--quiet")
     assert "no trajectory store" in fails(*options, "--start", tmp_path / "none", "--overwrite")
@@ -313,8 +313,8 @@ def test_operators_without_trained_velocities_do_not_roll_out(
 def test_a_rollout_that_stops_at_once_is_a_result(bundle: Path, tmp_path: Path) -> None:
     result = egno(
         "propagate", "ethanol", "--operator", bundle, "--length", "16 fs", "--policy", "monitor",
-        "--set", "tolerances.bond='1e-9 nm'", "--set", "equilibration='5 fs'",
-        "--set", "reference_steps=10", "--out", tmp_path / "o",
+        "--set", "judge.tolerances.bond='1e-9 nm'", "--set", "equilibration='5 fs'",
+        "--set", "record.reference_steps=10", "--out", tmp_path / "o",
     )  # fmt: skip
     assert "Stopped: bond off by" in result.output
     summary = json.loads((tmp_path / "o" / "summary.json").read_text())

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from egno_md.propagate.recorder import load_state
 
 from egno_md.cli.failures import explain
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
 from egno_md.nn.bundle import save_bundle
-from egno_md.propagate.run import run_propagate
+from egno_md.propagate.record import load_state
+from egno_md.propagate.rollout import run_propagate
 from egno_md.registry import protocol
 from egno_md.spec.network import Egno
 from tests.cli.test_errors import fails
@@ -74,7 +74,13 @@ def test_a_rollout_that_is_asked_to_end_finishes_its_window_and_goes_on_to_the_b
         tmp_path / "bundle",
         make_operator(ethanol, Egno(kind="egno", layers=1, hidden=8, force_channel=False)),
     )
-    changes = {"length": "400 fs", "equilibration": "2 fs", "reference_steps": 10, "policy": "off"}
+    changes = {
+        "length": "400 fs",
+        "equilibration": "2 fs",
+        "record.reference_steps": 10,
+        "judge": {"kind": "none"},
+        "correct": None,
+    }
     spec = protocol("propagate", "nvt-500k", changes)
 
     def run(name: str, listener: Listener, mode: str = "new") -> Path:

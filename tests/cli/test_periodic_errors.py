@@ -91,9 +91,10 @@ def test_radii_and_graphs_that_do_not_fit_the_box(still_water: Store, tmp_path: 
 def test_pressures_that_mean_nothing(ethanol: System, tmp_path: Path) -> None:
     save_bundle(tmp_path / "bundle", make_operator(ethanol))
     rollout = ("propagate", "ethanol", "--operator", tmp_path / "bundle", "--out", tmp_path / "o")
-    assert "ethanol has no periodic box" in fails(*rollout, "--set", "pressure='1 bar'")
-    message = fails(*rollout, "--set", "pressure='1 bar'", "--set", "thermostat={kind: none}")
-    assert "pressure needs a thermostat" in message
+    barostat = ("--set", "boundary.barostat={pressure: 1 bar}")
+    assert "ethanol has no periodic box" in fails(*rollout, *barostat)
+    message = fails(*rollout, "--set", "boundary={kind: none, barostat: {pressure: 1 bar}}")
+    assert "boundary.barostat: unknown key" in message, "pressure needs a thermostat"
     message = fails("generate", "ethanol", "--set", "pressure='1 bar'", "--out", tmp_path / "o")
     assert "ethanol has no periodic box" in message
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from egno_md.cli import main
-from egno_md.propagate import support
+from egno_md.cli import main, shorthands
 from egno_md.spec.files import shipped
 
 SOURCE = shipped("systems") / "chignolin" / "5awl.pdb"
@@ -52,8 +51,8 @@ def test_options_of_propagate_are_read_or_refused() -> None:
 
 
 def test_the_default_protocol_suits_what_an_operator_sees(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = support.read_any_card(support.find_operator("ethanol", None))
-    assert support.default_protocol("ethanol", None) == "nvt-300k"
+    card = shorthands.read_any_card(shorthands.find_operator("ethanol", None))
+    assert shorthands.default_protocol("ethanol", None) == "nvt-300k"
     backbone = card.model_copy(update={"atoms": "backbone"})
-    monkeypatch.setattr(support, "read_any_card", lambda _: backbone)
-    assert support.default_protocol("ethanol", None) == "protein-300k"
+    monkeypatch.setattr(shorthands, "read_any_card", lambda _: backbone)
+    assert shorthands.default_protocol("ethanol", None) == "protein-300k"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from egno_md.propagate.sampler_loop import SamplerLoop
 
 from egno_md.data.store import Store
 from egno_md.nn.sampler_card import STATEMENT
-from egno_md.propagate import run_sampler as propagate_sampler
+from egno_md.propagate import rollout
+from egno_md.propagate.step import WindowMove
 from tests.cli.test_verbs import egno
 
 
@@ -26,8 +26,9 @@ TRAIN = settings(
     split__validation=0.2, split__test=0.2,
 )  # fmt: skip
 DRAW = settings(
-    draws__steps=2, refinement__dynamics="'20 fs'", reference_steps=20, tolerances__bond="'0.08 nm'"
-)
+    source__steps=2, refine__dynamics="'20 fs'", record__reference_steps=20,
+    judge__tolerances__bond="'0.08 nm'",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +88,17 @@ def test_a_rollout_is_refined_told_as_a_sampler_and_compared(runs: Path, tmp_pat
 def test_an_interrupted_rollout_resumes_to_the_bit(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propagate_sampler, "WINDOWS_PER_FLUSH", 2)
+    monkeypatch.setattr(rollout, "DRAWS_PER_FLUSH", 2)
     draw(runs, tmp_path / "whole", "--windows", 4)
-    advance = SamplerLoop.advance
+    step = WindowMove.step
 
-    def killed(self, replicas, window):
-        if window == 3:
+    def killed(self, states):
+        if states[0].window == 3:
             raise KeyboardInterrupt
-        yield from advance(self, replicas, window)
+        return step(self, states)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SamplerLoop, "advance", killed)
+        patch.setattr(WindowMove, "step", killed)
         draw(runs, tmp_path / "broken", "--windows", 4, code=130)
     draw(runs, tmp_path / "broken", "--windows", 4, "--resume")
     for whole, mended in zip(Store(tmp_path / "whole"), Store(tmp_path / "broken"), strict=True):
@@ -111,7 +112,7 @@ def test_an_interrupted_rollout_resumes_to_the_bit(
         (["--refine", "often", "--windows", 1], "write every=N"),
         (["--windows", 1, "--length", "80 fs"], "exclude each other"),
         (["--windows", 1, "--set", "temperature='310 K'"], "learned the distribution at 300 K"),
-        (["--windows", 1, "--protocol", "nve"], "Set kind: langevin"),
+        (["--windows", 1, "--set", "boundary={kind: none}"], "Set kind: langevin"),
         (["--length", "100 fs"], "is not a whole number of"),
     ],
 )

@@ -78,7 +78,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--start",
             root / "data",
             "--set",
-            "reference_steps=10",
+            "record.reference_steps=10",
             "--replicas",
             2,
             "--out",
@@ -189,7 +189,7 @@ def test_propagate_resumes_a_finished_run_without_doing_it_again(runs: Path) -> 
         "--start",
         runs / "data",
         "--set",
-        "reference_steps=10",
+        "record.reference_steps=10",
         "--replicas",
         2,
         "--out",
@@ -282,7 +282,7 @@ def test_a_rollout_nobody_checked_can_still_be_compared(runs: Path, tmp_path: Pa
     )  # fmt: skip
     egno(
         "propagate", "ethanol", "--operator", tmp_path / "operator" / "bundle", "--length", "160 fs",
-        "--policy", "off", "--start", runs / "data", "--set", "reference_steps=10",
+        "--policy", "off", "--start", runs / "data", "--set", "record.reference_steps=10",
         "--out", tmp_path / "blind", "--quiet",
     )  # fmt: skip
     result = egno("compare", runs / "reference", tmp_path / "blind", "--out", tmp_path / "c")

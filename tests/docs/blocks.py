@@ -101,7 +101,7 @@ TRAINING = {
     "optimisation.validate_every": 10,
 }
 FIXED: dict[str, dict[str, Any]] = {
-    "propagate": {"length": "48 fs", "equilibration": "20 fs", "reference_steps": 10},
+    "propagate": {"length": "48 fs", "equilibration": "20 fs", "record.reference_steps": 10},
     "parareal": {"length": "64 fs", "slab": "16 fs", "equilibration": "20 fs"},
     "fit-potential": {
         "network.channels": 8,
@@ -114,7 +114,7 @@ FIXED: dict[str, dict[str, Any]] = {
 
 PROTEIN: dict[tuple[str, str], dict[str, Any]] = {
     ("generate", "protein-300k"): {"equilibration": "40 fs", "sampling.length": "16 ps"},
-    ("propagate", "protein-300k"): {"equilibration": "40 fs", "reference_steps": 10},
+    ("propagate", "protein-300k"): {"equilibration": "40 fs", "record.reference_steps": 10},
 }
 """Windows of a picosecond need frames of some."""
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from egno_md.cli import main
 from egno_md.compare import run as compare
 from egno_md.md import load
-from egno_md.md.generate.chains import run as generate
+from egno_md.md.generate import run as generate
 from egno_md.report import run as report
 from egno_md.train import evaluate
 from egno_md.train import run as train

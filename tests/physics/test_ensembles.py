@@ -43,8 +43,7 @@ PROPAGATE = {
     "batch": 2,
     "length": "64 fs",
     "equilibration": "5 fs",
-    "reference_steps": 10,
-    "policy": "fallback",
+    "record.reference_steps": 10,
 }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from egno_md.propagate.metropolis_loop import MetropolisLoop
 
 from egno_md.compare.histograms import jensen_shannon
 from egno_md.compare.observables.phi_psi import cells_of
 from egno_md.core.system import System
 from egno_md.propagate.metropolis import Kernels, Weighing
-from tests.metropolis_toy import Surface, exact_map, make_chain, make_replicas, visited
+from egno_md.propagate.metropolis_move import MetropolisMove
+from tests.metropolis_toy import Surface, exact_map, make_chain, make_states, visit
 
 BINS = 6
 REPLICAS, WINDOWS, BURN = 40, 320, 20
@@ -22,13 +22,14 @@ FAR = 0.18
 
 def distance(system: System, **settings: object) -> tuple[float, float]:
     """From the exact map, and the acceptance."""
-    loop = make_chain(system, **settings)
-    angles = visited(loop, make_replicas(system, REPLICAS), WINDOWS, BURN)
+    move = make_chain(system, **settings)
+    visited = visit(move, make_states(system, REPLICAS), WINDOWS, BURN)
+    angles = visited.angles
     seen = np.bincount(cells_of(angles, BINS), minlength=BINS**2) / len(angles)
-    surface = loop.evaluator
+    surface = move.evaluation.evaluator
     assert isinstance(surface, Surface)
     found = float(jensen_shannon(seen, exact_map(surface, BINS)))
-    return found, loop.tally.mean("moves_accepted") or 0.0
+    return found, visited.totals.moves_accepted.mean or 0.0
 
 
 @pytest.mark.parametrize(
@@ -59,16 +60,16 @@ def test_one_set_of_draws_for_both_ways_does_not(
     ala2: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """q(θ|S)/q(θ'|S) would save half of the draws, and be wrong."""
-    drawn, kept = MetropolisLoop._centres, {}
+    drawn, kept = MetropolisMove._centres, {}
 
-    def once(self, replicas, frames, blocks):
+    def once(self, running, frames, blocks, counts):
         if len(frames) == REPLICAS and not kept:
-            kept.update(drawn(self, replicas, frames, blocks))
+            kept.update(drawn(self, running, frames, blocks, counts))
             return dict(kept)
         found = {i: kept[i] for i in frames}
         kept.clear()
         return found
 
-    monkeypatch.setattr(MetropolisLoop, "_centres", once)
+    monkeypatch.setattr(MetropolisMove, "_centres", once)
     found, _ = distance(ala2)
     assert found > FAR

@@ -83,9 +83,9 @@ def test_a_water_box_propagates_through_checked_windows(
         "--protocol", "nvt-300k",
         "--length", f"{4 * windows} fs",
         "--policy", policy,
-        "--set", "tolerances.force='1e7 kJ/mol/nm'",
+        "--set", "judge.tolerances.force='1e7 kJ/mol/nm'",
         "--start", water / "data",
-        "--set", "reference_steps=10",
+        "--set", "record.reference_steps=10",
         "--out", out, "--json",
     )  # fmt: skip
     summary = json.loads(result.stdout)
@@ -112,11 +112,11 @@ def test_volume_moves_between_windows_change_the_box_of_later_frames(
         "propagate", "waterbox",
         "--operator", water / "operator" / "bundle",
         "--protocol", "npt-300k",
-        "--set", "barostat_every=1",
-        "--set", "tolerances.energy=0.01",
+        "--set", "boundary.barostat.every=1",
+        "--set", "judge.tolerances.energy=0.01",
         "--length", "40 fs",
         "--start", water / "data",
-        "--set", "reference_steps=10",
+        "--set", "record.reference_steps=10",
         "--out", out, "--quiet",
     )  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
@@ -209,8 +209,8 @@ def test_constrained_molecules_are_generated_trained_and_propagated(
         "--policy", "fallback",
         "--start", tmp_path / "data",
         "--quiet",
-        "--set", "save=points",
-        "--set", "tolerances.bond='9 nm'",
+        "--set", "record.save=points",
+        "--set", "judge.tolerances.bond='9 nm'",
         "--out", out,
     )  # fmt: skip
     frames = Store(out).chain("replica-000")
@@ -258,7 +258,7 @@ def test_our_volume_moves_and_openmm_agree_on_the_density_of_water(tmp_path: Pat
 
 @pytest.mark.slow
 def test_elements_of_rigid_water_have_the_temperature_of_the_whole() -> None:
-    from egno_md.propagate.checks import temperature_by_element
+    from egno_md.propagate.check import temperature_by_element
 
     built = load_system("waterbox-rigid")
     engine = OpenMMEngine(built, timestep=0.002, kelvin=300, friction=20, seed=1)

@@ -21,7 +21,7 @@ from egno_md.md.prepare.run import run_prepare
 from egno_md.md.refine.refiner import Held, OpenMMRefiner
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
-from egno_md.propagate.run import run_propagate
+from egno_md.propagate.rollout import run_propagate
 from egno_md.registry import protocol
 from egno_md.spec.files import shipped
 from egno_md.spec.network import Egno
@@ -67,12 +67,11 @@ def test_shipped_proteins_are_what_their_recipe_says(name: str) -> None:
 
 
 def test_adenylate_kinase_has_the_published_backbone_and_both_states() -> None:
-    from egno_md.propagate.proteins import find_observer
+    from egno_md.propagate.observe import find_observers
 
     built = load_system("adk")
     assert len(choose_atoms(built.system.topology, "backbone", "adk")) == 855
-    observer = find_observer(built)
-    assert observer is not None
+    (observer,) = find_observers(built)
     found = observer.measure(Frame(built.system.positions, np.zeros((3341, 3))))
     assert found["ca_rmsd.open"] < BEYOND_NATIVE
     assert 0.65 < found["ca_rmsd.closed"] < 0.75  # 7.1 Å between 4AKE and 1AKE
@@ -116,7 +115,7 @@ def test_refinement_survives_noise_or_refuses_with_a_reason(
     lifted = Frame(lift.positions(system.positions, shaken), still)
     refiner = make_refiner(chignolin, max_blocks=60)
     try:
-        done = refiner.refine(lifted, KELVIN, 3, Frame(system.positions, still))
+        done = refiner.refine(lifted, Frame(system.positions, still), np.random.default_rng(3))
     except PotentialError as error:
         reasons = ("ended with a force of", "turned around")
         if angstrom < 1.0 or not any(r in str(error) for r in reasons):
@@ -136,14 +135,19 @@ def test_refinement_turns_a_centre_back(chignolin: BuiltSystem) -> None:
     swapped[[og, cg]] = swapped[[cg, og]]
     sound = Frame(system.positions, np.zeros_like(swapped))
     assert stereo.named(stereo.changed(system.positions, swapped)) == ("THR6 CB",)
-    done = make_refiner(chignolin).refine(Frame(swapped, sound.velocities), KELVIN, 1, sound)
+    done = make_refiner(chignolin).refine(
+        Frame(swapped, sound.velocities), sound, np.random.default_rng(1)
+    )
     assert not stereo.changed(system.positions, done.frame.positions).any()
 
 
 def test_positions_that_are_not_finite_are_refused(chignolin: BuiltSystem) -> None:
-    broken = np.full_like(chignolin.system.positions, np.nan)
+    sound = chignolin.system.positions
+    broken = np.full_like(sound, np.nan)
     with pytest.raises(PotentialError, match="not finite"):
-        make_refiner(chignolin).refine(Frame(broken, broken), KELVIN, 1)
+        make_refiner(chignolin).refine(
+            Frame(broken, broken), Frame(sound, np.zeros_like(sound)), np.random.default_rng(1)
+        )
 
 
 def still_operator(built: BuiltSystem, folder: Path, **network: object) -> Path:
@@ -178,19 +182,19 @@ def test_a_rollout_of_the_backbone_refines_every_window_and_says_so(
     asked = protocol(
         "propagate",
         "protein-300k",
-        {"length": "2400 fs", "equilibration": "40 fs", "reference_steps": 10},
+        {"length": "2400 fs", "equilibration": "40 fs", "record.reference_steps": 10},
     )
     done = run_propagate("chignolin", bundle, asked, tmp_path / "out")
     summary = done.summary
-    assert Counter(summary["events"]) == Counter(refine=3)
-    assert summary["mode"] == "sampler"
-    assert "fluctuations collapse" in summary["caveat"]
+    assert Counter(summary.events) == Counter(refine=3)
+    assert summary.mode == "sampler"
+    assert "fluctuations collapse" in (summary.caveat or "")
     for clock in ("network", "lift", "refinement", "checks", "observables"):
-        assert summary["seconds"][clock] > 0
-    assert set(summary["refined_by_residue_nm"]) == {
+        assert summary.seconds[clock] > 0
+    assert set(summary.refined_by_residue_nm) == {
         str(r) for r in chignolin.system.topology.residues
     }
-    assert summary["observed"]["ca_rmsd.native"]["mean"] < 0.2
+    assert summary.observed["ca_rmsd.native"].mean < 0.2
     events = [json.loads(x) for x in (done.out / "events.jsonl").read_text().splitlines()]
     assert all(e["refined"]["residues"] and e["observed"]["coil"] >= 0 for e in events)
     table = (done.out / "observables.csv").read_text().splitlines()
@@ -211,8 +215,8 @@ def test_an_operator_of_some_atoms_is_refused_where_nothing_refines(
 
     bundle = still_operator(chignolin, tmp_path / "bundle")
     for changes, message in (
-        ({"refine_every": None}, "Add --refine every=1"),
-        ({"save": "points"}, "Use save: windows"),
+        ({"refine": None}, "Add --refine every=1"),
+        ({"record.save": "points"}, "Use save: windows"),
     ):
         asked = protocol("propagate", "protein-300k", {"length": "800 fs", **changes})
         with pytest.raises(SpecError, match=message):

@@ -8,7 +8,6 @@ import numpy as np
 import openmm
 import physical_validation as pv
 import pytest
-from egno_md.propagate.checks import Checker
 from openmm import app, unit
 
 from egno_md.core.errors import PotentialError, SpecError
@@ -20,6 +19,7 @@ from egno_md.md.engine import NVE, NVT, OpenMMEngine
 from egno_md.md.generate.run import run_generate
 from egno_md.md.potentials.torchmdnet import save_model
 from egno_md.md.refine.refiner import OpenMMRefiner
+from egno_md.propagate.check import Checker
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import Refinement
@@ -219,7 +219,7 @@ def test_refinement_repairs_a_broken_frame_and_thermalises() -> None:
     broken = start.positions + 0.03 * np.random.default_rng(1).standard_normal((22, 3))
     before = engine.evaluate(Frame(broken, start.velocities))
     refiner = OpenMMRefiner(built, Refinement(), 300.0, "auto", seed=1)
-    result = refiner.refine(before, 300.0, seed=3)
+    result = refiner.refine(before, start, np.random.default_rng(3))
     after = engine.evaluate(result.frame)
     assert np.linalg.norm(before.forces, axis=1).max() > 1e4
     assert result.max_force < Refinement().max_force

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from egno_md.propagate.recorder import Recorder
 
 from egno_md.core.errors import OutputError
 from egno_md.core.system import System
 from egno_md.data.store import Store, StoreWriter
 from egno_md.md.generate.run import run_generate
 from egno_md.nn.bundle import save_bundle
-from egno_md.propagate.run import run_propagate
+from egno_md.propagate.record import Recorder
+from egno_md.propagate.rollout import run_propagate
 from egno_md.spec.files import read_spec, shipped
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
@@ -91,11 +91,16 @@ def test_a_killed_propagate_resumes_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ethanol: System
 ) -> None:
     save_bundle(tmp_path / "bundle", make_operator(ethanol))
-    changes = {"length": "96 fs", "equilibration": "10 fs", "reference_steps": 10, "replicas": 2}
+    changes = {
+        "length": "96 fs",
+        "equilibration": "10 fs",
+        "record.reference_steps": 10,
+        "replicas": 2,
+    }
     spec = read_spec(
         shipped("protocols") / "propagate" / "nvt-500k.yaml", PropagateProtocol, changes
     )
-    monkeypatch.setattr("egno_md.propagate.rolling.WINDOWS_PER_FLUSH", 4)
+    monkeypatch.setattr("egno_md.propagate.rollout.WINDOWS_PER_FLUSH", 4)
 
     listener = Listener()
 

@@ -34,8 +34,8 @@ def test_a_checked_rollout_keeps_temperature_and_bonds_and_pays(tmp_path: Path) 
     summary = em.propagate(
         "ethanol", "egno-8fs-500k", protocol, tmp_path / "rollout", seed=98
     ).summary
-    assert not summary["stopped"]
-    assert summary["temperature_mean"] == pytest.approx(500.0, abs=TEMPERATURE)
-    assert summary["largest_bond_deviation"] < 0.05
-    assert summary["fallback_share"] <= 0.1
-    assert summary["speed_up"] > 1.5
+    assert not summary.stopped
+    assert summary.temperature_mean == pytest.approx(500.0, abs=TEMPERATURE)
+    assert summary.largest_bond_deviation < 0.05
+    assert summary.fallback_share <= 0.1
+    assert summary.speed_up > 1.5

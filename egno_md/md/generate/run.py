@@ -81,7 +81,7 @@ def run_generate(
         watch = _Watch(out, built, protocol, seed, progress)
         folder, root = built.folder.absolute(), out.absolute()
         jobs = [(built.spec, folder, protocol, seed, r, root) for r in range(protocol.replicas)]
-        with open_executor(workers, given=executor) as chosen:
+        with open_executor(workers, executor=executor) as chosen:
             _run_replicas(jobs, chosen, watch)
         write_manifest(out, replace(watch.merged(), is_complete=True))
         run.finish(seconds=round(watch.seconds, 3), ns_per_day=watch.ns_per_day)

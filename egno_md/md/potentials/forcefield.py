@@ -65,16 +65,16 @@ def build_forcefield(
 
 def _nonbonded_method(topology: app.Topology, potential: ForceFieldPotential) -> object:
     vectors = topology.getPeriodicBoxVectors()
-    asked = potential.nonbonded
+    treatment = potential.nonbonded
     if vectors is None:
-        if asked == "pme":
+        if treatment == "pme":
             raise PotentialError(
                 "nonbonded: pme needs a periodic box, and the structure has none. Add its CRYST1 "
                 "record (PDB) or cell (CIF), or set nonbonded: no-cutoff."
             )
-        is_cut = asked == "cutoff" or (asked == "auto" and potential.cutoff is not None)
+        is_cut = treatment == "cutoff" or (treatment == "auto" and potential.cutoff is not None)
         return app.CutoffNonPeriodic if is_cut else app.NoCutoff
-    if asked == "no-cutoff":
+    if treatment == "no-cutoff":
         raise PotentialError(
             "nonbonded: no-cutoff in a periodic box. Set nonbonded: pme, or remove the box "
             "(CRYST1) from the structure."
@@ -89,7 +89,7 @@ def _nonbonded_method(topology: app.Topology, potential: ForceFieldPotential) ->
             f"Set potential.cutoff to at most {np.floor(50 * height) / 100:g} nm, or use a "
             "larger box."
         )
-    return app.PME if asked in ("auto", "pme") else app.CutoffPeriodic
+    return app.PME if treatment in ("auto", "pme") else app.CutoffPeriodic
 
 
 def _obc2(

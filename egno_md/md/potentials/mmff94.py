@@ -206,10 +206,10 @@ def _stretch_bends(
     for name in ("ka", "kb", "ra", "rb", "theta0"):
         force.addPerBondParameter(name)
     for i, j, k in angles:
-        found = properties.GetMMFFStretchBendParams(molecule, i, j, k)
-        if found is None or properties.GetMMFFAtomType(j) in LINEAR_TYPES:
+        parameters = properties.GetMMFFStretchBendParams(molecule, i, j, k)
+        if parameters is None or properties.GetMMFFAtomType(j) in LINEAR_TYPES:
             continue
-        stiffness = [x * MDYNE_ANGSTROM / NANOMETRE_PER_ANGSTROM for x in found[1:]]
+        stiffness = [x * MDYNE_ANGSTROM / NANOMETRE_PER_ANGSTROM for x in parameters[1:]]
         lengths = [
             properties.GetMMFFBondStretchParams(molecule, a, j)[2] * NANOMETRE_PER_ANGSTROM
             for a in (i, k)
@@ -229,9 +229,9 @@ def _out_of_plane(molecule: Mol, properties: Any) -> openmm.Force:
             continue
         for above in around:
             i, k = (a for a in around if a != above)
-            found = properties.GetMMFFOopBendParams(molecule, i, atom.GetIdx(), k, above)
-            if found:
-                force.addBond([i, atom.GetIdx(), k, above], [found * MDYNE_ANGSTROM])
+            stiffness = properties.GetMMFFOopBendParams(molecule, i, atom.GetIdx(), k, above)
+            if stiffness:
+                force.addBond([i, atom.GetIdx(), k, above], [stiffness * MDYNE_ANGSTROM])
     return force
 
 
@@ -242,8 +242,10 @@ def _torsions(molecule: Mol, properties: Any) -> openmm.Force:
         for first in j.GetNeighbors():
             for last in k.GetNeighbors():
                 four = (first.GetIdx(), j.GetIdx(), k.GetIdx(), last.GetIdx())
-                found = properties.GetMMFFTorsionParams(molecule, *four) if _is_four(four) else None
-                for n, height in enumerate(found[1:] if found else (), start=1):
+                parameters = (
+                    properties.GetMMFFTorsionParams(molecule, *four) if _is_four(four) else None
+                )
+                for n, height in enumerate(parameters[1:] if parameters else (), start=1):
                     if height:
                         phase = pi if n == 2 else 0.0
                         force.addTorsion(*four, n, phase, 0.5 * height * KJ_PER_KCAL)

@@ -33,11 +33,11 @@ def build_openmm_ml(
             f"potential {potential.name} needs OpenMM-ML. Run: pip install 'egno-md[ml]', and the "
             "package of the model itself (mace-torch, torchani, aimnet, nequip, ase …)."
         ) from None
-    known = sorted(getattr(MLPotential, "_implFactories", {}))
-    if known and potential.name not in known:
+    names = sorted(getattr(MLPotential, "_implFactories", {}))
+    if names and potential.name not in names:
         raise PotentialError(
-            f"OpenMM-ML knows no potential '{potential.name}'.{suggest(potential.name, known)} "
-            f"Known: {', '.join(known)}."
+            f"OpenMM-ML knows no potential '{potential.name}'.{suggest(potential.name, names)} "
+            f"Known: {', '.join(names)}."
         )
     arguments = {k: _in_folder(v, folder) for k, v in potential.arguments.items()}
     options = {k: _in_folder(v, folder) for k, v in potential.options.items()}
@@ -57,10 +57,10 @@ def _in_folder(value: Any, folder: Path) -> Any:
     return str(folder / value) if is_file else value
 
 
-def _ase_calculator(wanted: Any) -> Any:
+def _ase_calculator(calculator: Any) -> Any:
     from ase.calculators.calculator import get_calculator_class
 
-    options = {"name": wanted} if isinstance(wanted, str) else dict(wanted)
+    options = {"name": calculator} if isinstance(calculator, str) else dict(calculator)
     name = options.pop("name", None)
     if "command" in options:
         raise PotentialError(

@@ -16,8 +16,8 @@ MASS_TOLERANCE = 0.01
 FORCES = frozenset(
     name
     for name in dir(openmm)
-    if isinstance(found := getattr(openmm, name), type)
-    and issubclass(found, openmm.Force)
+    if isinstance(force := getattr(openmm, name), type)
+    and issubclass(force, openmm.Force)
     and name not in {"Force", "PythonForce"}
 )
 """OpenMM's own forces, which are numbers and formulas alone."""

@@ -175,14 +175,14 @@ def compiled(
 
 def fits_all_pairs(arguments: dict[str, Any]) -> bool:
     """Whether `DenseTensorNet` computes what TorchMD-Net would with these arguments."""
-    wanted = {
+    required = {
         "model": "tensornet",
         "equivariance_invariance_group": "O(3)",
         "output_model": "Scalar",
         "activation": "silu",
         "cutoff_lower": 0.0,
     }
-    return all(arguments.get(k) == v for k, v in wanted.items()) and not (
+    return all(arguments.get(k) == v for k, v in required.items()) and not (
         arguments.get("prior_model") or arguments.get("box_vecs")
     )
 

@@ -43,7 +43,7 @@ class Prepared:
     Attributes:
         topology: with every atom and bond.
         positions: nm.
-        given: atoms that the file had, by index.
+        file_atoms: indices of the atoms that the file has.
         built: heavy atoms that were missing, by residue.
         missing: residues that were modelled, with where.
         ends: residues of the sequence that are missing at chain ends, and stay so.
@@ -53,7 +53,7 @@ class Prepared:
 
     topology: app.Topology
     positions: np.ndarray
-    given: np.ndarray
+    file_atoms: np.ndarray
     built: dict[str, list[str]]
     missing: tuple[str, ...]
     ends: int
@@ -99,7 +99,7 @@ def complete(
         before = _places(fixer.topology, fixer.positions)
         fixer.findMissingAtoms()
         built = {
-            _called(residue): sorted(a.name for a in atoms)
+            _residue_name(residue): sorted(a.name for a in atoms)
             for residue, atoms in fixer.missingAtoms.items()
         }
         fixer.addMissingAtoms(seed=seed)
@@ -118,7 +118,7 @@ def complete(
     return Prepared(
         modeller.topology,
         positions,
-        _given(modeller.topology, positions, before),
+        _file_atoms(modeller.topology, positions, before),
         built,
         missing,
         ends,
@@ -164,12 +164,12 @@ class Relaxed:
     energy: float
 
 
-def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
+def relax(built: BuiltSystem, atoms: np.ndarray, target: float) -> Relaxed:
     """Minimise with the atoms of the file held, until forces are below `target`.
 
     Args:
         built: the system; its flexible form is minimised.
-        given: atoms to hold.
+        atoms: indices to hold.
         target: kJ/mol/nm.
 
     Raises:
@@ -178,10 +178,10 @@ def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
     built = built.flexible()
     start = built.system.positions
     system = openmm.XmlSerializer.clone(built.openmm_system)
-    restraint = add_position_restraints(system, given, STIFFNESS, built.system.box is not None)
+    restraint = add_position_restraints(system, atoms, STIFFNESS, built.system.box is not None)
     platform = openmm.Platform.getPlatformByName(choose_platform("auto", built))
     context = openmm.Context(system, openmm.VerletIntegrator(1e-3), platform)
-    set_reference(restraint, context, start[given])
+    set_reference(restraint, context, start[atoms])
     context.setPositions(start)
     force = np.inf
     for _ in range(BLOCKS):
@@ -190,19 +190,18 @@ def relax(built: BuiltSystem, given: np.ndarray, target: float) -> Relaxed:
         if force < target:
             break
     if not force < 10 * target:
-        atoms = list(built.topology.atoms())
-        worst = int(_strengths(context).argmax())
+        worst = list(built.topology.atoms())[int(_strengths(context).argmax())]
         raise PotentialError(
-            f"{built.spec.name}: {_called(atoms[worst].residue)} keeps a force of {force:.3g} "
+            f"{built.spec.name}: {_residue_name(worst.residue)} keeps a force of {force:.3g} "
             "kJ/mol/nm after minimisation. Look for a clash there, or model the residue again."
         )
     context.setParameter("restraint", 0.0)
     state = context.getState(positions=True, energy=True, forces=True)
     positions = state.getPositions(asNumpy=True)._value
     forces = state.getForces(asNumpy=True)._value
-    moved = float(np.sqrt(np.square(positions[given] - start[given]).sum(1).mean()))
+    displacement = float(np.sqrt(np.square(positions[atoms] - start[atoms]).sum(1).mean()))
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    return Relaxed(positions, moved, float(np.linalg.norm(forces, axis=1).max()), energy)
+    return Relaxed(positions, displacement, float(np.linalg.norm(forces, axis=1).max()), energy)
 
 
 def _strengths(context: openmm.Context) -> np.ndarray:
@@ -230,7 +229,7 @@ def _keep_inner(fixer: PDBFixer) -> int:
     return ends
 
 
-def _called(residue: app.topology.Residue) -> str:
+def _residue_name(residue: app.topology.Residue) -> str:
     chain = residue.chain.id.strip()
     return f"{residue.name} {residue.id}" + (f" of chain {chain}" if chain else "")
 
@@ -244,7 +243,7 @@ def _places(topology: app.Topology, positions: object) -> np.ndarray:
     return _numbers(positions)[heavy]
 
 
-def _given(topology: app.Topology, positions: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _file_atoms(topology: app.Topology, positions: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Heavy atoms that stand where the file has one."""
     from scipy.spatial import KDTree
 
@@ -254,12 +253,12 @@ def _given(topology: app.Topology, positions: np.ndarray, before: np.ndarray) ->
 
 
 def _protonation(topology: app.Topology, variants: list[str | None]) -> dict[str, str]:
-    found = {}
+    states = {}
     for residue, variant in zip(topology.residues(), variants, strict=True):
         if residue.name in TITRATABLE and residue.name in STANDARD:
             names = {a.name for a in residue.atoms()}
-            found[_called(residue)] = variant or _variant(residue.name, names)
-    return found
+            states[_residue_name(residue)] = variant or _variant(residue.name, names)
+    return states
 
 
 def _variant(name: str, atoms: set[str]) -> str:
@@ -281,7 +280,7 @@ def _variant(name: str, atoms: set[str]) -> str:
 def _disulfides(topology: app.Topology) -> Iterator[str]:
     for a, b in topology.bonds():
         if a.name == b.name == "SG":
-            yield f"{_called(a.residue)} to {_called(b.residue)}"
+            yield f"{_residue_name(a.residue)} to {_residue_name(b.residue)}"
 
 
 @contextmanager

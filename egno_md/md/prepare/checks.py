@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -103,10 +104,10 @@ def _one_chain_or_chosen(structure: Structure, choices: Choices) -> Structure:
         raise DataError(
             f"{path}: has no protein chain '{unknown[0]}'. It has: {', '.join(proteins)}."
         )
-    kept = [r for r in nucleic if choices.chains is None or r.chain in chosen]
-    if kept:
+    unprepared = [r for r in nucleic if choices.chains is None or r.chain in chosen]
+    if unprepared:
         raise DataError(
-            f"{path}: {kept[0]} is nucleic acid, which is not prepared. Keep the protein alone "
+            f"{path}: {unprepared[0]} is nucleic acid, which is not prepared. Keep the protein alone "
             f"with --chains {','.join(proteins)}."
         )
     if choices.chains is None:
@@ -125,14 +126,14 @@ def _one_location(structure: Structure, choices: Choices) -> tuple[Structure, tu
     several = {k: v for k, v in places.items() if len({a.altloc for a in v}) > 1}
     if several and choices.altloc is None:
         (chain, number, insertion), atoms = next(iter(several.items()))
-        letters = sorted({a.altloc for a in atoms})
+        available = sorted({a.altloc for a in atoms})
         name = str(Residue(atoms[0].residue, chain, number, insertion, ()))
         raise DataError(
-            f"{structure.path}: {name} has alternate locations {', '.join(letters)} ({len(several)} "
-            f"residues have). Choose with --altloc {letters[0]}, or --altloc highest."
+            f"{structure.path}: {name} has alternate locations {', '.join(available)} ({len(several)} "
+            f"residues have). Choose with --altloc {available[0]}, or --altloc highest."
         )
-    kept = {key: _letter(atoms, choices.altloc) for key, atoms in places.items()}
-    missing = [k for k in several if kept[k] not in {a.altloc for a in several[k]}]
+    letters = {key: _letter(atoms, choices.altloc) for key, atoms in places.items()}
+    missing = [k for k in several if letters[k] not in {a.altloc for a in several[k]}]
     if missing:
         chain, number, insertion = missing[0]
         atoms = several[missing[0]]
@@ -144,10 +145,11 @@ def _one_location(structure: Structure, choices: Choices) -> tuple[Structure, tu
 
     def stays(atom: Atom) -> bool:
         key = (atom.chain, atom.number, atom.insertion)
-        return not atom.altloc or key not in several or atom.altloc == kept[key]
+        return not atom.altloc or key not in several or atom.altloc == letters[key]
 
     names = tuple(
-        f"{v[0].residue} {n}{i} of chain {c}: {kept[c, n, i]}" for (c, n, i), v in several.items()
+        f"{v[0].residue} {n}{i} of chain {c}: {letters[c, n, i]}"
+        for (c, n, i), v in several.items()
     )
     return replace(structure, atoms=tuple(a for a in structure.atoms if stays(a))), names
 
@@ -164,22 +166,21 @@ def _without_the_rest(
     structure: Structure, choices: Choices
 ) -> tuple[tuple[Residue, ...], dict[str, int]]:
     """Amino acids alone, and what was left out."""
-    removed: dict[str, int] = {}
-    kept = []
+    removed: Counter[str] = Counter()
+    residues = []
     for residue in structure.residues:
-        if residue.name in CAPS or residue.is_water:
-            removed[residue.name] = removed.get(residue.name, 0) + 1
-        elif residue.is_amino_acid:
-            kept.append(residue)
-        elif choices.remove_ligands:
-            removed[residue.name] = removed.get(residue.name, 0) + 1
+        is_cap_or_water = residue.name in CAPS or residue.is_water
+        if residue.is_amino_acid and not is_cap_or_water:
+            residues.append(residue)
+        elif is_cap_or_water or choices.remove_ligands:
+            removed[residue.name] += 1
         else:
             raise DataError(
                 f"{structure.path}: {residue} is no part of a protein, and amber14 has no "
                 "parameters for it. Leave out ligands and ions with --remove-ligands, or write a "
                 "system.yaml with a force field for it by hand."
             )
-    return tuple(kept), removed
+    return tuple(residues), dict(removed)
 
 
 def _nonstandard(
@@ -187,7 +188,7 @@ def _nonstandard(
 ) -> dict[str, str]:
     from pdbfixer.pdbfixer import substitutions
 
-    found = {}
+    replacements = {}
     for residue in (r for r in residues if r.name not in STANDARD):
         standard = substitutions.get(residue.name)
         if standard is None:
@@ -201,8 +202,8 @@ def _nonstandard(
                 f"{structure.path}: {residue} is not a standard residue. Put {standard} in its "
                 "place with --replace-nonstandard."
             )
-        found[str(residue)] = standard
-    return found
+        replacements[str(residue)] = standard
+    return replacements
 
 
 def _check_backbones(structure: Structure, residues: tuple[Residue, ...]) -> None:

@@ -112,8 +112,8 @@ class Residue:
 
     def place(self, name: str) -> np.ndarray | None:
         """Where an atom is, Å; None where it is not."""
-        found = next((a.place for a in self.atoms if a.name == name), None)
-        return None if found is None else np.array(found)
+        place = next((a.place for a in self.atoms if a.name == name), None)
+        return None if place is None else np.array(place)
 
     @property
     def is_amino_acid(self) -> bool:
@@ -146,13 +146,13 @@ class Structure:
     @property
     def residues(self) -> tuple[Residue, ...]:
         """In the order of the file; hydrogens are left out, the first location of an atom kept."""
-        found: dict[tuple[str, int, str, str], dict[str, Atom]] = {}
+        residues: dict[tuple[str, int, str, str], dict[str, Atom]] = {}
         for atom in self.atoms:
             if atom.element not in ("H", "D"):
-                found.setdefault(atom.residue_key, {}).setdefault(atom.name, atom)
+                residues.setdefault(atom.residue_key, {}).setdefault(atom.name, atom)
         return tuple(
             Residue(name, chain, number, insertion, tuple(atoms.values()))
-            for (chain, number, insertion, name), atoms in found.items()
+            for (chain, number, insertion, name), atoms in residues.items()
         )
 
     @property

@@ -108,24 +108,26 @@ def run_prepare(
         SpecError: an unknown option, or a value that is not allowed.
     """
     source, out, progress = Path(source), Path(out), progress or Silent()
-    asked = validate(options or {}, Preparation, "prepare")
+    preparation = validate(options or {}, Preparation, "prepare")
     if out.exists():
         raise OutputError(f"{out}: exists already. Choose another folder with --out.")
-    structure = None if source.suffix in MOLFILES else read_records(source, asked.model)
+    structure = None if source.suffix in MOLFILES else read_records(source, preparation.model)
     name = _system_name(name or out.resolve().name)
     if structure is None or structure.is_molecule:
-        _check_options(source, asked)
+        _check_options(source, preparation)
         molecule = read_molecule(source)
         with _new_folder(out):
             return _write_molecule(out, name, source, molecule, origin)
-    protein = check_structure(structure, _choices(asked))
+    protein = check_structure(structure, _choices(preparation))
     progress.note(f"{len(protein.residues)} residues of {source.name}")
-    prepared = complete(structure, protein, caps=asked.caps, acidity=asked.ph, seed=seed)
-    if asked.solvent == "water":
-        prepared = solvate(prepared, asked.padding, asked.salt, seed)
-    spec = _spec(name, source, asked)
+    prepared = complete(
+        structure, protein, caps=preparation.caps, acidity=preparation.ph, seed=seed
+    )
+    if preparation.solvent == "water":
+        prepared = solvate(prepared, preparation.padding, preparation.salt, seed)
+    spec = _spec(name, source, preparation)
     with _new_folder(out):
-        return _write(out, spec, structure, protein, prepared, asked, seed, origin)
+        return _write(out, spec, structure, protein, prepared, preparation, seed, origin)
 
 
 @contextmanager
@@ -146,10 +148,10 @@ def _system_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._") or "system"
 
 
-def _check_options(source: Path, asked: Preparation) -> None:
+def _check_options(source: Path, options: Preparation) -> None:
     """Refuse options that do nothing for a small molecule."""
-    plain = Preparation(minimise=asked.minimise)
-    for key, value in asked:
+    plain = Preparation(minimise=options.minimise)
+    for key, value in options:
         if value != getattr(plain, key):
             raise SpecError(
                 f"{key}: is for proteins, and {source.name} is a small molecule. Leave it out."
@@ -190,18 +192,18 @@ def _write_molecule(
     return PreparedSystem(out, built, recipe, summary, "nve-500k")
 
 
-def _choices(asked: Preparation) -> Choices:
+def _choices(options: Preparation) -> Choices:
     return Choices(
-        chains=asked.chains,
-        altloc=asked.altloc,
-        build_loops=asked.build_loops,
-        replace_nonstandard=asked.replace_nonstandard,
-        remove_ligands=asked.remove_ligands,
+        chains=options.chains,
+        altloc=options.altloc,
+        build_loops=options.build_loops,
+        replace_nonstandard=options.replace_nonstandard,
+        remove_ligands=options.remove_ligands,
     )
 
 
-def _spec(name: str, source: Path, asked: Preparation) -> SystemSpec:
-    is_wet = asked.solvent == "water"
+def _spec(name: str, source: Path, options: Preparation) -> SystemSpec:
+    is_wet = options.solvent == "water"
     potential: dict[str, object] = {"kind": "forcefield", "files": list(SOLUTE_FILES)}
     if is_wet:
         potential |= {"files": list(WATER_FILES), "nonbonded": "pme", "cutoff": "0.9 nm"}
@@ -226,20 +228,20 @@ def _write(
     structure: Structure,
     protein: Protein,
     prepared: Prepared,
-    asked: Preparation,
+    options: Preparation,
     seed: int,
     origin: str,
 ) -> PreparedSystem:
     _write_structure(out, prepared.topology, prepared.positions)
     built = build_system(spec, out)
     relaxed = None
-    if asked.minimise:
-        relaxed = relax(built, prepared.given, RELAXED_FORCE)
+    if options.minimise:
+        relaxed = relax(built, prepared.file_atoms, RELAXED_FORCE)
         _write_structure(out, prepared.topology, relaxed.positions)
-    said = spec.model_dump(mode="json", exclude_defaults=True)
-    text = HEADER + yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=100)
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    text = HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     (out / "system.yaml").write_text(text, encoding="utf-8")
-    recipe = _recipe(out, structure, protein, prepared, relaxed, asked, seed, origin)
+    recipe = _recipe(out, structure, protein, prepared, relaxed, options, seed, origin)
     write_json(out / RECIPE, recipe)
     system = load_system(str(out))
     added = sum(map(len, prepared.built.values()))
@@ -264,7 +266,7 @@ def _recipe(
     protein: Protein,
     prepared: Prepared,
     relaxed: Relaxed | None,
-    asked: Preparation,
+    options: Preparation,
     seed: int,
     origin: str,
 ) -> dict[str, Any]:
@@ -276,11 +278,11 @@ def _recipe(
             "origin": origin,
             "models": structure.models,
         },
-        "options": asked.model_dump(mode="json"),
+        "options": options.model_dump(mode="json"),
         "seed": seed,
         "residues": len(protein.residues),
         "atoms": prepared.topology.getNumAtoms(),
-        "atoms_of_the_file": len(prepared.given),
+        "atoms_of_the_file": len(prepared.file_atoms),
         "left_out": protein.removed,
         "altlocs": list(protein.altlocs),
         "replaced": protein.nonstandard,

@@ -112,7 +112,7 @@ class OpenMMRefiner:
         Raises:
             PotentialError: the forces stay above the bound.
         """
-        context, kept = self.engine.context, start.positions
+        context, reference = self.engine.context, start.positions
         random = np.random.default_rng(int(random.integers(2**31 - 2)))
         self.engine.forget()
         if not np.isfinite(end.positions).all():
@@ -122,11 +122,11 @@ class OpenMMRefiner:
             )
         if self._restraint is not None and self._guards is not None and self.held is not None:
             set_reference(self._restraint, context, end.positions[self.held.atoms])
-            self._guards.keep(context, kept)
+            self._guards.keep(context, reference)
         self.engine.load(replace(end, velocities=np.zeros_like(end.positions)))
-        blocks, force = self._minimise(context, kept)
+        blocks, force = self._minimise(context, reference)
         after = self._thermalise(random)
-        if turned := self._turned(kept, after.positions):
+        if turned := self._turned(reference, after.positions):
             self._refuse(turned, "the dynamics after minimisation")
         moves = np.linalg.norm(after.positions - end.positions, axis=1)
         velocities = maxwell_velocities(self.engine.system.masses, self.engine.kelvin, random)
@@ -134,7 +134,7 @@ class OpenMMRefiner:
         return Refinement(after, blocks, float(np.sqrt(np.mean(moves**2))), force, moves)
 
     def _minimise(
-        self, context: openmm.Context, kept: Float[np.ndarray, "atoms 3"]
+        self, context: openmm.Context, reference: Float[np.ndarray, "atoms 3"]
     ) -> tuple[int, float]:
         """Blocks used, and the largest force left."""
         blocks = 0
@@ -145,7 +145,7 @@ class OpenMMRefiner:
             now = self.engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
-            turned = self._turned(kept, now.positions)
+            turned = self._turned(reference, now.positions)
             if force < self.spec.max_force and not turned:
                 return blocks, force
             if blocks >= self.spec.max_blocks:
@@ -161,10 +161,10 @@ class OpenMMRefiner:
         )
 
     def _turned(
-        self, kept: Float[np.ndarray, "atoms 3"], positions: Float[np.ndarray, "atoms 3"]
+        self, reference: Float[np.ndarray, "atoms 3"], positions: Float[np.ndarray, "atoms 3"]
     ) -> int:
         """How many of the guarded centres and peptide bonds are not as in `kept`."""
-        return 0 if self.held is None else int(self.held.stereo.changed(kept, positions).sum())
+        return 0 if self.held is None else int(self.held.stereo.changed(reference, positions).sum())
 
     def _refuse(self, turned: int, after: str) -> NoReturn:
         raise PotentialError(

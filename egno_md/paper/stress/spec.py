@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from egno_md.paper.spec import TaskBudget
-from egno_md.spec.base import Spec
-from egno_md.spec.network import Egno, Positive, PublishedEgno
+from egno_md.spec.base import Positive, Spec
+from egno_md.spec.network import Egno, PublishedEgno
 from egno_md.spec.train import Steps
 
 Amount = Annotated[float, Field(gt=0)]

@@ -160,7 +160,7 @@ def test_calls_one_after_another_need_one_process() -> None:
 
 def test_a_given_executor_is_used_and_left_open() -> None:
     given = Parsl()
-    with open_executor(5, given=given) as executor:
+    with open_executor(5, executor=given) as executor:
         assert executor is given
 
 

@@ -13,7 +13,7 @@ from egno_md.core.errors import DataError
 from egno_md.core.state import Trajectory
 from egno_md.data import foreign
 from egno_md.data.foreign import finite_difference, nearest_lattice_vector, open_foreign, unwrap
-from egno_md.data.formats import Piece
+from egno_md.data.formats import RawFrames
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 FRAMES = 7
@@ -292,7 +292,7 @@ def test_wrapped_molecule_is_unwrapped(shape):
     fractions = truth @ np.linalg.inv(box)
     wrapped = ((fractions - np.floor(fractions)) @ box).astype(np.float32)
     boxes = np.tile(box, (40, 1, 1))
-    pieces = [Piece(wrapped[a:b], None, boxes[a:b]) for a, b in ((0, 15), (15, 40))]
+    pieces = [RawFrames(wrapped[a:b], None, boxes[a:b]) for a, b in ((0, 15), (15, 40))]
     found = np.concatenate([p.positions for p in unwrap(pieces, ethylene_glycol())])
     np.testing.assert_allclose(found - found[:1, :1], truth - truth[:1, :1], atol=1e-5)
 
@@ -303,7 +303,7 @@ def test_unbonded_atoms_are_unwrapped_one_by_one():
     for name in ("A", "B"):
         topology.add_atom(name, mdtraj.element.argon, residue)
     truth = np.linspace(0, 1, 20)[:, None, None] * np.array([[3.0, 0, 0], [0, -3.0, 0]])
-    piece = Piece((truth % 1.0).astype(np.float32), None, np.tile(np.eye(3), (20, 1, 1)))
+    piece = RawFrames((truth % 1.0).astype(np.float32), None, np.tile(np.eye(3), (20, 1, 1)))
     (found,) = unwrap([piece], topology)
     np.testing.assert_allclose(found.positions, truth, atol=1e-5)
 

@@ -7,19 +7,31 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from egno_md.core.errors import OutputError
 from egno_md.core.progress import Silent
-from egno_md.data.output import hold, open_output, run_folder
+from egno_md.data.output import LOCK, hold, run_folder
 
 HOLDER = """
 import sys
 from pathlib import Path
-from egno_md.data.output import open_output
-output = open_output(Path(sys.argv[1]), "train", {}, "new")
-print("held", flush=True)
-sys.stdin.read()
+from egno_md.data.output import run_folder
+with run_folder(Path(sys.argv[1]), "train", {}, "new"):
+    print("held", flush=True)
+    sys.stdin.read()
 """
+
+
+def is_locked(root: Path) -> bool:
+    """Whether someone else would be refused now, by a lock object of its own."""
+    lock = FileLock(root / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 class Notes(Silent):
@@ -40,34 +52,40 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         for mode in ("resume", "overwrite"):
-            with pytest.raises(OutputError, match="another egno-md is writing"):
-                open_output(root, "train", {}, mode)
+            with (
+                pytest.raises(OutputError, match="another egno-md is writing"),
+                run_folder(root, "train", {}, mode),
+            ):
+                pass
         assert (root / "run.json").is_file()
         holder.kill()
-    assert open_output(root, "train", {}, "resume").record["status"] == "running"
+    with run_folder(root, "train", {}, "resume") as run:
+        assert run.record["status"] == "running"
 
 
 def test_the_same_process_may_go_on_after_an_error(tmp_path: Path) -> None:
     root = tmp_path / "run"
-    first = open_output(root, "train", {}, "new")
-    again = open_output(root, "train", {}, "resume")
-    assert again.record == first.record
-    assert open_output(root, "train", {}, "overwrite").record["status"] == "running"
+    with pytest.raises(KeyError), run_folder(root, "train", {}, "new") as first:
+        raise KeyError
+    with run_folder(root, "train", {}, "resume") as again:
+        assert again.record == first.record
+    with run_folder(root, "train", {}, "overwrite") as run:
+        assert run.record["status"] == "running"
 
 
 def test_a_finished_run_gives_its_lock_back(tmp_path: Path) -> None:
     root = tmp_path / "run"
-    output = open_output(root, "train", {}, "new")
-    assert output.lock.is_locked
-    output.finish()
-    assert not output.lock.is_locked
+    with run_folder(root, "train", {}, "new") as run:
+        assert is_locked(root)
+        run.finish()
+    assert not is_locked(root)
 
 
 def test_a_run_that_raises_gives_its_lock_back_and_is_resumed(tmp_path: Path) -> None:
     root = tmp_path / "run"
     with pytest.raises(KeyError), run_folder(root, "train", {}, "new") as run:
         raise KeyError
-    assert not run.lock.is_locked
+    assert not is_locked(root)
     with run_folder(root, "train", {}, "resume") as again:
         assert not again.is_complete
         assert again.record == run.record

@@ -16,7 +16,7 @@ from egno_md.core.system import System
 from egno_md.geometry.lift import Lift
 from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.build import load_system
-from egno_md.propagate.observe import Observer
+from egno_md.propagate.observe import ProteinObserver
 
 CHOICES: tuple[AtomChoice, ...] = ("heavy", "backbone", "ca")
 ROUNDING = 1e-12
@@ -111,7 +111,7 @@ def test_velocities_of_carried_atoms_are_those_of_what_carries_them(chignolin: S
 def test_an_observer_knows_folds_extent_and_states(chignolin: System) -> None:
     x = chignolin.positions
     carbons = choose_atoms(chignolin.topology, "ca", "x")
-    observer = Observer.of(chignolin, {"native": x[carbons]})
+    observer = ProteinObserver.of(chignolin, {"native": x[carbons]})
     assert observer is not None
     turn = Rotation.from_rotvec([1.0, 0.2, -0.5]).as_matrix()
     found = observer.measure(Frame(x @ turn.T + 1.0, np.zeros_like(x)))
@@ -122,7 +122,7 @@ def test_an_observer_knows_folds_extent_and_states(chignolin: System) -> None:
     expected = np.sqrt(0.5 * share @ pairs @ share)
     assert found["radius_of_gyration"] == pytest.approx(expected, rel=1e-9)
     with pytest.raises(DataError, match="has 9 CA atoms, chignolin has 10"):
-        Observer.of(chignolin, {"other": x[carbons[:9]]})
+        ProteinObserver.of(chignolin, {"other": x[carbons[:9]]})
 
 
 def test_peptide_units_stay_rigid_when_alpha_carbons_are_shaken(chignolin: System) -> None:
@@ -164,7 +164,7 @@ def test_a_gap_in_a_chain_is_named_by_both_its_ends(chignolin: System) -> None:
 
 
 def test_an_observer_tells_the_energy_where_it_is_known(chignolin: System) -> None:
-    observer, x = Observer.of(chignolin, {}), chignolin.positions
+    observer, x = ProteinObserver.of(chignolin, {}), chignolin.positions
     assert observer is not None
     told = {
         e: observer.measure(Frame(x, x, potential_energy=e)).get("potential_energy")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -22,3 +25,21 @@ def test_windows_are_counted_for_every_batch() -> None:
     rows = device.windows("cpu", 1, (1, 4))
     assert list(rows) == ["1 at once", "4 at once"]
     assert all(row["windows/s"] > 0 for row in rows.values())
+
+
+def test_every_part_runs_to_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(configurations.CONFIGURATIONS["MD17"], "batch", 2)
+    monkeypatch.setattr(device, "RESULTS", tmp_path / "device.json")
+    bundle = Path(__file__).resolve().parents[2] / "golden" / "bundles" / "chignolin-backbone"
+    device.main(
+        [
+            "--device", "cpu", "--ways", "TF32", "--batches", "1", "2", "--repeats", "1",
+            "--system", "chignolin", "--operator", str(bundle), "--windows", "1",
+        ]
+    )  # fmt: skip
+    found = json.loads((tmp_path / "device.json").read_text())
+    assert found["device"] == "cpu"
+    assert set(found["training"]) == {"TF32"}
+    assert set(found["windows"]) == {"1 at once", "2 at once"}
+    assert found["adk"]["refined"]["windows"] == 1
+    assert found["adk"]["refined"]["speed_up"] > 0

@@ -1,20 +1,24 @@
-"""Windows of constrained systems in the loop, with an engine whose answers are known."""
+"""Windows of constrained systems in a step, with an engine whose answers are known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
-from egno_md.propagate.events import Event
-from egno_md.propagate.loop import Replica, WindowLoop
-from egno_md.propagate.surrogate import Surrogate
 
 from egno_md.core.errors import PotentialError
-from egno_md.core.state import Frame, Trajectory
+from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.propagate.constraints import FAILED, Projection
-from tests.unit.propagate.test_loop import Springs, make_loop, make_replicas
+from egno_md.propagate.proposal import Outcome, Proposal
+from egno_md.propagate.source import OperatorWindows, ProjectedWindows, WindowSource
+from egno_md.propagate.state import ReplicaState
+from egno_md.propagate.step import WindowMove
+from tests.conftest import make_operator
+from tests.unit.propagate.springs import FALLBACK, LOOSE, UNJUDGED, Springs, make_move, make_states
 
 POINTS = {2, 3, 4, 5}
 """Projections of a first window: after the kick at its start, before that at its end."""
@@ -48,11 +52,15 @@ class Rod(Springs):
         return replace(frame, positions=x, velocities=v, forces=None, potential_energy=None)
 
 
-def a_loop(system: System, policy: str, **tolerances) -> tuple[WindowLoop, Rod]:
+def a_move(system: System, **changes: Any) -> tuple[WindowMove, Rod]:
     rod = Rod(system.positions, system.masses)
-    loose = {"energy": 1e6, "temperature": 1e6, "force": "1e9 kJ/mol/nm", "bond": "9 nm"}
-    loop = make_loop(system, policy, **(loose | tolerances))
-    return replace(loop, reference=rod, constraints=Projection(rod, system.masses)), rod
+    chosen = {"correct": FALLBACK, "springs": rod, "is_constrained": True, **LOOSE, **changes}
+    return make_move(system, **chosen), rod
+
+
+def free(system: System) -> OperatorWindows:
+    """Windows before any projection."""
+    return OperatorWindows(make_operator(system).bind(system), system.masses)
 
 
 def bond_of(frame: Frame) -> tuple[float, float]:
@@ -62,34 +70,48 @@ def bond_of(frame: Frame) -> tuple[float, float]:
 
 
 def test_every_time_point_and_every_kick_keeps_the_constraint(ethanol: System) -> None:
-    loop, _ = a_loop(ethanol, "fallback")
-    replicas = make_replicas(ethanol)
+    move, _ = a_move(ethanol)
+    states = make_states(ethanol)
     wanted = np.linalg.norm(ethanol.positions[2] - ethanol.positions[8])
-    for window in range(4):
-        for _, event, trajectory in loop.advance(replicas, window):
-            assert event.kind == "accept"
-            for point in range(len(trajectory)):
-                length, speed = bond_of(trajectory[point])
+    for _ in range(4):
+        outcomes = move.step(states)
+        for outcome in outcomes:
+            assert outcome.event.kind == "accept"
+            for point in range(len(outcome.window)):
+                length, speed = bond_of(outcome.window[point])
                 assert length == pytest.approx(wanted, abs=1e-9)
                 assert abs(speed) < 1e-9
-        assert all(abs(bond_of(r.frame)[1]) < 1e-9 for r in replicas)
-    assert loop.tally.seconds["constraints"] > 0
+        states = [o.state for o in outcomes]
+        assert all(abs(bond_of(s.frame)[1]) < 1e-9 for s in states)
+    assert move.clocks.seconds["constraints"] > 0
 
 
 def test_projected_windows_keep_the_momenta_of_their_start(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "off")
-    start = rod.evaluate(make_replicas(ethanol, 1)[0].frame)
-    window = loop._constrained(start, loop.surrogate.advance(start))
+    move, rod = a_move(ethanol, correct=None, judge=UNJUDGED)
+    (state,) = make_states(ethanol, 1)
+    start = rod.evaluate(state.frame)
+    (proposal,) = move.source.propose([replace(state, frame=start)])
     share = ethanol.masses / ethanol.masses.sum()
-    for point in range(len(window)):
-        frame = window[point]
+    for point in range(len(proposal.window)):
+        frame = proposal.window[point]
         assert np.allclose(share @ frame.velocities, share @ start.velocities, atol=1e-10)
 
 
+def test_a_projected_proposal_knows_what_it_was_before(ethanol: System) -> None:
+    move, rod = a_move(ethanol)
+    (state,) = make_states(ethanol, 1)
+    state = replace(state, frame=rod.evaluate(state.frame))
+    (proposal,), (before,) = move.source.propose([state]), free(ethanol).propose([state])
+    np.testing.assert_array_equal(proposal.unprojected.positions, before.window.positions)
+    np.testing.assert_array_equal(proposal.unprojected_end.positions, before.end.positions)
+    np.testing.assert_array_equal(proposal.end.positions, proposal.window.positions[-1])
+
+
 def test_projected_windows_drift_from_where_and_when_they_start(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "off")
-    start = replace(rod.evaluate(make_replicas(ethanol, 1)[0].frame), time=7.0)
-    proposal = loop.surrogate.advance(start)
+    _, rod = a_move(ethanol)
+    (state,) = make_states(ethanol, 1)
+    start = replace(rod.evaluate(state.frame), time=7.0)
+    proposal = free(ethanol).propose([replace(state, frame=start)])[0].window
     window = Projection(rod, ethanol.masses).window(start, proposal)
     share = ethanol.masses / ethanol.masses.sum()
     elapsed = proposal.times - 7.0
@@ -100,81 +122,80 @@ def test_projected_windows_drift_from_where_and_when_they_start(ethanol: System)
 
 @dataclass(frozen=True)
 class Proposer:
-    """A surrogate that always proposes the same motion from where it is."""
+    """A source that always proposes the same motion from where it is."""
 
-    like: Surrogate
-    positions: np.ndarray | None = None
+    like: OperatorWindows
+    positions: np.ndarray
 
-    @property
-    def operator(self):
-        return self.like.operator
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.like, name)
 
-    @property
-    def length(self) -> float:
-        return self.like.length
-
-    lift = None
-
-    def predict(self, frames: list[Frame]) -> list[Trajectory]:
-        windows = self.like.predict(frames)
-        if self.positions is None:
-            return windows
-        return [replace(w, positions=self.positions) for w in windows]
-
-    def complete(self, frames: list[Frame], windows: list[Trajectory]) -> list[Trajectory]:
-        return windows
+    def propose(self, states: Sequence[ReplicaState]) -> list[Proposal]:
+        windows = [p.window for p in self.like.propose(states)]
+        return [Proposal.of(replace(w, positions=self.positions)) for w in windows]
 
 
-def one_window(loop: WindowLoop, system: System) -> tuple[Event, Trajectory, Replica]:
-    replica = make_replicas(system, 1)[0]
-    ((_, event, trajectory),) = loop.advance([replica], 0)
-    return event, trajectory, replica
+def one_window(move: WindowMove, system: System) -> Outcome:
+    (outcome,) = move.step(make_states(system, 1))
+    return outcome
 
 
 def test_a_projection_that_fails_makes_the_window_bad(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "fallback")
+    move, rod = a_move(ethanol)
     rod.failing = POINTS
-    event, trajectory, _ = one_window(loop, ethanol)
-    assert (event.kind, event.reason) == ("fallback", FAILED)
-    assert not event.check.keeps_constraints
-    assert np.isfinite(trajectory.positions).all()
+    outcome = one_window(move, ethanol)
+    assert (outcome.event.kind, outcome.event.reason) == ("fallback", FAILED)
+    assert outcome.event.check is not None
+    assert not outcome.event.check.keeps_constraints
+    assert np.isfinite(outcome.window.positions).all()
 
 
 def test_points_before_a_failed_projection_are_kept(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "fallback")
+    move, rod = a_move(ethanol)
     rod.failing = {max(POINTS)}
-    event, trajectory, _ = one_window(loop, ethanol)
-    assert (event.kind, event.reason) == ("prefix", "3 of 4")
-    assert np.isfinite(trajectory.positions).all()
+    outcome = one_window(move, ethanol)
+    assert (outcome.event.kind, outcome.event.reason) == ("prefix", "3 of 4")
+    assert np.isfinite(outcome.window.positions).all()
 
 
 def test_without_checks_a_failed_projection_stops_with_its_reason(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "off")
+    move, rod = a_move(ethanol, correct=None, judge=UNJUDGED)
     rod.failing = POINTS
-    event, _, replica = one_window(loop, ethanol)
-    assert (event.kind, replica.stop_reason) == ("stop", FAILED)
+    outcome = one_window(move, ethanol)
+    assert (outcome.event.kind, outcome.state.stop_reason) == ("stop", FAILED)
 
 
-def test_a_kick_that_cannot_be_projected_stops_the_replica(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "fallback")
-    rod.failing = {1}
-    assert one_window(loop, ethanol)[0].kind == "stop"
-    loop, rod = a_loop(ethanol, "fallback")
-    rod.failing = {max(POINTS) + 1}
-    event, _, replica = one_window(loop, ethanol)
-    assert (event.kind, replica.stop_reason) == ("stop", FAILED)
+@pytest.mark.parametrize("failing", [1, max(POINTS) + 1])
+def test_a_kick_that_cannot_be_projected_stops_the_replica(ethanol: System, failing: int) -> None:
+    move, rod = a_move(ethanol)
+    rod.failing = {failing}
+    outcome = one_window(move, ethanol)
+    assert (outcome.event.kind, outcome.state.stop_reason) == ("stop", FAILED)
+    assert len(outcome.window) == 0
 
 
 def test_bonds_are_judged_before_a_projection_mends_them(ethanol: System) -> None:
-    loop, rod = a_loop(ethanol, "fallback", bond="0.05 angstrom")
     stretched = np.repeat(ethanol.positions[None], 4, axis=0)
     a, b = BOND
     stretched[:, b] += 0.02 * (stretched[:, b] - stretched[:, a]) / 0.097
-    event, _, replica = one_window(
-        replace(loop, surrogate=Proposer(loop.surrogate, stretched)), ethanol
-    )
-    assert event.check.bond_deviation == pytest.approx(0.02, rel=0.02)
-    assert event.kind == "fallback"
+    source: Any = Proposer(free(ethanol), stretched)
+    move, rod = a_move(ethanol, source=source, bond="0.05 angstrom")
+    outcome = one_window(move, ethanol)
+    assert outcome.event.check is not None
+    assert outcome.event.check.bond_deviation == pytest.approx(0.02, rel=0.02)
+    assert outcome.event.kind == "fallback"
     rod.failing = {rod.projections + 1}
     with pytest.raises(PotentialError, match=FAILED):
-        Projection(rod, ethanol.masses).frame(replica.frame)
+        Projection(rod, ethanol.masses).frame(outcome.state.frame)
+
+
+def test_atoms_that_are_only_carried_along_are_not_projected(ethanol: System) -> None:
+    """They are brought onto the constraints by their refinement alone."""
+    source: WindowSource = free(ethanol)
+    move, _ = a_move(ethanol, source=source, is_lifted=True, every=1)
+    assert move.source is source
+    assert isinstance(a_move(ethanol, source=source)[0].source, ProjectedWindows)
+    outcome = one_window(move, ethanol)
+    assert outcome.event.kind == "refine"
+    length, _ = bond_of(outcome.end[0])
+    assert length == pytest.approx(np.linalg.norm(ethanol.positions[2] - ethanol.positions[8]))

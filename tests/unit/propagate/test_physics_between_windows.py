@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from egno_md.propagate.checks import Checker, temperature_by_element
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
@@ -12,6 +11,7 @@ from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.geometry.contacts import Contacts
 from egno_md.geometry.rigid import angular_momentum
+from egno_md.propagate.check import Checker, temperature_by_element
 from egno_md.propagate.conservation import restore_energy, restore_momenta
 from egno_md.propagate.thermostat import LangevinKicks, VelocityRescaling
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from egno_md.propagate.events import Event
-
+from egno_md.propagate.event import Event, RefinementRecord
 from egno_md.propagate.protein_lines import cost_lines, protein_lines, protein_values
+from egno_md.propagate.summary import RolloutSummary
 from tests.unit.report.conftest import rollout_summary
 
-OBSERVED = {
+OBSERVED: dict[str, dict[str, float]] = {
     "radius_of_gyration": {"mean": 1.95, "std": 0.01},
     "ca_rmsd.open": {"mean": 0.12, "std": 0.02},
     "ca_rmsd.closed": {"mean": 0.7, "std": 0.01},
@@ -16,9 +16,13 @@ OBSERVED = {
 }
 
 
+def summary_of(**changes: object) -> RolloutSummary:
+    return RolloutSummary.model_validate(rollout_summary(**changes))
+
+
 def event(shift: float) -> Event:
     observed = {name: v["mean"] + shift for name, v in OBSERVED.items()}
-    refined = {"residues_moved": 2, "residues": {"MET1": 0.08 + shift, "GLY2": 0.06}}
+    refined = RefinementRecord(1, 0.03, 5.0, {"MET1": 0.08 + shift, "GLY2": 0.06})
     return Event(0, 3, 4.0, "refine", "every window", 5.0, None, refined, observed)
 
 
@@ -38,7 +42,7 @@ def test_progress_says_nothing_of_what_is_no_protein() -> None:
 
 
 def test_the_end_tells_states_extent_fold_energy_and_refined_residues() -> None:
-    summary = rollout_summary(
+    summary = summary_of(
         observed=OBSERVED,
         refined_by_residue_nm={"LYS9": 0.09, "MET1": 0.07},
         refinement_displacement_nm=0.031,
@@ -50,12 +54,12 @@ def test_the_end_tells_states_extent_fold_energy_and_refined_residues() -> None:
     assert "-36,000 ± 80 kJ/mol" in seen
     assert "0.31 Å" in refined
     assert "LYS9 0.9 Å, MET1 0.7 Å" in refined
-    assert protein_lines(rollout_summary()) == []
+    assert protein_lines(summary_of()) == []
 
 
 def test_a_refined_window_s_cost_is_split_and_weighed_against_md() -> None:
     spent = {"network": 0.8, "lift": 0.04, "refinement": 16.0, "checks": 1.0, "total": 20.0}
-    summary = rollout_summary(
+    summary = summary_of(
         windows=4, window_ps=1.0, speed_up=0.5, seconds=spent,
         events={"refine": 4}, fallback_share=0.0,
     )  # fmt: skip
@@ -63,4 +67,4 @@ def test_a_refined_window_s_cost_is_split_and_weighed_against_md() -> None:
     assert cost.startswith("A window costs 5 s: network 0.2 s, lift 0.01 s, refinement 4 s")
     assert cost.endswith("other 0.54 s")
     assert "time of 2 ps of MD" in even
-    assert cost_lines(rollout_summary(events={"accept": 4})) == []
+    assert cost_lines(summary_of(events={"accept": 4})) == []

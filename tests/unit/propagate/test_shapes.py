@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from egno_md.core.system import System
+from egno_md.propagate.check import bond_lengths
 from egno_md.propagate.shapes import Shapes
-from egno_md.spec.propagate import Tolerances
-from tests.unit.propagate.test_checks import SPACING, a_chain
+from egno_md.spec.propagate import ShapeTolerances
+from tests.unit.propagate.test_check import SPACING, a_chain
 
 BOTH_SEARCHES = pytest.mark.parametrize("limit", [64, 0])
 
 
 def shapes_of(system: System) -> Shapes:
-    return Shapes.of(system, system.positions, Tolerances())
+    lengths = bond_lengths(system.positions, system.bonds)
+    return Shapes.of(system, lengths, ShapeTolerances())
 
 
 def windows_of(system: System, count: int = 3, points: int = 2) -> np.ndarray:
@@ -84,3 +86,32 @@ def test_every_inverted_centre_is_counted_once_a_window(ala2: System) -> None:
     shapes = shapes_of(ala2)
     found = shapes.problems(starts, windows)
     assert found == [None, f"{len(shapes.stereo.centres)} centres inverted", None]
+
+
+def test_each_fault_of_a_shape_is_named(ala2: System) -> None:
+    shapes = shapes_of(ala2)
+    whole = np.stack([ala2.positions[None]] * 5)
+    names = [a.name for a in ala2.topology.atoms]
+    whole[1, 0, 0] = np.nan
+    whole[2, 0, names.index("CB")] += 0.2
+    alpha = names.index("CA")
+    hydrogen, beta = names.index("HA"), names.index("CB")
+    arms = ala2.positions[[hydrogen, beta]] - ala2.positions[alpha]
+    sizes = np.linalg.norm(arms, axis=1)
+    side = [i for i in range(22) if names[i] in ("HB1", "HB2", "HB3")]
+    moved = ala2.positions[alpha] + arms[0] / sizes[0] * sizes[1]
+    whole[3, 0, hydrogen] = ala2.positions[alpha] + arms[1] / sizes[1] * sizes[0]
+    whole[3, 0, side] += moved - ala2.positions[beta]
+    whole[3, 0, beta] = moved
+    omega = shapes.stereo.peptides[0]
+    axis = ala2.positions[omega[2]] - ala2.positions[omega[1]]
+    axis /= np.linalg.norm(axis)
+    first = [i for i in range(22) if ala2.topology.atom(i).residue.index == 0]
+    x = ala2.positions[first] - ala2.positions[omega[1]]
+    whole[4, 0, first] = ala2.positions[omega[1]] + 2 * np.outer(x @ axis, axis) - x
+    found = shapes.problems(np.stack([ala2.positions] * 5), whole)
+    assert found[0] is None
+    assert found[1] == "not finite"
+    assert str(found[2]).startswith("bond off by")
+    assert str(found[3]).endswith("centres inverted")
+    assert "peptide bonds turned over" in str(found[4])

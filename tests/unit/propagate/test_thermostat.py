@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from egno_md.propagate.checks import temperature_by_element
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.core.thermal import maxwell_velocities
 from egno_md.core.units import BOLTZMANN, kinetic_energy
+from egno_md.propagate.check import temperature_by_element
 from egno_md.propagate.thermostat import LangevinKicks, VelocityRescaling
 
 NOTHING = np.zeros(0)

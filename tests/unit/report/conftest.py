@@ -34,10 +34,11 @@ def write_png(path: Path) -> None:
 
 def rollout_summary(**changes: object) -> dict:
     return {
-        "system": "ethanol", "policy": "fallback", "ensemble": "NVT", "mode": "dynamics",
+        "system": "ethanol", "potential": "gfn2-xtb", "policy": "fallback", "ensemble": "NVT", "mode": "dynamics",
         "replicas": 1, "windows": 4, "window_ps": 0.008, "simulated_ps": 0.032,
         "temperature_target": 500.0, "temperature_mean": 512.3,
         "temperature_by_element": {"H": 520.0, "C": 495.0}, "stop_reasons": [""],
+        "stopped": {}, "excess_friction_by_element": {},
         "events": {"accept": 2, "prefix": 0, "refine": 1, "fallback": 1, "stop": 0},
         "fallback_share": 0.25, "energy_error_mean": 0.02, "energy_error_std": 3.6,
         "largest_bond_deviation": 0.022,

@@ -56,9 +56,9 @@ def test_kinds_name_dimension_bound_and_choices() -> None:
 def test_an_alternative_can_be_used_by_uncommenting_it() -> None:
     spec = read_spec(find_protocol("propagate", "nvt-500k"), PropagateProtocol)
     lines = commented_yaml(spec, "").splitlines()
-    start = lines.index(next(line for line in lines if line.startswith("# thermostat:")))
+    start = lines.index(next(line for line in lines if line.startswith("# boundary:")))
     text = "\n".join(line.removeprefix("# ") for line in lines[start : start + 2])
-    assert yaml.safe_load(text) == {"thermostat": {"kind": "none"}}
+    assert yaml.safe_load(text) == {"boundary": {"kind": "none"}}
 
 
 def test_shipped_systems_survive_being_written_with_comments() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import mdtraj
 import pytest
-from egno_md.propagate.support import check_rolls_out
 
 from egno_md.core.errors import BundleMismatch, SpecError
 from egno_md.data.store import Store
 from egno_md.nn.bundle import load_bundle
+from egno_md.propagate.requirements import check_rolls_out
 from egno_md.spec.files import validate
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.errors import baselines, measure

@@ -7,14 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from egno_md.propagate.checks import bond_lengths
-from egno_md.propagate.starts import (
-    BONDS,
-    frame_from_structure,
-    frames_from_store,
-    minimiser_iterations,
-    preparation,
-)
 
 from egno_md.core.errors import SpecError
 from egno_md.core.state import Frame
@@ -22,6 +14,14 @@ from egno_md.core.system import System
 from egno_md.data.store import Store
 from egno_md.md.build import load_system
 from egno_md.md.engine import MINIMISATION, OpenMMEngine
+from egno_md.propagate.check import bond_lengths
+from egno_md.propagate.start import (
+    BONDS,
+    frame_from_structure,
+    frames_from_store,
+    minimiser_iterations,
+    preparation,
+)
 
 RELAXED = 1e-3
 """nm; a fiftieth of what makes a bond bad. Measured 0.0003."""

@@ -8,12 +8,12 @@ from itertools import pairwise
 import mdtraj
 import numpy as np
 import pytest
-from egno_md.propagate.checks import Checker
 
 from egno_md.core.state import Frame
 from egno_md.core.system import System, element_masses
 from egno_md.core.units import BOLTZMANN, kinetic_energy
 from egno_md.geometry.contacts import Contacts
+from egno_md.propagate.check import Checker
 
 SPACING = 0.15
 BOTH_SEARCHES = pytest.mark.parametrize("limit", [64, 0])
