@@ -81,7 +81,7 @@ def run_compare(
         seed: of the bootstrap.
         mode: see `run_folder`; nothing is kept of an interrupted comparison, and none is
             resumed with other frames at the same paths.
-        progress: who listens.
+        progress: receives progress and notes.
         unchecked: a rollout without checks, shown after the others.
         topology: for files that hold none, such as DCD and XTC.
         selection: atoms to compare, in MDTraj's language.

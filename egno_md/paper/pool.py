@@ -39,7 +39,7 @@ def run_all(
         run: trains one, or reads what an earlier run of it wrote; processes can be sent it.
         words: what is noted of a result.
         workers: processes that share the trainings; one works in this process.
-        progress: who listens.
+        progress: receives progress and notes.
     """
     results: dict[int, Result] = {}
     if workers <= 1 or len(trainings) <= 1:

@@ -46,7 +46,7 @@ def run_benchmark(
         device: ``auto``, ``cpu`` or ``gpu``.
         workers: processes that share the runs.
         mode: see `run_folder`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         What `results.json` says.

@@ -142,7 +142,7 @@ def fit_task(
         evaluate_every: epochs between two validations.
         seed: of the batches and the noise.
         device: ``cpu`` or ``gpu``, known to be there.
-        progress: who listens.
+        progress: receives progress and notes.
         start_noise: on the start frames of training.
 
     Raises:

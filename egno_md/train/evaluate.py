@@ -55,7 +55,7 @@ def run_evaluate(
         seed: of the random rotations.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`.
-        progress: who listens.
+        progress: receives progress and notes.
     """
     progress, out = progress or Silent(), Path(out)
     operator = WindowOperator.load(bundle)

@@ -66,7 +66,7 @@ def run_fit_potential(
         seed: of the split, the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`; `resume` continues from the last checkpoint.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         DataError: no energies or forces, or another molecule.

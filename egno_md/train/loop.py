@@ -88,7 +88,7 @@ def run_fit(
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         telling: what is written down and said.
         device: ``cpu`` or ``gpu``, known to be there.
-        progress: who listens.
+        progress: receives progress and notes.
         inference_mode: off where validation needs gradients.
 
     Raises:
@@ -139,7 +139,7 @@ class History(Callback):
     Args:
         path: of the CSV; rows beyond a resumed step are dropped.
         budget: tells seconds and the share that is spent.
-        progress: who listens.
+        progress: receives progress and notes.
         telling: the columns, and what is said.
     """
 

@@ -149,7 +149,7 @@ def fit_potential(
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         seed: of the batches.
         device: ``cpu`` or ``gpu``, known to be there.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         TrainingError: the error became NaN.

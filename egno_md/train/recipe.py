@@ -57,7 +57,7 @@ class Recipe(ABC, Generic[Learned, Windows]):
     Args:
         store: frames to learn from.
         protocol: window, network, optimisation.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Attributes:
         system: what the windows are of.

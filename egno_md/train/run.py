@@ -55,7 +55,7 @@ def run_train(
         seed: of the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`; `resume` continues from the last checkpoint.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         DataError: the store lacks what training needs.

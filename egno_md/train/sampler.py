@@ -115,7 +115,7 @@ def fit_sampler(
         folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
         seed: of batches, flow times and noise.
         device: ``cpu`` or ``gpu``, known to be there.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         TrainingError: the error became NaN.

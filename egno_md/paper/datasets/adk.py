@@ -61,7 +61,7 @@ def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -
 
     Args:
         folder: where files are kept; the user's cache folder if None.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         The PSF and the DCD file.

@@ -50,7 +50,7 @@ def run_stress(
         device: ``auto``, ``cpu`` or ``gpu``, for the trainings.
         workers: processes that share the trainings.
         mode: see `run_folder`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         What `results.json` says.
