@@ -55,8 +55,13 @@ class Biased:
     rest lie mostly in the wrong basin. Only the atoms of the two torsions are right.
     """
 
-    seen: SeenAtoms
+    atoms: np.ndarray
     rotors: Rotors
+
+    @property
+    def operator(self) -> Biased:
+        """What knows which atoms are drawn."""
+        return self
 
     def draw(self, frames, random) -> np.ndarray:
         noise = np.array([[r.random(), *r.standard_normal(2)] for r in random])
@@ -64,8 +69,8 @@ class Biased:
         lean = np.stack([0.7 + 0 * here[:, 0], 0.3 + 0.5 * np.cos(here[:, 0])], axis=1)
         near, far = here + lean + 0.4 * noise[:, 1:], FAR + 0.8 * noise[:, 1:]
         targets = np.where(noise[:, :1] < SHARE, near, far)
-        windows = np.zeros((len(frames), 1, len(self.seen.atoms), 3))
-        atoms = np.searchsorted(self.seen.atoms, [*self.rotors.atoms[0], self.rotors.atoms[1, 3]])
+        windows = np.zeros((len(frames), 1, len(self.atoms), 3))
+        atoms = np.searchsorted(self.atoms, [*self.rotors.atoms[0], self.rotors.atoms[1, 3]])
         windows[:, 0, atoms] = _chain(targets)
         return windows
 
@@ -102,7 +107,7 @@ def make_chain(
     """Moves of φ and ψ on the surface."""
     rotors, clocks = find_rotors(system), Clocks()
     chosen = {"kind": "metropolis", "draws": 4, "concentration": 4.0, "uniform": 0.1}
-    sampler: Any = Biased(SeenAtoms.of(system, "heavy"), rotors)
+    sampler: Any = Biased(SeenAtoms.of(system, "heavy").atoms, rotors)
     dynamics: Any = md or Still()
     checker = Checker.of(system, system.positions)
     return MetropolisMove(

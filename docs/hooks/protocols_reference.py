@@ -38,10 +38,10 @@ def _nested(model: type[BaseModel], prefix: str, level: int) -> Iterator[str]:
 
 
 def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    yield from ("| key | value | default | meaning |", "|---|---|---|---|")
-    for field in describe(model):
-        if field.name == "kind":
-            continue
+    fields = [field for field in describe(model) if field.name != "kind"]
+    if fields:
+        yield from ("| key | value | default | meaning |", "|---|---|---|---|")
+    for field in fields:
         if field.is_required:
             default = "*required*"
         elif field.models:

@@ -317,7 +317,7 @@ class PropagateProtocol(Spec):
         source: who proposes windows.
         judge: when a window counts as bad.
         correct: what a bad window gets; null for what suits the source: `fallback` for windows of
-            dynamics, `redraw` for a sampler's. Nothing is bad without a judge.
+            an operator, `redraw` for a sampler's, `monitor` for MD's. Nothing is bad without a judge.
         refine: refinement of windows' ends; null for none, but where `correct` is `refine`.
         boundary: what acts between windows.
         record: what is written.

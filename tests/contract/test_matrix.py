@@ -106,8 +106,10 @@ class Given:
         model, spec = self.models[kind], protocol(kind, **changes)
         if built is not None and kind == "operator":
             model = load_any_bundle(GOLDEN / "bundles" / "waterbox-rigid")
-        extent(spec, built or self.built, model)
-        return build(built or self.built, model, spec, seed=3, iterations=20)
+        subject = built or self.built
+        bound = None if model is None else model.bind(subject.system)
+        extent(spec, subject, bound)
+        return build(subject, bound, spec, seed=3, iterations=20)
 
     def simulation(self, **options: Any) -> SurrogateSimulation:
         """A script on alanine dipeptide with constraints."""

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 
 from egno_md.core.errors import EgnoMDError
 
-FORMER = "written for an earlier egno-md"
-"""Of protocols that are refused with their form of today, a YAML of many lines to copy."""
-
 
 @contextmanager
 def fine_or_one_line(longest: float = math.inf) -> Iterator[None]:
@@ -23,8 +20,6 @@ def fine_or_one_line(longest: float = math.inf) -> Iterator[None]:
         yield
     except EgnoMDError as error:
         message = str(error)
-        if FORMER in message:
-            message = message.partition("\n\n")[0]
     except MemoryError:
         pass
     assert len(message.splitlines()) <= 1

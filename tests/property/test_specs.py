@@ -17,7 +17,7 @@ from egno_md.spec.base import Spec
 from egno_md.spec.describe import dotted_keys
 from egno_md.spec.files import read_spec, shipped, validate
 from egno_md.spec.prepare import Preparation
-from egno_md.spec.propagate_former import FORMER_KEYS
+from egno_md.spec.propagate_former import RENAMED
 from egno_md.spec.system import SystemSpec
 from egno_md.spec.template import commented_yaml
 from tests.property.lines import FORMER, fine_or_one_line
@@ -189,12 +189,12 @@ OLD = {"length": "1 ps", "temperature": "300 K", "timestep": "1 fs"}
 @given(data=st.data())
 def test_former_protocols_end_in_today_s_form_that_is_no_former_one(data: st.DataObject) -> None:
     drawn = st.one_of(json_like(KEYS), st.sampled_from(["off", "strict", 2, {"kind": "none"}]))
-    keys = st.sampled_from(sorted(FORMER_KEYS))
+    keys = st.sampled_from(sorted(RENAMED))
     values = {**OLD, **data.draw(st.dictionaries(keys, drawn, min_size=1))}
     with pytest.raises(SpecError) as caught:
         validate(values, MODELS["propagate"], "x.yaml")
     assume("more than 300 digits" not in str(caught.value))
     assert FORMER in str(caught.value)
-    today = yaml.safe_load(str(caught.value).partition("\n\n")[2])
-    assert FORMER_KEYS.isdisjoint(today)
+    today = yaml.safe_load(caught.value.__notes__[0])
+    assert RENAMED.keys().isdisjoint(today)
     assert {key: today[key] for key in OLD} == OLD

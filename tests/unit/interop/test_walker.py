@@ -29,7 +29,7 @@ def make_walker(
         refiner=lambda: Healer(system, system.positions),
     )
     watch = Watch.of(policy, tolerances, None, 1, 0.3)
-    walker = Walker(system, make_operator(system), springs, watch, around)
+    walker = Walker(system, make_operator(system).bind(system), springs, watch, around)
     walker.place(make_states(system, 1)[0].frame)
     return walker, springs
 

@@ -128,7 +128,7 @@ def make_move(
     """Windows of an untrained operator, or of another source, under springs."""
     springs = springs or Springs(system.positions, system.masses)
     clocks = Clocks()
-    source = source or Operator(make_operator(system), system.masses, clocks=clocks)
+    source = source or Operator(make_operator(system).bind(system), system.masses, clocks=clocks)
     if judge is None:
         judge = spec.EnergyJudge(kind="energy", tolerances=spec.Tolerances(**tolerances))
     if thermostat == "langevin":

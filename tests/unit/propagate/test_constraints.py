@@ -60,7 +60,7 @@ def a_move(system: System, **changes: Any) -> tuple[WindowMove, Rod]:
 
 def free(system: System) -> Operator:
     """Windows before any projection."""
-    return Operator(make_operator(system), system.masses)
+    return Operator(make_operator(system).bind(system), system.masses)
 
 
 def bond_of(frame: Frame) -> tuple[float, float]:

@@ -76,7 +76,7 @@ class Scene:
     @classmethod
     def of(cls, system: System) -> Scene:
         springs, clocks = Springs(system.positions, system.masses), Clocks()
-        source = Operator(make_operator(system), system.masses)
+        source = Operator(make_operator(system).bind(system), system.masses)
         (start,) = make_states(system, 1)
         start = replace(start, frame=replace(springs.evaluate(start.frame), time=5.0))
         (proposal,) = source.propose([start])

@@ -10,8 +10,9 @@ import pytest
 
 from egno_md.core.errors import BundleMismatch, DataError, EgnoMDError, SpecError, WindowMismatch
 from egno_md.core.selection import reduce_system
-from egno_md.core.state import Frame
+from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
+from egno_md.core.window import Window
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.propagate.requirements import (
     Extent,
@@ -22,8 +23,9 @@ from egno_md.propagate.requirements import (
     check_whole,
     extent,
 )
+from egno_md.propagate.source import FunctionWindows
 from egno_md.spec.propagate import PropagateProtocol
-from tests.conftest import make_card, make_operator, make_sampler
+from tests.conftest import changed, make_card, make_operator, make_sampler
 
 BASE: dict[str, Any] = {
     "length": "80 ps",
@@ -53,24 +55,24 @@ def models(
     flexible: BuiltSystem, rigid: BuiltSystem
 ) -> dict[str, tuple[BuiltSystem, Model | None]]:
     """Operators and samplers with the systems that they are asked to move."""
-    heavy = make_operator(reduce_system(rigid.system, "heavy"))
-    changes = {"atoms": "heavy", "system": rigid.system.name}
-    heavy.card = heavy.card.model_copy(update=changes)
-    uneven = make_operator(flexible.system)
-    uneven.card = uneven.card.model_copy(update={"time_points": (0.002, 0.008)})
+    heavy = make_operator(reduce_system(rigid.system, "heavy")).bind()
+    heavy.operator.card = heavy.card.model_copy(update={"atoms": "heavy"})
+    uneven = make_operator(flexible.system).bind()
+    uneven.operator.card = uneven.card.model_copy(update={"time_points": (0.002, 0.008)})
     boxed = replace(flexible, system=replace(flexible.system, box=np.eye(3)))
     still = make_sampler(flexible.system)
-    still.card = still.card.model_copy(update={"kelvin": None})
+    still.card = changed(still.card, kelvin=None)
+    function = FunctionWindows(lambda frame: Trajectory(frame.positions[None], np.zeros(1)),
+                               Window.uniform(0.008, 4))  # fmt: skip
     return {
-        "operator": (flexible, make_operator(flexible.system)),
+        "operator": (flexible, make_operator(flexible.system).bind()),
         "heavy": (rigid, heavy),
         "uneven": (flexible, uneven),
-        "sampler": (rigid, make_sampler(rigid.system)),
-        "flexible sampler": (flexible, still),
+        "sampler": (rigid, make_sampler(rigid.system).bind(rigid.system)),
+        "flexible sampler": (flexible, still.bind(flexible.system)),
         "none": (flexible, None),
         "boxed": (boxed, None),
-        "wrong sampler": (rigid, make_sampler(flexible.system)),
-        "wrong operator": (rigid, make_operator(flexible.system)),
+        "function": (flexible, function),
     }
 
 
@@ -80,7 +82,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("operator", {"refine": {"max_blocks": 3}},
      r"refine\.every: null refines bad windows alone.* Set refine\.every: 1"),
     ("operator", {"correct": {"kind": "redraw"}},
-     r"correct\.kind: redraw, and source\.kind: operator proposes the same.*\.kind: fallback"),
+     r"correct\.kind: redraw, and source\.kind: operator proposes the same.* Leave out correct, for what suits"),
     ("none", {**EXACT, "correct": {"kind": "redraw"}},
      r"correct\.kind: redraw, and source\.kind: exact proposes the same"),
     ("none", {"source": {"kind": "exact", "window": "7 fs", "points": 4}},
@@ -131,8 +133,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
      r"source\.dynamics 1\.5 fs is not a whole number of 1 fs timesteps"),
     ("operator", {"length": "9 fs"}, r"the length 9 fs is not a whole number of 8 fs windows"),
     ("sampler", {**SAMPLER, "length": "50 ps"}, r"the length 50 ps is not a whole number of 40 ps"),
-    ("wrong sampler", SAMPLER, r"the sampler moves 3 heavy atoms of ethanol, ala2.* has 10"),
-    ("wrong operator", {}, r"the operator moves 9 atoms of ethanol, ala2.* has 22"),
+    ("function", {"boundary": BAROSTAT},
+     r"boundary\.barostat: ethanol has no periodic box.* Leave out barostat"),
 ]  # fmt: skip
 
 
@@ -169,6 +171,7 @@ def test_a_molecule_that_cannot_turn_has_nothing_to_move(
         ("heavy", {"refine": {"every": 1}}, Extent(10_000, 0.008)),
         ("heavy", {"judge": NONE}, Extent(10_000, 0.008)),
         ("none", EXACT, Extent(10_000, 0.008)),
+        ("function", {}, Extent(10_000, 0.008)),
         ("boxed", {**EXACT, "boundary": BAROSTAT}, Extent(10_000, 0.008)),
         ("sampler", SAMPLER, Extent(2, 40.0)),
         ("sampler", {**SAMPLER, "correct": {"kind": "redraw"}, "refine": {"every": 1}},

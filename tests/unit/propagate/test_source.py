@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from egno_md.geometry.hydrogens import HydrogenLift
 
 from egno_md.core.errors import PotentialError
 from egno_md.core.seen import SeenAtoms
@@ -16,6 +15,7 @@ from egno_md.core.state import Frame, Trajectory
 from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.geometry.lift import Lift
+from egno_md.nn.sampler import BoundSampler
 from egno_md.propagate.source import Exact, ExactLangevin, Operator, Sampler
 from egno_md.propagate.state import ReplicaState
 from tests.conftest import make_operator, make_sampler
@@ -46,7 +46,7 @@ def windows_of(source: Any, *frames: Frame) -> list[Trajectory]:
 
 
 def test_windows_of_all_atoms_keep_both_momenta(ethanol: System) -> None:
-    source, masses = Operator(make_operator(ethanol), ethanol.masses), ethanol.masses
+    source, masses = Operator(make_operator(ethanol).bind(ethanol), ethanol.masses), ethanol.masses
     frames = make_frames(ethanol)
     for frame, window in zip(frames, windows_of(source, *frames), strict=True):
         assert window.velocities is not None
@@ -61,7 +61,10 @@ def test_windows_of_all_atoms_keep_both_momenta(ethanol: System) -> None:
 
 
 def test_many_frames_at_once_give_what_each_gives_alone(ethanol: System) -> None:
-    source, frames = Operator(make_operator(ethanol), ethanol.masses), make_frames(ethanol)
+    source, frames = (
+        Operator(make_operator(ethanol).bind(ethanol), ethanol.masses),
+        make_frames(ethanol),
+    )
     together = windows_of(source, *frames)
     for frame, window in zip(frames, together, strict=True):
         (alone,) = windows_of(source, frame)
@@ -70,14 +73,17 @@ def test_many_frames_at_once_give_what_each_gives_alone(ethanol: System) -> None
 
 
 def test_the_box_of_the_start_is_that_of_every_point(ethanol: System) -> None:
-    source, box = Operator(make_operator(ethanol), ethanol.masses), np.diag([3.0, 4.0, 5.0])
+    source, box = (
+        Operator(make_operator(ethanol).bind(ethanol), ethanol.masses),
+        np.diag([3.0, 4.0, 5.0]),
+    )
     (window,) = windows_of(source, replace(make_frames(ethanol)[0], box=box))
     np.testing.assert_array_equal(window.box, [box] * len(window))
 
 
 def test_heavy_atoms_are_predicted_and_carry_the_others(ala2: System) -> None:
     lift, frames = Lift.of(ala2, "heavy"), make_frames(ala2)
-    operator = make_operator(reduce_system(ala2, "heavy"))
+    operator = make_operator(reduce_system(ala2, "heavy")).bind()
     source = Operator(operator, ala2.masses, lift)
     predicted = source._predict(frames)
     for frame, few, window in zip(frames, predicted, windows_of(source, *frames), strict=True):
@@ -92,9 +98,9 @@ def test_heavy_atoms_are_predicted_and_carry_the_others(ala2: System) -> None:
 
 
 def make_source(system: System, operator: Any, **draws: Any) -> Sampler:
-    seen = SeenAtoms.of(system, "heavy")
-    lift = HydrogenLift.of(system, seen, system.positions)
-    return Sampler(operator, seen, lift, **{"steps": 2, **draws})
+    atoms = SeenAtoms.of(system, "heavy").atoms
+    lift = Lift.relaxed(system, atoms, system.positions)
+    return Sampler(BoundSampler(operator, atoms), lift, **{"steps": 2, **draws})
 
 
 def at_rest(system: System, *shifts: Any) -> list[Frame]:
@@ -116,7 +122,7 @@ def test_a_sampler_proposes_its_lifted_draws_without_velocities(ala2: System) ->
     frame = replace(frame, time=5.0)
     (proposal,) = source.propose([ReplicaState(0, frame, np.random.default_rng(3))])
     drawn = source.draw([frame], [np.random.default_rng(3)])
-    np.testing.assert_array_equal(proposal.window.positions, source.lift(drawn)[0])
+    np.testing.assert_array_equal(proposal.window.positions, source.lift.positions(None, drawn)[0])
     assert proposal.window.times.tolist() == [15.0, 25.0, 35.0, 45.0]
     assert not proposal.has_velocities
     assert source.kind == "sampler"

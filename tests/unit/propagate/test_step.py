@@ -127,12 +127,15 @@ def test_windows_are_refined_when_asked_whatever_their_checks_say(
         assert (outcome.event.check.energy_error is None) is is_refined
 
 
-def test_a_repair_that_leaves_another_molecule_ends_the_rollout(ethanol: System) -> None:
-    mirrored = ethanol.positions * np.array([1.0, 1.0, -1.0])
-    move = make_move(ethanol, REPAIR, refiner=lambda: Healer(ethanol, mirrored), energy=1e-12)
-    outcome = one_window(move, ethanol)
+def test_a_repair_that_leaves_another_molecule_ends_the_rollout(ala2: System) -> None:
+    mirrored = ala2.positions * np.array([1.0, 1.0, -1.0])
+    move = make_move(ala2, REPAIR, refiner=lambda: Healer(ala2, mirrored), energy=1e-12)
+    outcome = one_window(move, ala2)
     assert outcome.event.kind == "stop"
-    assert outcome.event.reason == "after refinement: 2 centres inverted. Use policy fallback."
+    assert (
+        outcome.event.reason
+        == "after refinement: ALA2 CA turned around (1 in all). Use policy fallback."
+    )
     assert len(outcome.window) == len(outcome.end) == 0
 
 

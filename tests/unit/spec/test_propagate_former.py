@@ -11,7 +11,7 @@ import yaml
 from egno_md.core.errors import SpecError
 from egno_md.spec.files import find_protocol, read_spec, validate
 from egno_md.spec.propagate import PropagateProtocol
-from egno_md.spec.propagate_former import FORMER_KEYS, modern_form
+from egno_md.spec.propagate_former import RENAMED, modern_form
 
 FORMER = sorted((Path(__file__).parent / "former").glob("*.yaml"))
 """The protocols that egno-md 0.1 shipped, as they were."""
@@ -31,7 +31,7 @@ CORRECTION = {"kind": "metropolis", "draws": 2, "uniform": 0.5, "dynamics": "2 p
 def modern(**old: Any) -> PropagateProtocol:
     content = modern_form(OLD | old)
     assert content is not None
-    assert FORMER_KEYS.isdisjoint(content)
+    assert RENAMED.keys().isdisjoint(content)
     return validate(content, PropagateProtocol, "x.yaml")
 
 
@@ -153,8 +153,10 @@ def test_a_former_protocol_is_refused_with_its_form_of_today_to_copy(
 ) -> None:
     with pytest.raises(SpecError) as caught:
         read_spec(path, PropagateProtocol)
-    said, _, text = str(caught.value.args[0]).partition("\n\n")
-    assert said == f"{path}: written for an earlier egno-md. The same in today's form, to copy:"
+    said, (text,) = caught.value.args[0], caught.value.__notes__
+    assert (
+        said == f"{path}: written for an earlier egno-md. Copy today's form, which says the same:"
+    )
     copied = tmp_path / "x.yaml"
     copied.write_text(text, encoding="utf-8")
     today = find_protocol("propagate", path.stem)
@@ -162,9 +164,9 @@ def test_a_former_protocol_is_refused_with_its_form_of_today_to_copy(
 
 
 @pytest.mark.parametrize("value", [None, 3, "x", [1], {"a": {"b": 1}}])
-@pytest.mark.parametrize("key", sorted(FORMER_KEYS))
+@pytest.mark.parametrize("key", sorted(RENAMED))
 def test_nonsense_under_a_former_key_ends_in_the_same_message(key: str, value: Any) -> None:
     with pytest.raises(SpecError, match="written for an earlier egno-md") as caught:
         validate({"length": "1 ps", key: value}, PropagateProtocol, "x.yaml")
-    text = str(caught.value.args[0]).partition("\n\n")[2]
+    (text,) = caught.value.__notes__
     assert isinstance(yaml.safe_load(text), dict)
