@@ -4,7 +4,7 @@ import reprlib
 
 
 class _Short(reprlib.Repr):
-    """What a message shows of a value that a file holds, however large it is."""
+    """Representation of a file's value in messages, short however large it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -13,7 +13,7 @@ class _Short(reprlib.Repr):
 
 
 shown = _Short().repr
-"""A value as Python writes it, in one line and cut short where it is long."""
+"""A value as Python writes it, on one line and shortened."""
 
 
 class EgnoMDError(Exception):
@@ -24,7 +24,7 @@ class EgnoMDError(Exception):
 
 
 class SpecError(EgnoMDError):
-    """A protocol, system or option says something that cannot be used."""
+    """A protocol, system or option holds a value that cannot be used."""
 
 
 class DataError(EgnoMDError):
@@ -44,7 +44,7 @@ class PotentialError(EgnoMDError):
 
 
 class OutputError(EgnoMDError):
-    """An output directory cannot be used for what is asked."""
+    """An output directory cannot be used for this run."""
 
 
 class TrainingError(EgnoMDError):
@@ -52,8 +52,8 @@ class TrainingError(EgnoMDError):
 
 
 class EnsembleError(EgnoMDError):
-    """Some runs of many have failed; what the others made is kept."""
+    """Some runs of many have failed; the results of the others are kept."""
 
 
 class ContractError(EgnoMDError):
-    """A layer does not keep what it claims, such as a symmetry."""
+    """A layer breaks a property it claims, such as a symmetry."""

@@ -24,10 +24,10 @@ CONNECT_SECONDS = 5
 
 
 class LocalProcesses(Executor):
-    """Processes of this machine, one call at a time each, begun when they are first needed.
+    """Processes of this machine, one call at a time each, started when first needed.
 
-    One that is lost takes only its own call with it, and a new one stands in its place.
-    They end with the process that began them, and leave Ctrl-C to it.
+    A lost process fails only its own call, and a new one replaces it. They end with
+    the process that started them, and leave Ctrl-C to it.
 
     Args:
         workers: how many.
@@ -42,7 +42,7 @@ class LocalProcesses(Executor):
         initargs: tuple[Any, ...] = (),
     ) -> None:
         self._processes = [_Process(initializer, initargs) for _ in range(workers)]
-        self._idle: LifoQueue[_Process] = LifoQueue()  # one that has begun goes first
+        self._idle: LifoQueue[_Process] = LifoQueue()  # prefers processes already started
         for process in self._processes:
             self._idle.put(process)
         self._shared = Threads(workers, "egno-md-worker")
@@ -55,7 +55,7 @@ class LocalProcesses(Executor):
     def submit_to(
         self, worker: int, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Future[Any]:
-        """Call in process `worker`, after what was submitted to it before."""
+        """Call in process `worker`, after the calls submitted to it before."""
         return self._own[worker].submit(self._processes[worker].call, fn, *args, **kwargs)
 
     def _call_idle(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,7 @@ class LocalProcesses(Executor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End; after an exception, ask what runs to end too, as SIGTERM does a run."""
+        """End; after an exception, send SIGTERM to running calls."""
         if kind is not None:
             for process in self._processes:
                 process.interrupt()
@@ -86,9 +86,9 @@ class LocalProcesses(Executor):
 
 
 class _Process:
-    """One process, begun when it is needed and again after it was lost.
+    """One process, started when it is needed and again after it was lost.
 
-    It is a pool of its own behind the threads that wait for it.
+    It is a pool of one worker, behind the threads that wait for it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class _Process:
         return self._pool
 
     def interrupt(self) -> None:
-        """Ask the call that runs to end, and begin no other."""
+        """Ask the running call to end, and start no other."""
         self._is_ending = True
         if (number := self._number) is not None:
             with suppress(ProcessLookupError):
@@ -131,7 +131,7 @@ class _Process:
 
 
 def _begin_worker(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
-    """Ctrl-C reaches the whole terminal; whoever started a worker ends it by SIGTERM."""
+    """Ignore Ctrl-C, which reaches the whole terminal: the parent ends workers by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     if initializer is not None:
@@ -142,7 +142,7 @@ def _begin_worker(initializer: Callable[..., object] | None, initargs: tuple[Any
 def open_executor(
     workers: int, scheduler: str | None = None, executor: Executor | None = None
 ) -> Iterator[Executor | None]:
-    """What `--workers` and `--scheduler` ask for; None for this very process.
+    """The executor of `--workers` and `--scheduler`; None for this process.
 
     Args:
         workers: processes of this machine, where there is no scheduler.
@@ -150,7 +150,7 @@ def open_executor(
         executor: used instead, and left open.
 
     Raises:
-        SpecError: Dask is not installed, or none answers.
+        SpecError: Dask is not installed, or no scheduler answers.
     """
     if executor is not None or (scheduler is None and workers == 1):
         yield executor

@@ -16,11 +16,11 @@ RETRIES = 3
 """Times that a call is made again after its worker was lost, as Dask's scheduler does."""
 
 LOST = frozenset({"WorkerLost", "ManagerLost"})
-"""What Parsl raises for a lost worker; Dask's scheduler retries by itself."""
+"""Errors of Parsl for a lost worker; Dask's scheduler retries by itself."""
 
 LOOK_SECONDS = 0.5
 LOOKING = 0.02
-"""Seconds between two looks at how far the tasks are, and the share of the time for looking."""
+"""Seconds between two progress reports, and the largest share of the time they may take."""
 
 _turn = threading.Lock()
 
@@ -40,12 +40,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A call that did not.
+    """A call that raised.
 
     Attributes:
         number: of the task.
         error: class and message, in one line.
-        traceback: where it was raised, in the process where it was raised.
+        traceback: of the process that raised it.
     """
 
     number: int
@@ -81,10 +81,10 @@ def run_all(
 
     Args:
         executor: any of `concurrent.futures`: `LocalProcesses`, Dask's
-            ``client.get_executor(pure=False)``, Parsl's ``ParslPoolExecutor``. None calls right
-            here, one after the other.
-        function: of a module, so that other processes find it. It may be called again
-            for the same task after its worker was lost, and must then go on.
+            ``client.get_executor(pure=False)``, Parsl's ``ParslPoolExecutor``. None calls in
+            this process, one after the other.
+        function: of a module, so that other processes can import it. It may be called
+            again for the same task after its worker was lost, and must then continue.
         tasks: its arguments.
         retries: for every task, after lost workers.
         tell: called now and then, and at the end, with the number of tasks that have ended.
@@ -139,7 +139,7 @@ def run_all(
 
 
 def _is_lost(future: Future[Any]) -> bool:
-    """Whether the worker went, rather than the call."""
+    """Whether the worker was lost, rather than the call failed."""
     error = None if future.cancelled() else future.exception()
     return isinstance(error, BrokenExecutor) or type(error).__name__ in LOST
 

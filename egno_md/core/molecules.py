@@ -11,7 +11,7 @@ Array = np.ndarray
 
 
 def bond_matrix(bonds: Int[Array, "bonds 2"], atoms: int) -> csr_array:
-    """One at each bond's two atoms, in the order that the bond has them."""
+    """Adjacency matrix with a one for each bond, in the order of its two atoms."""
     ones = np.ones(len(bonds), dtype=np.int8)
     return csr_array((ones, (bonds[:, 0], bonds[:, 1])), shape=(atoms, atoms))
 

@@ -1,4 +1,4 @@
-"""The interfaces of what computes exactly: energies, dynamics, volume moves, refinement."""
+"""Interfaces of the exact computations: energies, dynamics, volume moves, refinement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ThermostattedDynamics(Protocol):
     def stretch(
         self, frame: Frame, duration: float, friction: float, random: np.random.Generator
     ) -> Frame:
-        """Where a frame, with its velocities, goes in `duration` ps."""
+        """The frame, with its velocities, `duration` ps later."""
         ...
 
 
@@ -64,11 +64,11 @@ class VolumeMoves(Protocol):
 
 
 class Refiner(Protocol):
-    """Makes a state of MD out of a frame, without changing which molecule it is."""
+    """Turns a frame into a state of MD, with the stereochemistry of its start."""
 
     @property
     def system(self) -> System:
-        """What is refined."""
+        """The system of the frames."""
         ...
 
     def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
@@ -87,14 +87,14 @@ class Refiner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What a refinement did.
+    """Result of a refinement.
 
     Attributes:
         frame: the refined frame.
         blocks: minimisation blocks used.
         displacement: root-mean-square move of the atoms, nm.
         max_force: largest force component norm after minimisation, kJ/mol/nm.
-        moves: of each atom, nm.
+        moves: displacement of each atom, nm.
     """
 
     frame: Frame

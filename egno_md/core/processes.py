@@ -1,4 +1,4 @@
-"""How processes end: workers with who started them, runs when they are asked to."""
+"""How processes end: workers with their parent, runs on SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from types import FrameType
 
 
 def die_with_parent() -> None:
-    """End this worker process as soon as its parent is gone, however that went.
+    """End this worker process as soon as its parent has ended for any reason.
 
     A worker of a killed run would go on writing beside the run that resumes it.
-    Whatever it writes must therefore bear a kill at any moment.
+    Its files must therefore stay valid when it is killed at any moment.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -30,7 +30,7 @@ def die_with_parent() -> None:
 
 
 def world() -> tuple[int, int]:
-    """Processes and nodes that train together, as torchrun or SLURM started them."""
+    """Processes and nodes of distributed training, as torchrun or SLURM started them."""
     if "TORCHELASTIC_RUN_ID" in os.environ or "LOCAL_WORLD_SIZE" in os.environ:
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         return processes, max(processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
@@ -38,7 +38,7 @@ def world() -> tuple[int, int]:
 
 
 def rank() -> int:
-    """Number of this process among those that train together."""
+    """Rank of this process in distributed training."""
     return int(os.environ.get("RANK", "0")) if world()[0] > 1 else 0
 
 
@@ -51,7 +51,7 @@ class Request:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM interrupts what is inside, as Ctrl-C does.
+    """Let SIGTERM interrupt the block, as Ctrl-C does.
 
     Schedulers send it before they kill.
     """
@@ -65,7 +65,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def ends_when_asked() -> Iterator[Request]:
-    """SIGTERM is noted, so that a loop inside can end where it is safe."""
+    """Note SIGTERM, so that a loop in the block can end where it is safe."""
     request = Request()
 
     def note(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""How a long computation tells what it is doing, without knowing who listens."""
+"""Progress of long computations, whoever displays it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from typing import Protocol
 
 Values = Mapping[str, str | float] | str
-"""Figures of the moment by name (the unit in the name's or the text's end), or one sentence."""
+"""Current figures by name (the unit ends the name or the text), or one sentence."""
 
 
 class Progress(Protocol):
-    """A listener to one long computation."""
+    """Receives the progress of one long computation."""
 
     def update(self, done: float, total: float, values: Values = "") -> None:
-        """`done` of `total` is behind us; `values` are the figures of the moment."""
+        """Report `done` of `total`; `values` are current figures."""
         ...
 
     def note(self, text: str) -> None:
-        """Something happened that a user should see."""
+        """Report an event to the user."""
         ...
 
 
 class Silent:
-    """Listens and says nothing."""
+    """Reports nothing."""
 
     def update(self, done: float, total: float, values: Values = "") -> None:
         """Ignore."""

@@ -1,4 +1,4 @@
-"""Libraries imported without what they say while they are."""
+"""Libraries imported without their messages and warnings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def hush_warp() -> None:
-    """TorchMD-Net's kernels would greet on stdout, where results go."""
+    """Keep TorchMD-Net's kernels from printing on stdout, where results go."""
     try:
         import warp
     except ImportError:  # TorchMD-Net before 3 has none
@@ -21,7 +21,7 @@ def hush_warp() -> None:
 
 @contextmanager
 def no_jit_warnings() -> Iterator[None]:
-    """Libraries that still use `torch.jit`, which torch 2.13 deprecates."""
+    """Ignore that libraries still use `torch.jit`, which torch 2.13 deprecates."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         yield

@@ -69,7 +69,7 @@ def _of_residue(residue: Residue, names: tuple[str, ...]) -> list[int]:
 
 
 def reduce_system(system: System, choice: AtomChoice) -> System:
-    """The system as an operator of fewer atoms knows it.
+    """The system of the atoms that an operator sees.
 
     Bonds are those between chosen atoms; alpha carbons of neighbouring residues
     count as bonded. Masses are the atoms' own. Nothing is constrained, since

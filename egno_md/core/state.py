@@ -1,4 +1,4 @@
-"""What moves: one frame, and a contiguous trajectory of them."""
+"""States of a system: one frame, and a contiguous trajectory of frames."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Frame:
         positions: nm, unwrapped.
         velocities: nm/ps at the same instant as the positions.
         time: ps.
-        forces: kJ/mol/nm at these positions, where they are known.
-        potential_energy: kJ/mol at these positions, where it is known.
+        forces: kJ/mol/nm at these positions, or None.
+        potential_energy: kJ/mol at these positions, or None.
         box: box vectors as rows, nm; None without periodic boundaries.
     """
 

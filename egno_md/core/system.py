@@ -1,4 +1,4 @@
-"""What a molecular system is, independent of how it is simulated."""
+"""The description of a molecular system, independent of how it is simulated."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class System:
 
     @property
     def internal_freedom(self) -> int:
-        """Degrees of freedom of what moves about the centre of mass, kept at rest or not."""
+        """Degrees of freedom relative to the centre of mass, whether it is kept at rest or not."""
         return min(self.degrees_of_freedom, 3 * self.n_atoms - 3)
 
     @property
@@ -102,7 +102,7 @@ class System:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what an operator must agree on: elements, order, bonds, masses."""
+        """SHA-256 of elements, order, bonds and masses, which an operator must match."""
         return system_digest(self.topology, self.masses)
 
 

@@ -1,4 +1,4 @@
-"""Packages that are called like the verb they hold, so that `egno_md.propagate(...)` works."""
+"""Callable packages, so that `egno_md.propagate(...)` works."""
 
 from __future__ import annotations
 

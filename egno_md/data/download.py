@@ -51,7 +51,7 @@ def fetch_md17(
         sha256: the file's SHA-256, where you have it from a source you trust.
         trust_first_download: accept whatever comes first, record its SHA-256
             beside it and demand the same ever after.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         The file, whose SHA-256 is the one asked for or recorded.

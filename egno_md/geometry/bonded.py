@@ -1,4 +1,4 @@
-"""Ordered pairs of atoms, told apart by the bonds between them."""
+"""Ordered pairs of atoms, by the number of bonds between them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def marked(
 
 
 def bond_neighbours(bonds: Int[np.ndarray, "bonds 2"], atoms: int) -> list[list[int]]:
-    """Whom each atom is bonded to, in the order of the bonds."""
+    """The neighbours of each atom, in the order of the bonds."""
     neighbours: list[list[int]] = [[] for _ in range(atoms)]
     for a, b in bonds.tolist():
         neighbours[a].append(b)

@@ -1,4 +1,4 @@
-"""Whether a structure runs into itself."""
+"""Clashes: atoms that are too close and not bonded."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NEIGHBOURS = 3
 """Bonds apart up to which atoms may be close."""
 
 DENSE_LIMIT = 64
-"""Atoms up to which every pair is looked at; beyond, a neighbour search."""
+"""Atoms up to which every pair is computed; beyond, a neighbour search."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contacts:
-    """Atoms of one topology that may be close, and how close the others come.
+    """Pairs of one topology that may be close, and the smallest distance of all others.
 
     Attributes:
         near: pairs within `NEIGHBOURS` bonds, as a boolean matrix.

@@ -1,4 +1,4 @@
-"""Local frames of three atoms: where others stand in them, and where they stand when these move."""
+"""Local frames of three atoms, and positions of other atoms in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAT = 1e-9
 """nm: shorter vectors have no direction, and carry their atoms without turning."""
 
 SOFT = 1e-12
-"""nm²: added to squares, so that shorter vectors fade instead of turning at random."""
+"""nm²: added to squared lengths, so that shorter vectors fade instead of turning at random."""
 
 
 def bisector_axes(
@@ -61,11 +61,11 @@ def local_places(
     anchors: Int[Array, "n 3"],
     axes: Axes,
 ) -> Float[Array, "n 3"]:
-    """Where atoms stand in the frames of their anchors, nm.
+    """Positions of atoms in the frames of their anchors, nm.
 
     Args:
         positions: nm.
-        atoms: of which the places are asked.
+        atoms: indices.
         anchors: of each: the centre of its frame, and two directions.
         axes: of the frames.
     """

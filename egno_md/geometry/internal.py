@@ -14,7 +14,7 @@ from egno_md.geometry.bonded import bond_neighbours
 Array = np.ndarray
 
 SMALL_MOLECULE = 30
-"""Atoms up to which torsions ending in hydrogen are followed too."""
+"""Atoms up to which torsions ending in hydrogen are included."""
 LARGEST_RING = 8
 """Bonds in rings up to this size do not rotate."""
 
@@ -65,7 +65,7 @@ def _in_ring(bonded: list[list[int]], j: int, k: int) -> bool:
 
 
 def as_mdtraj(system: System, positions: Float[Array, "frames atoms 3"]) -> mdtraj.Trajectory:
-    """Positions and topology as MDTraj wants them."""
+    """An MDTraj trajectory of the positions."""
     return mdtraj.Trajectory(np.asarray(positions, dtype=np.float32), system.topology)
 
 

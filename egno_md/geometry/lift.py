@@ -6,9 +6,9 @@ the frame of their peptide bond. `ca` first carries each peptide unit (C, O, N, 
 with the four alpha carbons around it, which keeps it planar, then the side chains.
 Every frame moves by a proper rotation: no centre is inverted by it.
 
-Carried atoms stand in their frames as in the structure that a prediction starts from, or,
-of a relaxed lift, always as in one relaxed structure: bonds and angles are right then, and
-methyl groups stand as they did there. Thermal motion of hydrogens is not restored: that
+Carried atoms keep their positions in these frames: those of the structure that a
+prediction starts from, or, in a relaxed lift, those of one relaxed structure, with its
+bonds, angles and methyl orientations. Thermal motion of hydrogens is not restored: that
 is what refinement is for.
 """
 
@@ -31,7 +31,7 @@ from egno_md.geometry.superposition import rigid_fit
 Array = np.ndarray
 
 STEP = 1e-3
-"""Of a move along the velocities, in ps, from which carried velocities are taken."""
+"""ps, of the finite difference that gives velocities of carried atoms."""
 
 UNIT_WEIGHTS = np.array([0.3, 1.0, 1.0, 0.3])
 """Of the alpha carbons around a peptide unit: those it lies between count most."""
@@ -50,8 +50,8 @@ class Lift:
         unit_of: which unit carries each.
         carried: atoms carried in frames.
         anchors: of each: centre and two directions, all placed before.
-        local: nm, where each always stands in its frame; None where that is as in the
-            structure before.
+        local: nm, fixed position of each in its frame; None for that of the structure
+            before.
     """
 
     atoms: AtomChoice
@@ -69,7 +69,7 @@ class Lift:
         """How the atoms of a system are carried.
 
         Raises:
-            SpecError: the choice is none for this system.
+            SpecError: the choice is impossible for this system.
         """
         chosen = choose_atoms(system.topology, atoms, system.name)
         placed = np.zeros(system.n_atoms, dtype=bool)
@@ -97,7 +97,7 @@ class Lift:
     def relaxed(
         cls, system: System, chosen: Int[Array, " chosen"], structure: Float[Array, "atoms 3"]
     ) -> Lift:
-        """Hydrogens always stand to heavy atoms as in a relaxed structure.
+        """A lift that places hydrogens about heavy atoms as in a relaxed structure.
 
         Args:
             system: all atoms.
@@ -148,7 +148,7 @@ class Lift:
         return after
 
     def window(self, before: Frame, predicted: Trajectory) -> Trajectory:
-        """A window of all atoms; carried atoms have the velocity of what carries them."""
+        """A window of all atoms; carried atoms have the velocities of their frames."""
         x, v = predicted.positions, predicted.velocities
         assert v is not None
         positions = self.positions(before.positions, x)
@@ -174,7 +174,7 @@ class Lift:
 def _peptide_units(system: System) -> tuple[Array, list[int], list[int]]:
     """The alpha carbons around each peptide unit, and its atoms C, O, N and H.
 
-    What hangs on the first N and the last C goes with the nearest unit.
+    Atoms bonded to the first N and the last C go with the nearest unit.
     """
     units, atoms, unit_of = [], [], []
     for chain in system.topology.chains:

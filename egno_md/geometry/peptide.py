@@ -1,4 +1,4 @@
-"""Peptide backbones: which atoms they are."""
+"""Atoms of peptide backbones."""
 
 from __future__ import annotations
 

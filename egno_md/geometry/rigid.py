@@ -1,4 +1,4 @@
-"""The motion of a body as a whole: its drift and its rotation."""
+"""Rigid-body motion: drift and rotation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rigid_velocities(
     *,
     rotation: bool,
 ) -> Float[Array, "atoms 3"]:
-    """What velocities would be if the body moved stiffly with the momenta that it has.
+    """Velocities of a rigid body with the same momenta.
 
     Args:
         positions: nm.
@@ -28,7 +28,7 @@ def rigid_velocities(
             box has none.
 
     Returns:
-        nm/ps; what is left without them has no momentum of either kind.
+        nm/ps; the difference to `velocities` has no such momenta.
     """
     share = masses / masses.sum()
     arms = positions - share @ positions

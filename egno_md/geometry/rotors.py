@@ -1,4 +1,4 @@
-"""Bonds that turn: where they are, their torsions, and rigid rotations about them."""
+"""Rotatable bonds, their torsions, and rigid rotations about them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Rotors:
     """Rotatable bonds of a system, in the order of their bonds.
 
     Turning one of them moves the atoms on the side that the first atom of the molecule
-    is not on. Sides are nested or disjoint, so that turning several gives the same
-    molecule in any order, and turning back undoes it.
+    is not on. Sides are nested or disjoint: several rotations give the same molecule
+    in any order, and the reverse rotations undo them.
 
     Attributes:
         atoms: four atoms of each torsion; the bond is between the middle ones.

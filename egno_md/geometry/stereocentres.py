@@ -1,4 +1,4 @@
-"""Stereocentres and peptide bonds: what makes a molecule another one when it inverts or turns."""
+"""Stereocentres and peptide bonds, whose inversion or turn makes another molecule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structures turned onto others: the rigid motion with the least squared distance (Kabsch 1976)."""
+"""Superposition: the rigid motion with the least squared distance (Kabsch 1976)."""
 
 from __future__ import annotations
 

@@ -28,15 +28,15 @@ Velocities = Literal["stored", "finite-difference", "none"]
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """What is to be loaded.
+    """The trajectory to load.
 
     Attributes:
         topology: of its atoms.
         spacing: ps between frames; None where they are scattered in time.
         has_velocities: whether the file holds them.
         parts: the frames in order, to be read once.
-        frames: how many, where that is known beforehand.
-        remarks: what a user should know of the file.
+        frames: number of frames, or None before reading.
+        remarks: warnings for the user.
     """
 
     topology: mdtraj.Topology
@@ -100,7 +100,7 @@ def run_load(
         system: shipped name or folder whose topology, masses and constraints are
             those of the trajectory.
         mode: see `run_folder`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         The finished store.
@@ -203,7 +203,7 @@ def _system(
     name: str | None,
     system: str | None,
 ) -> System:
-    """The system the frames are of; its potential is not what made them."""
+    """The system of the frames; its potential is not theirs."""
     if system is None:
         alone = single_system(topology, name or path.stem, first.positions[0])
         return replace(alone, box=None if first.box is None else first.box[0])
@@ -230,6 +230,6 @@ def _system(
 
 
 def _clear(out: Path) -> None:
-    """Remove what an interrupted load of ours has left in its own folder."""
+    """Remove what an interrupted load left in its folder."""
     shutil.rmtree(out / "shards", ignore_errors=True)
     (out / MANIFEST).unlink(missing_ok=True)

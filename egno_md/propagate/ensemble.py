@@ -74,7 +74,7 @@ def run_ensemble(
         mode: see `run_folder`.
         workers: processes of this machine that share the batches.
         executor: shares them instead, such as Dask's; see `egno_md.core.fanout.run_all`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         BundleMismatch: the operator moves other atoms.

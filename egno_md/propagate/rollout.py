@@ -234,7 +234,7 @@ def run_propagate(
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``, for the network.
         mode: see `run_folder`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         BundleMismatch: the operator moves other atoms.

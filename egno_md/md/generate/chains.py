@@ -1,4 +1,4 @@
-"""Reference molecular dynamics, piece by piece, resumable after each."""
+"""Reference molecular dynamics in pieces, resumable after each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEPS_PER_PIECE = {True: 2_000, False: 50_000}
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What one shard holds, and the state that follows it.
+    """The frames of one shard, and the state that follows them.
 
     Attributes:
         chain: pieces of one chain are contiguous in time.
@@ -43,8 +43,8 @@ def new_engine(built: BuiltSystem, protocol: GenerateProtocol, seed: int) -> Ope
     """The engine a protocol asks for.
 
     Raises:
-        SpecError: the platform is not available here, or the protocol and the system's box,
-            or want of one, do not go together.
+        SpecError: the platform is not available, or the protocol does not fit a system
+            with or without a box.
     """
     sampling = protocol.sampling
     is_stilled = isinstance(sampling, NveSegments) and sampling.rotation == "remove"

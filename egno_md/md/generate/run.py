@@ -30,7 +30,7 @@ from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.system import SystemSpec
 
 HOLD_SECONDS = 20.0
-"""For which a replica waits for a process that wrote it and has just been ended."""
+"""How long a replica waits for a process that was just ended to release its store."""
 
 
 def run_generate(
@@ -56,7 +56,7 @@ def run_generate(
         mode: see `run_folder`.
         workers: processes of this machine that share the replicas.
         executor: shares them instead; see `egno_md.core.fanout.run_all`.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Returns:
         The finished store.
@@ -74,7 +74,7 @@ def run_generate(
         "protocol": protocol.model_dump(mode="json"),
         "seed": seed,
     }
-    new_engine(built, protocol, seed)  # a platform that is not there is found before --out is
+    new_engine(built, protocol, seed)  # refuses a missing platform before --out is made
     with run_folder(out, "generate", request, mode, progress=progress) as run:
         if run.is_complete:
             return Store(out)
@@ -106,7 +106,7 @@ class _Watch:
         self.started = time.perf_counter()
         self.steps_done: dict[int, int] = {}
         self.ps_done: dict[int, float] = {}
-        self.merged()  # counts what an earlier run has left
+        self.merged()  # counts the steps of an earlier run
         self.ps_before = sum(self.ps_done.values())
 
     def merged(self) -> Manifest:
@@ -139,7 +139,7 @@ class _Watch:
         return round(ps * 1e-3 / self.seconds * 86400, 4)
 
     def update(self) -> None:
-        """Write the merged manifest; tell how far we are."""
+        """Write the merged manifest and report progress."""
         write_manifest(self.out, self.merged())
         total = total_steps(self.protocol) * self.protocol.replicas
         reached = format_quantity(round(sum(self.ps_done.values()), 6), "time")

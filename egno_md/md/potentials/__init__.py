@@ -1,1 +1,1 @@
-"""What moves atoms."""
+"""Potentials: force fields, xTB, networks."""

@@ -13,7 +13,7 @@ from egno_md.geometry.images import smallest_height
 from egno_md.spec.system import ForceFieldPotential
 
 DEFAULT_CUTOFF = 0.9
-"""nm, of direct interactions where none is given."""
+"""nm, default for direct interactions."""
 
 
 def build_forcefield(
@@ -30,8 +30,8 @@ def build_forcefield(
     CustomGBForce is an order of magnitude slower on CPU.
 
     Raises:
-        PotentialError: a missing file, a residue without a template, or a box and
-            a treatment of distant pairs that do not fit.
+        PotentialError: a missing file, a residue without a template, or a
+            nonbonded method that does not fit the box.
     """
     method = _nonbonded_method(topology, potential)
     is_rigid = constraints == "h-bonds" if potential.rigid_water is None else potential.rigid_water

@@ -28,7 +28,7 @@ def load_openmm_xml(path: Path, topology: app.Topology, *, flexible: bool = Fals
 
     Deserialising a `PythonForce` unpickles a function, which runs code: a file
     with any force but OpenMM's own native ones is refused before OpenMM sees it,
-    and what OpenMM sees is what was checked.
+    and OpenMM gets exactly the text that was checked.
 
     Args:
         path: written by `openmm.XmlSerializer`.

@@ -25,7 +25,7 @@ class XtbForce:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the density, so that what follows does not depend on the past."""
+        """Forget the density, so that results do not depend on earlier evaluations."""
         self._calculator = None
         self._results: dict[int, Any] = {}
 
@@ -72,7 +72,7 @@ class XtbForce:
 
 
 def check_parameters(atomic_numbers: np.ndarray, method: str) -> None:
-    """Refuse what xTB has no parameters for.
+    """Refuse elements that xTB has no parameters for.
 
     Raises:
         PotentialError: an element beyond radon, or tblite is not installed.

@@ -1,4 +1,4 @@
-"""From a deposited structure to one that a force field can move."""
+"""From a deposited structure to one with all atoms of a force field."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STIFFNESS = 2000.0
 """kJ/mol/nm², of the restraints that hold heavy atoms of the file while the rest is minimised."""
 
 BLOCK, BLOCKS = 50, 40
-"""Minimiser iterations between two looks at the forces, and how often."""
+"""Minimiser iterations between two checks of the forces, and the largest number of checks."""
 
 TITRATABLE = frozenset({"ASP", "GLU", "HIS", "LYS", "CYS"})
 
@@ -45,8 +45,8 @@ class Prepared:
         positions: nm.
         file_atoms: indices of the atoms that the file has.
         built: heavy atoms that were missing, by residue.
-        missing: residues that were modelled, with where.
-        ends: residues of the sequence that are missing at chain ends, and stay so.
+        missing: modelled residues, with their places.
+        ends: number of residues missing at chain ends, which are not modelled.
         protonation: variant of each titratable residue.
         disulfides: pairs of residues.
     """
@@ -71,7 +71,7 @@ def complete(
 
     Args:
         structure: for its sequences.
-        protein: what is kept of it.
+        protein: its residues to prepare.
         caps: ACE and NME at chain ends instead of charged termini.
         acidity: pH.
         seed: of built atoms.
@@ -173,7 +173,7 @@ def relax(built: BuiltSystem, atoms: np.ndarray, target: float) -> Relaxed:
         target: kJ/mol/nm.
 
     Raises:
-        PotentialError: forces stay above what dynamics can begin with.
+        PotentialError: forces stay too large to start dynamics.
     """
     built = built.flexible()
     start = built.system.positions
@@ -205,7 +205,7 @@ def relax(built: BuiltSystem, atoms: np.ndarray, target: float) -> Relaxed:
 
 
 def _strengths(context: openmm.Context) -> np.ndarray:
-    """Of the force on every atom, kJ/mol/nm."""
+    """Norm of the force on every atom, kJ/mol/nm."""
     forces = context.getState(forces=True).getForces(asNumpy=True)._value
     return np.linalg.norm(forces, axis=1)
 
@@ -244,7 +244,7 @@ def _places(topology: app.Topology, positions: object) -> np.ndarray:
 
 
 def _file_atoms(topology: app.Topology, positions: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Heavy atoms that stand where the file has one."""
+    """Indices of heavy atoms at the place of an atom of the file."""
     from scipy.spatial import KDTree
 
     heavy = [a.index for a in topology.atoms() if a.element is not app.element.hydrogen]
@@ -285,7 +285,7 @@ def _disulfides(topology: app.Topology) -> Iterator[str]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Modeller draws from Python's own stream, which is put back."""
+    """Seed Python's own random stream, which Modeller draws from, and restore it afterwards."""
     state = random.getstate()
     random.seed(seed)
     try:

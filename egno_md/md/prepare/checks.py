@@ -1,4 +1,4 @@
-"""What keeps a structure from being prepared: every refusal names the residue and the remedy."""
+"""Checks of a structure before preparation: every refusal names the residue and the remedy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LONGEST_BOND = 2.0
 """Å between C and the next residue's N above which a chain is broken."""
 
 LONGEST_LOOP = 12
-"""Missing residues in a row that may be modelled; longer ones are anyone's guess."""
+"""Missing residues in a row that may be modelled; longer ones cannot be predicted."""
 
 OVERLAP = 0.8
-"""Å between heavy atoms below which two stand in one place."""
+"""Å between heavy atoms below which they overlap."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What to do with what a structure leaves open.
+    """A user's choices about a structure.
 
     Attributes:
         chains: to keep; None where there is only one.
@@ -44,14 +44,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Protein:
-    """What is left to be prepared.
+    """The protein to prepare.
 
     Attributes:
         residues: of the protein alone, without hydrogens and caps.
         nonstandard: modified residue and its standard replacement.
         removed: how many residues of which name were left out.
-        altlocs: residues of which one location was chosen.
-        gaps: residues on both sides of missing ones, that are to be modelled.
+        altlocs: residues with a chosen location.
+        gaps: residues on both sides of missing ones to model.
     """
 
     residues: tuple[Residue, ...]
@@ -165,7 +165,7 @@ def _letter(atoms: list[Atom], choice: str | None) -> str:
 def _without_the_rest(
     structure: Structure, choices: Choices
 ) -> tuple[tuple[Residue, ...], dict[str, int]]:
-    """Amino acids alone, and what was left out."""
+    """Amino acids alone, and the numbers of other residues by name."""
     removed: Counter[str] = Counter()
     residues = []
     for residue in structure.residues:

@@ -1,4 +1,4 @@
-"""The atoms that a structure file lists, before anything is made of them."""
+"""The atoms of a structure file as it lists them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PROTONATION = {
     "GLH": "GLU",
     "LYN": "LYS",
 }
-"""Names for states of standard residues in other force fields; the pH decides here."""
+"""Protonation states by their names in other force fields; the pH decides about them here."""
 
 CAPS = frozenset({"ACE", "NME", "NMA"})
 WATER = frozenset({"HOH", "WAT", "TIP3", "TIP", "SOL", "DOD", "H2O"})
@@ -84,7 +84,7 @@ class Atom:
 
     @property
     def residue_key(self) -> tuple[str, int, str, str]:
-        """What tells its residue from others."""
+        """Identifies its residue."""
         return self.chain, self.number, self.insertion, self.residue
 
 
@@ -129,7 +129,7 @@ class Residue:
 
 @dataclass(frozen=True)
 class Structure:
-    """What a file holds of its first, or a chosen, model.
+    """The chosen model of a file.
 
     Attributes:
         path: of the file.
@@ -187,7 +187,7 @@ def read_records(path: Path, model: int = 1) -> Structure:
     try:
         structure, sequences = (_read_cif if path.suffix == ".cif" else _read_pdb)(text)
         models = [atoms for atoms in (tuple(_atoms(m)) for m in structure) if atoms]
-    except Exception as error:  # gemmi raises whatever it meets
+    except Exception as error:  # gemmi raises many kinds
         detail = " ".join(str(error).split())[:160]
         raise DataError(f"{path}: cannot be read as a structure: {detail}.") from None
     if not models:
@@ -204,7 +204,7 @@ def read_records(path: Path, model: int = 1) -> Structure:
 
 
 def _check_lines(path: Path, text: str) -> None:
-    """Refuse numbers of a PDB file that are none, which gemmi reads as zero."""
+    """Refuse malformed numbers of a PDB file, which gemmi reads as zero."""
     for number, line in enumerate(text.splitlines(), 1):
         if line[:6].strip() not in ("ATOM", "HETATM"):
             continue
@@ -244,7 +244,7 @@ def _atoms(model: gemmi.Model) -> Iterator[Atom]:
         element = site.atom.element.name.upper()
         if residue in STANDARD:
             name = _TERMINAL.get(name, name)
-            element = name.lstrip(digits)[:1].upper()  # HG is no mercury there, CA no calcium
+            element = name.lstrip(digits)[:1].upper()  # HG is not mercury, CA not calcium
         number = site.residue.seqid
         if number.num is None:
             raise ValueError(f"{residue} has no number")

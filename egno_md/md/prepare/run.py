@@ -99,7 +99,7 @@ def run_prepare(
         seed: of what is built.
         name: of the system; the folder's by default.
         origin: where the structure is from, for the recipe.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         DataError: the structure cannot be prepared as it is.

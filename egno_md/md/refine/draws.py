@@ -37,7 +37,7 @@ class LangevinDynamics:
     Verlet samples a C=O stretch with 1.7 times its variance, LangevinMiddle rightly.
 
     Attributes:
-        engine: that moves, with the thermostat `langevin-middle`.
+        engine: with the thermostat `langevin-middle`.
         kelvin: temperature.
     """
 
@@ -91,7 +91,7 @@ class LangevinDynamics:
         return frame
 
     def velocities(self, random: np.random.Generator) -> Float[np.ndarray, "atoms 3"]:
-        """Maxwell velocities that keep the constraints where the engine stands, nm/ps."""
+        """Maxwell velocities on the constraints at the engine's positions, nm/ps."""
         engine, context = self.engine, self.engine.context
         drawn = maxwell_velocities(engine.system.masses, self.kelvin, random)
         if not len(engine.system.constraints):
@@ -125,13 +125,13 @@ class LangevinDynamics:
 
 
 class SamplerRefiner:
-    """Makes a state of MD out of a lifted draw.
+    """Turns a lifted draw into a state of MD.
 
     Heavy atoms are held by springs while clashes and strained bonds relax on a copy
     of the system without constraints, in blocks until no force is above the bound.
     Then come Maxwell velocities and Langevin dynamics of the system itself, long
-    enough for bonds and angles to be thermal again. What the draw decided about
-    slow torsions stays as it is.
+    enough for bonds and angles to be thermal again. Slow torsions stay
+    as drawn.
 
     Args:
         built: the system.
@@ -161,7 +161,7 @@ class SamplerRefiner:
 
     @property
     def system(self) -> System:
-        """What is refined."""
+        """The system of the frames."""
         return self.dynamics.engine.system
 
     def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
@@ -169,7 +169,7 @@ class SamplerRefiner:
 
         Args:
             end: of the draw; its velocities do not matter.
-            start: of its window; its stereochemistry is looked at by the judge.
+            start: of its window; the judge compares the stereochemistry with it.
             random: of velocities and noise.
 
         Raises:

@@ -1,4 +1,4 @@
-"""OpenMM's minimiser, with one line for what it cannot minimise."""
+"""OpenMM's minimiser, with one-line errors."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ At 10/ps 40 fs leave adenylate kinase 2,600 kJ/mol below its MD, at 100/ps 50.
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """What a refinement must leave as it is.
+    """What a refinement must preserve.
 
     Attributes:
-        atoms: held near where they are.
+        atoms: on springs to their positions.
         stereo: stereocentres and peptide bonds.
     """
 
@@ -98,7 +98,7 @@ class OpenMMRefiner:
 
     @property
     def system(self) -> System:
-        """What is refined."""
+        """The system of the frames."""
         return self.engine.system
 
     def refine(self, end: Frame, start: Frame, random: np.random.Generator) -> Refinement:
@@ -179,7 +179,7 @@ class OpenMMRefiner:
         return str(self.engine.system.topology.atom(index))
 
     def _thermalise(self, random: np.random.Generator) -> Frame:
-        """Maxwell velocities, then Langevin dynamics whose noise is ours, not the platform's."""
+        """Maxwell velocities, then Langevin dynamics with noise of `random`, not of the platform."""
         masses, kelvin = self.engine.system.masses, self.engine.kelvin
         velocities = maxwell_velocities(masses, kelvin, random)
         still = np.zeros_like(velocities)
@@ -188,5 +188,5 @@ class OpenMMRefiner:
             kick = ornstein_uhlenbeck(still, masses, kelvin, FRICTION, self._block, random)
             self._kicked.setPerDofVariableByName("kick", kick)
             self.engine.skip(1)
-        # with springs, energy and forces are not the system's own: they are not asked for
+        # with springs, energy and forces would not be the system's own
         return self.engine.read(is_evaluated=self.held is None)

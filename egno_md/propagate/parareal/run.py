@@ -78,7 +78,7 @@ def run_parareal(
         verify: run it serially too, and measure the deviation.
         seed: of the start.
         mode: see `run_folder`; an interrupted run starts again.
-        progress: who listens.
+        progress: receives progress and notes.
 
     Raises:
         BundleMismatch: the operator moves other atoms.
