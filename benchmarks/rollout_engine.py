@@ -21,7 +21,7 @@ import torch
 from egno_md import api as em
 from egno_md.data.output import provenance
 from egno_md.data.store import write_json
-from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.policy import Policy, with_policy
 
@@ -110,7 +110,7 @@ class Bench:
         if not bundle.exists():
             torch.manual_seed(0)
             first = next(iter(self.operators.values()))
-            save_bundle(bundle, WindowOperator(load_bundle(Path(first)).card))
+            save_bundle(bundle, WindowOperator(WindowOperator.load(Path(first)).card))
         found = {}
         for policy in ("fallback", "strict", "monitor"):
             changes = {"length": "20 ps", "replicas": 2}
@@ -150,7 +150,7 @@ class Bench:
         return self.root / name.replace(" ", "-")
 
     def _has_forces(self, operator: str | Path) -> bool:
-        return load_bundle(Path(operator)).card.uses_forces
+        return WindowOperator.load(Path(operator)).card.uses_forces
 
 
 def _short(rollout: dict[str, Any]) -> dict[str, Any]:

@@ -117,9 +117,11 @@ def against_size(trained: WindowOperator) -> dict:
         operator.load_state_dict(trained.state_dict())
         start = a_box(waters)
         with torch.inference_mode():
-            graph = operator.own._edges.found(start.positions, start.box, follows=None)
+            graph = operator.own._edges.neighbour_graph(start.positions, start.box, follows=None)
             search = seconds(
-                lambda o=operator, s=start: o.own._edges.found(s.positions, s.box, follows=None)
+                lambda o=operator, s=start: o.own._edges.neighbour_graph(
+                    s.positions, s.box, follows=None
+                )
             )
             rows.append(
                 {

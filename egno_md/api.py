@@ -33,7 +33,7 @@ from egno_md.propagate.judge import EnergyJudge, ShapeJudge, Unjudged
 from egno_md.propagate.parareal.run import run_parareal as parareal
 from egno_md.propagate.rollout import Rollout
 from egno_md.propagate.run import run
-from egno_md.propagate.source import Exact, FunctionWindows
+from egno_md.propagate.source import ExactWindows, FunctionWindows
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import WindowMove
 from egno_md.propagate.summary import RolloutSummary
@@ -57,7 +57,7 @@ __all__ = [
     "EgnoMDError",
     "EnergyJudge",
     "EnsembleError",
-    "Exact",
+    "ExactWindows",
     "Frame",
     "FunctionWindows",
     "Kick",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from egno_md.cli import complete
 from egno_md.cli.group import Group
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, read_settings, takes_protocol, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
-    from egno_md.data.output import OutputMode
+    from egno_md.paper.spec import BenchmarkProtocol
+    from egno_md.paper.stress.spec import StressProtocol
 
 
 @click.group(cls=Group)
@@ -32,7 +33,7 @@ def _command(
     parts: str,
     parts_help: str,
     *,
-    protocols: str = "benchmark",
+    protocols: Literal["benchmark", "stress"] = "benchmark",
     protocol: str = "",
     reads: str = "",
 ) -> Callable[[Callable[..., Any]], click.Command]:
@@ -48,7 +49,26 @@ def _command(
     """
 
     def make(verb: Callable[..., Any]) -> click.Command:
-        run = writes(changes(verb))
+        @functools.wraps(verb)
+        def run(
+            *,
+            seed: int,
+            seeds: int,
+            epochs: int | None,
+            protocol: str,
+            settings: tuple[str, ...],
+            console: Console,
+            **rest: Any,
+        ) -> None:
+            from egno_md import registry
+
+            changed = read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
+            names = rest.pop(parts).split(",")
+            rest[parts] = [name.strip() for name in names if name.strip()]
+            spec = registry.protocol(protocols, protocol, changed)
+            verb(spec, console, seeds=range(seed, seed + seeds), progress=console, **rest)
+
+        command = writes(changes(run))
         options = [
             click.option(f"--{parts}", default="", metavar="NAME,…", help=parts_help),
             click.option(
@@ -70,19 +90,13 @@ def _command(
                 type=click.IntRange(1),
                 help="Processes that share the trainings.",
             ),
-            click.option(
-                "--protocol",
-                default=protocol or name,
-                show_default=True,
-                help="File or shipped name.",
-                shell_complete=complete.protocols(protocols),
-            ),
+            takes_protocol(protocols, protocol or name),
         ]
         if reads:
             options.append(click.option("--data", type=click.Path(path_type=Path), help=reads))
         for option in reversed(options):
-            run = option(run)
-        return click.command(name)(run)
+            command = option(command)
+        return click.command(name)(command)
 
     return make
 
@@ -93,59 +107,34 @@ def _table(name: str, *, reads: str = "") -> Callable[[Callable[..., Any]], clic
 
 
 @_table("nbody")
-def nbody(**options: Any) -> None:
+def nbody(*arguments: Any, **options: Any) -> None:
     """Charged particles: five charges, one network call for a unit of time."""
-    _run(**options)
+    _run(*arguments, **options)
 
 
 @_table("mocap", reads="The npz file, or a folder of CMU's ASF and AMC files.")
-def mocap(**options: Any) -> None:
+def mocap(*arguments: Any, **options: Any) -> None:
     """Motion capture: 31 joints of a running or walking human, 30 frames ahead."""
-    _run(**options)
+    _run(*arguments, **options)
 
 
 @_table("md17", reads="The original npz file of a molecule, or a trajectory store.")
-def md17(**options: Any) -> None:
+def md17(*arguments: Any, **options: Any) -> None:
     """MD17: heavy atoms of a molecule, 1.5 ps ahead."""
-    _run(**options)
+    _run(*arguments, **options)
 
 
 @_table("adk", reads="A folder with one PSF and one DCD file; fetched by default.")
-def adk(**options: Any) -> None:
+def adk(*arguments: Any, **options: Any) -> None:
     """Adenylate kinase: 855 backbone atoms, 3.6 ns ahead."""
-    _run(**options)
+    _run(*arguments, **options)
 
 
-def _run(
-    *,
-    models: str,
-    seeds: int,
-    epochs: int | None,
-    workers: int,
-    protocol: str,
-    settings: tuple[str, ...],
-    out: Path,
-    seed: int,
-    device: str,
-    mode: OutputMode,
-    console: Console,
-    data: Path | None = None,
-) -> None:
-    from egno_md import registry
+def _run(protocol: BenchmarkProtocol, console: Console, *, out: Path, **options: Any) -> None:
     from egno_md.paper.run import run_benchmark
     from egno_md.paper.table import benchmark_rows
 
-    content = run_benchmark(
-        registry.protocol("benchmark", protocol, _changed(settings, epochs)),
-        out,
-        models=_names(models),
-        seeds=range(seed, seed + seeds),
-        data=data,
-        device=device,
-        workers=workers,
-        mode=mode,
-        progress=console,
-    )
+    content = run_benchmark(protocol, out, **options)
     unit = f", {content['unit']}" if content["unit"] else ""
     console.table(
         f"{content['data']['source']}; mean squared errors{unit}", *benchmark_rows(content)
@@ -160,53 +149,21 @@ def _run(
     protocols="stress",
     protocol="default",
 )
-def stress(
-    *,
-    questions: str,
-    seeds: int,
-    epochs: int | None,
-    workers: int,
-    protocol: str,
-    settings: tuple[str, ...],
-    out: Path,
-    seed: int,
-    device: str,
-    mode: OutputMode,
-    console: Console,
-) -> None:
+def stress(protocol: StressProtocol, console: Console, *, out: Path, **options: Any) -> None:
     """What the EGNO paper leaves open: symmetry, resolution, collisions, long windows, modes.
 
     Trains small operators on charged particles and on spheres that bounce, and
     says what it found in sentences. --resume goes on, and may add questions and
     seeds.
     """
-    from egno_md import registry
     from egno_md.paper.stress.run import run_stress
     from egno_md.paper.stress.tables import stress_tables
 
-    content = run_stress(
-        registry.protocol("stress", protocol, _changed(settings, epochs)),
-        out,
-        questions=_names(questions),
-        seeds=range(seed, seed + seeds),
-        device=device,
-        workers=workers,
-        mode=mode,
-        progress=console,
-    )
+    content = run_stress(protocol, out, **options)
     for table in stress_tables(content).values():
         console.table(*table)
-    sentences = [text for found in content["findings"].values() for text in found]
+    sentences = [text for texts in content["findings"].values() for text in texts]
     console.result(content, *sentences, f"Figure and numbers: {out}")
-
-
-def _changed(settings: tuple[str, ...], epochs: int | None) -> dict[str, object]:
-    """What options change in the protocol."""
-    return read_settings(settings) | ({} if epochs is None else {"epochs": epochs})
-
-
-def _names(listed: str) -> list[str]:
-    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 for _each in (nbody, mocap, md17, adk, stress):

@@ -1,4 +1,4 @@
-"""What the shell may offer for an argument: names that are shipped, folders that are there."""
+"""Shell completion of arguments: shipped names, existing folders and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 DEPTH = 3
-"""Folders are looked for this far below the one that is being typed."""
+"""Levels of folders searched below the one being typed."""
 MOST = 200
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -41,8 +41,8 @@ def operators(ctx: click.Context, param: click.Parameter, typed: str) -> list[Co
     from egno_md.spec.files import shipped
 
     system = str(ctx.params.get("system") or "*")
-    found = (shipped("systems")).glob(f"{Path(system).name}/operators/*/card.json")
-    names = sorted(p.parent.name for p in found)
+    cards = (shipped("systems")).glob(f"{Path(system).name}/operators/*/card.json")
+    names = sorted(p.parent.name for p in cards)
     return _items([*names, *_folders_with("card.json", typed)], typed)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, fans_out, read_settings, writes
+from egno_md.cli.options import changes, fans_out, read_settings, takes_protocol, writes
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -39,13 +39,7 @@ def systems(as_json: bool) -> None:
 
 @click.command()
 @click.argument("system", shell_complete=complete.systems)
-@click.option(
-    "--protocol",
-    default="nve-500k",
-    show_default=True,
-    help="File or shipped name.",
-    shell_complete=complete.protocols("generate"),
-)
+@takes_protocol("generate", "nve-500k")
 @changes
 @fans_out
 @writes
@@ -66,12 +60,10 @@ def generate(
     SYSTEM is a shipped name or a folder with a system.yaml. --workers and --scheduler
     share the protocol's replicas; results do not depend on them.
     """
+    from egno_md import registry
     from egno_md.md.generate.run import run_generate
-    from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.spec.generate import GenerateProtocol
 
-    path = find_protocol("generate", protocol)
-    spec = read_spec(path, GenerateProtocol, read_settings(settings))
+    spec = registry.protocol("generate", protocol, read_settings(settings))
     store = run_generate(
         system,
         spec,

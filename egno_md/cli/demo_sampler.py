@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from egno_md.cli.demo import Demo, Stages, demo_protocol
+from egno_md.cli.demo import Chain, Demo, Table, demo_protocol, rollout_rows
 from egno_md.compare.observables.phi_psi import backbone_torsions, map_distance, positive_phi
-from egno_md.compare.run import run_compare
 from egno_md.data.output import OutputMode, run_folder
 from egno_md.data.store import Store, write_json
-from egno_md.md.generate.run import run_generate
 from egno_md.nn.sampler_card import STATEMENT
-from egno_md.propagate.rollout import run_propagate
 from egno_md.propagate.summary import RolloutSummary
-from egno_md.report.run import run_report
 from egno_md.spec.generate import GenerateProtocol
 from egno_md.spec.propagate import PropagateProtocol
 from egno_md.spec.train import TrainProtocol
-from egno_md.train.run import run_train
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -44,66 +40,27 @@ def run_sampler_demo(
         mode: `resume` continues with the step that was interrupted.
         console: who listens.
     """
-    stage = Stages(console)
+    chain = Chain(out, seed, device, console)
     with run_folder(out, "demo", {"seed": seed, "system": "ala2"}, mode) as run:
-        inner: OutputMode = "resume"
-        stage("1/5 reference MD of alanine dipeptide, two independent halves")
+        chain.stage("1/5 reference MD of alanine dipeptide, two independent halves")
         protocol = demo_protocol("ala2-reference", GenerateProtocol)
-        stores = {
-            name: run_generate(
-                SYSTEM,
-                protocol,
-                out / name,
-                seed=seed + number,
-                workers=2,
-                mode=inner,
-                progress=console,
-            )
+        data, reference = (
+            chain.generate(SYSTEM, protocol, name, number)
             for number, name in enumerate(("data", "reference"))
-        }
-        stage("2/5 training a sampler of 40 ps windows")
-        training = run_train(
-            stores["data"].root,
-            demo_protocol("ala2-train", TrainProtocol),
-            out / "operator",
-            seed=seed,
-            device=device,
-            mode=inner,
-            progress=console,
         )
-        stage("3/5 drawing windows: every end refined, and never")
-        rollouts: dict[str, RolloutSummary] = {}
-        for name, checked in _rollout_protocols().items():
-            rollouts[name] = run_propagate(
-                SYSTEM,
-                training.bundle,
-                checked,
-                out / name,
-                start=stores["data"].root,
-                seed=seed,
-                device=device,
-                mode=inner,
-                progress=console,
-            ).summary
-        stage("4/5 comparing with the half that the sampler has not seen")
-        run_compare(
-            stores["reference"].root,
-            [out / name for name in rollouts],
-            out / "comparison",
-            seed=seed,
-            mode=inner,
-            progress=console,
+        chain.stage("2/5 training a sampler of 40 ps windows")
+        training = chain.train(data, demo_protocol("ala2-train", TrainProtocol))
+        chain.stage("3/5 drawing windows: every end refined, and never")
+        rollouts = chain.propagate(SYSTEM, training.bundle, _rollout_protocols(), data)
+        chain.stage("4/5 comparing with the half that the sampler has not seen")
+        chain.compare(reference, list(rollouts))
+        maps = _maps(reference, {n: Store(out / n) for n in ("data", *rollouts)})
+        chain.stage("5/5 the report")
+        page = chain.report(
+            ("data", "reference", "operator", *rollouts),
+            "egno-md demo: alanine dipeptide, a sampler",
         )
-        maps = _maps(stores["reference"], {n: Store(out / n) for n in ("data", *rollouts)})
-        stage("5/5 the report")
-        parts = ("data", "reference", "operator", *rollouts, "comparison")
-        page = run_report(
-            [out / p for p in parts],
-            out / "report",
-            mode="overwrite",
-            title="egno-md demo: alanine dipeptide, a sampler",
-        )
-        seconds = stage.seconds
+        seconds = chain.seconds
         summary = {
             "seconds": round(seconds, 1),
             "rollouts": {n: s.to_json() for n, s in rollouts.items()},
@@ -133,18 +90,18 @@ def _rollout_protocols() -> dict[str, PropagateProtocol]:
 
 def _maps(reference: Store, others: dict[str, Store]) -> dict[str, dict[str, Any]]:
     """φ/ψ of the one residue, against the reference."""
-    held = _torsions(reference)
-    found: dict[str, dict[str, Any]] = {"reference": {"distance": 0.0}}
-    chains = {"reference": held} | {n: _torsions(s) for n, s in others.items()}
+    reference_torsions = _torsions(reference)
+    maps: dict[str, dict[str, Any]] = {"reference": {"distance": 0.0}}
+    chains = {"reference": reference_torsions} | {n: _torsions(s) for n, s in others.items()}
     for name, torsions in chains.items():
         share = positive_phi(torsions)
-        found[name] = {
+        maps[name] = {
             "frames": sum(map(len, torsions)),
-            "distance": map_distance(held, torsions),
+            "distance": map_distance(reference_torsions, torsions),
             "positive_phi": share.value,
             "positive_phi_interval": [share.low, share.high],
         }
-    return found
+    return maps
 
 
 def _torsions(store: Store) -> list[Any]:
@@ -152,30 +109,22 @@ def _torsions(store: Store) -> list[Any]:
     return [backbone_torsions(system, t.positions)[:, 0] for t in store]
 
 
-def _rollout_table(
-    rollouts: dict[str, RolloutSummary],
-) -> tuple[str, list[str], list[list[str]]]:
+def _rollout_table(rollouts: dict[str, RolloutSummary]) -> Table:
     parts = ("network", "lift", "checks", "refinement", "fallback")
-
-    def row(label: str, show: Any) -> list[str]:
-        return [label, *(show(s) for s in rollouts.values())]
-
-    rows = [
-        row("drawn (ns)", lambda s: f"{s.simulated_ps * 1e-3:.2f}"),
-        row("windows drawn again", lambda s: f"{s.redraws}"),
-        row("windows left to MD", lambda s: f"{s.fallback_share:.1%}"),
-        *(
-            row(f"seconds in {part}", lambda s, part=part: f"{s.seconds[part]:.1f}")
-            for part in parts
-        ),
-        row("ns/day, all costs inside", lambda s: f"{s.rollout_ns_per_day:,.0f}"),
-        row("ns/day of OpenMM, one replica", lambda s: f"{s.reference_ns_per_day:,.0f}"),
-        row("net speed-up", lambda s: f"{s.speed_up or 0.0:.1f}×"),
-    ]
+    cells: dict[str, Callable[[RolloutSummary], str]] = {
+        "drawn (ns)": lambda s: f"{s.simulated_ps * 1e-3:.2f}",
+        "windows drawn again": lambda s: f"{s.redraws}",
+        "windows left to MD": lambda s: f"{s.fallback_share:.1%}",
+        **{f"seconds in {part}": lambda s, part=part: f"{s.seconds[part]:.1f}" for part in parts},
+        "ns/day, all costs inside": lambda s: f"{s.rollout_ns_per_day:,.0f}",
+        "ns/day of OpenMM, one replica": lambda s: f"{s.reference_ns_per_day:,.0f}",
+        "net speed-up": lambda s: f"{s.speed_up or 0.0:.1f}×",
+    }
+    rows = rollout_rows(rollouts, cells)
     return "Draws of alanine dipeptide, 16 replicas", ["", *rollouts], rows
 
 
-def _map_table(maps: dict[str, dict[str, Any]]) -> tuple[str, list[str], list[list[str]]]:
+def _map_table(maps: dict[str, dict[str, Any]]) -> Table:
     rows = [
         [
             name,

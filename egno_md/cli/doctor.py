@@ -22,19 +22,19 @@ Status = Literal["ok", "warning", "problem"]
 DISTRIBUTION = "egno-md"
 OLDEST_PYTHON = (3, 11)
 LIBRARY = r"(lib(?!OpenMM)\S+): cannot open"
-"""In the complaint of an OpenMM plugin, the library that is not there."""
+"""The missing library in the error of an OpenMM plugin."""
 LITTLE_SPACE, SOME_SPACE = 0.5, 5.0
 """GB of free disk below which a run fails soon, and below which it may."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
         check: its name.
         status: ``ok``, ``warning`` (works, but) or ``problem`` (must be mended).
-        text: what was found.
+        text: the result.
         remedy: what to do; empty where nothing needs to be done.
     """
 
@@ -76,10 +76,10 @@ class Diagnosis:
 
 
 def run_doctor(tell: Callable[[Finding], None] | None = None) -> Diagnosis:
-    """Look at everything; takes a few seconds. Never raises: a failed check is a finding.
+    """Run all checks, in a few seconds. Never raises: a failed check is a finding.
 
     Args:
-        tell: hears every finding as it comes.
+        tell: called with each finding.
     """
     findings: list[Finding] = []
     for name, check in CHECKS.items():
@@ -91,15 +91,17 @@ def run_doctor(tell: Callable[[Finding], None] | None = None) -> Diagnosis:
 
 
 def contained(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """The findings of a check; that it failed is one."""
-    found: list[Finding] = []
+    """The findings of a check; its failure becomes a finding."""
+    findings: list[Finding] = []
     try:
-        found.extend(check())
+        findings.extend(check())
     except Exception as error:  # a check must never end the others
         detail = " ".join(str(error).split())[:200]
         text = f"the check failed: {type(error).__name__}: {detail}"
-        found.append(Finding(name, "problem", text, REMEDIES.get(name, "Install egno-md again.")))
-    return found
+        findings.append(
+            Finding(name, "problem", text, REMEDIES.get(name, "Install egno-md again."))
+        )
+    return findings
 
 
 def _python() -> Iterator[Finding]:
@@ -118,17 +120,17 @@ def _packages() -> Iterator[Finding]:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         name = requirement.name
-        found = installed_version(name)
+        version = installed_version(name)
         remedy = f"Run: pip install '{name}{requirement.specifier}'"
-        if found is None:
+        if version is None:
             yield Finding("packages", "problem", f"{name} is not installed.", remedy)
-        elif not requirement.specifier.contains(found, prereleases=True):
-            wanted = f"{name} {found} is installed, {requirement.specifier} is needed."
+        elif not requirement.specifier.contains(version, prereleases=True):
+            wanted = f"{name} {version} is installed, {requirement.specifier} is needed."
             yield Finding("packages", "problem", wanted, remedy)
         else:
             satisfied += 1
-            if found.split("+")[0] != tested.get(_canonical(name), found).split("+")[0]:
-                others.append(f"{name} {found} (tested: {tested[_canonical(name)]})")
+            if version.split("+")[0] != tested.get(_canonical(name), version).split("+")[0]:
+                others.append(f"{name} {version} (tested: {tested[_canonical(name)]})")
     same = "all as tested" if not others else f"not as tested: {', '.join(others)}"
     yield Finding("packages", "ok", f"{satisfied} as required; {same}")
 
@@ -162,12 +164,12 @@ def _openmm() -> Iterator[Finding]:
     from egno_md.md.platforms import platform_speeds, plugin_failures
 
     speeds = platform_speeds(load_system("ala2"))
-    for found in speeds:
-        if found.ns_per_day is None:
+    for speed in speeds:
+        if speed.ns_per_day is None:
             remedy = "Use another platform, or repair its driver."
-            yield Finding("OpenMM", "warning", f"{found.name}: {found.problem}", remedy)
+            yield Finding("OpenMM", "warning", f"{speed.name}: {speed.problem}", remedy)
         else:
-            text = f"{found.name}: {found.ns_per_day:,.0f} ns/day (alanine dipeptide, 0.5 fs)"
+            text = f"{speed.name}: {speed.ns_per_day:,.0f} ns/day (alanine dipeptide, 0.5 fs)"
             yield Finding("OpenMM", "ok", text)
     missing = sorted({m[1] for line in plugin_failures() if (m := re.search(LIBRARY, line))})
     if missing:
@@ -241,13 +243,13 @@ def _operator() -> Iterator[Finding]:
     from egno_md.md.build import load_system
     from egno_md.md.engine import OpenMMEngine
     from egno_md.nn.operator import WindowOperator
-    from egno_md.propagate.source import Operator
+    from egno_md.propagate.source import OperatorWindows
     from egno_md.propagate.state import ReplicaState
     from egno_md.spec.files import find_operator
 
     built = load_system("ethanol")
     operator = WindowOperator.load(find_operator("ethanol", None))
-    source = Operator(operator.bind(built.system), built.system.masses)
+    source = OperatorWindows(operator.bind(built.system), built.system.masses)
     frame = OpenMMEngine(built, timestep=5e-4, kelvin=300.0, friction=5.0, seed=0).start()
     state = ReplicaState(0, frame, np.random.default_rng(0))
     source.propose([state])

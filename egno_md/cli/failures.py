@@ -1,4 +1,4 @@
-"""What the machine refuses, in one line: disks, memory, permissions."""
+"""One-line messages for failures of disk, memory and permissions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def explain(error: BaseException) -> str | None:
             f"OutputError: {where}: cannot be read or written: {reason}. "
             "Mend that or choose another --out, then give the same command with --resume."
         )
-    if isinstance(error, RuntimeError) and _is_of_a_writer(error, text):
+    if isinstance(error, RuntimeError) and _is_write_failure(error, text):
         return f"OutputError: a file could not be written whole, as on a full disk. {GOES_ON}"
     return None
 
@@ -46,7 +46,7 @@ def _memory(text: str) -> str:
     )
 
 
-def _is_of_a_writer(error: RuntimeError, text: str) -> bool:
+def _is_write_failure(error: RuntimeError, text: str) -> bool:
     if "PytorchStreamWriter failed" in text or "file write failed" in text:
         return True
     return type(error).__name__ == "HDF5ExtError" and "write" in text.lower()

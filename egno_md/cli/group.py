@@ -13,7 +13,7 @@ from egno_md.core.errors import EgnoMDError
 from egno_md.core.processes import terminable
 
 DONE = 0
-FOUND_WANTING = 1
+CHECK_FAILED = 1
 """A check that was asked for ended badly: `doctor` found a problem."""
 USER_ERROR = 2
 INTERRUPTED = 130

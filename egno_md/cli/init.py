@@ -115,7 +115,7 @@ def _spec(structure: Path) -> SystemSpec:
 
 
 def _check_complete(structure: Path, built: BuiltSystem) -> None:
-    """Quantum chemistry takes any atoms, so it is here that gaps must be found."""
+    """Refuse missing hydrogens and bonds, which GFN2-xTB would accept."""
     system = built.system
     has_residues = any(r.is_protein or r.is_nucleic for r in system.topology.residues)
     if has_residues and "H" not in system.elements:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, read_settings, takes_protocol, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path), shell_complete=complete.stores)
-@click.option(
-    "--protocol",
-    default="egno-8fs",
-    show_default=True,
-    help="File or shipped name.",
-    shell_complete=complete.protocols("train"),
-)
+@takes_protocol("train", "egno-8fs")
 @changes
 @writes
 def train(
@@ -37,16 +31,14 @@ def train(
     console: Console,
 ) -> None:
     """Train an operator on DATA, a trajectory store."""
+    from egno_md import registry
     from egno_md.cli.tables import training_lines
-    from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.spec.train import TrainProtocol
     from egno_md.train.run import run_train
 
-    path = find_protocol("train", protocol)
-    spec = read_spec(path, TrainProtocol, read_settings(settings))
-    done = run_train(data, spec, out, seed=seed, device=device, mode=mode, progress=console)
-    told = {"bundle": str(done.bundle), **done.summary}
-    console.result(told, *training_lines(done.summary, done.bundle))
+    spec = registry.protocol("train", protocol, read_settings(settings))
+    result = run_train(data, spec, out, seed=seed, device=device, mode=mode, progress=console)
+    content = {"bundle": str(result.bundle), **result.summary}
+    console.result(content, *training_lines(result.summary, result.bundle))
 
 
 @click.command()
@@ -59,8 +51,8 @@ def card(operator: str, as_json: bool) -> None:
     from egno_md.nn.bundle import read_card
     from egno_md.spec.files import find_named_operator
 
-    found = read_card(find_named_operator(operator))
-    Console(as_json=as_json).result(found.model_dump(mode="json"), *card_lines(found))
+    model_card = read_card(find_named_operator(operator))
+    Console(as_json=as_json).result(model_card.model_dump(mode="json"), *card_lines(model_card))
 
 
 @click.command()

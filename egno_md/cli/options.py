@@ -85,6 +85,17 @@ def fans_out(verb: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def takes_protocol(verb: str, default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The `--protocol` option: a protocol of `verb`."""
+    return click.option(
+        "--protocol",
+        default=default,
+        show_default=True,
+        help="File or shipped name.",
+        shell_complete=complete.protocols(verb),
+    )
+
+
 def changes(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The `--set` option: changes of protocol keys."""
     return click.option(

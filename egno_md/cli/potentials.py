@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.options import changes, read_settings, writes
+from egno_md.cli.options import changes, read_settings, takes_protocol, writes
 
 if TYPE_CHECKING:
     from egno_md.console import Console
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("fit-potential")
 @click.argument("data", type=click.Path(path_type=Path), shell_complete=complete.stores)
-@click.option(
-    "--protocol",
-    default="tensornet",
-    show_default=True,
-    help="File or shipped name.",
-    shell_complete=complete.protocols("fit-potential"),
-)
+@takes_protocol("fit-potential", "tensornet")
 @click.option("--system", help="Check against this system and take its bonds.")
 @changes
 @writes
@@ -43,21 +37,19 @@ def fit_potential(
     DATA is an MD17 npz (original or revised) or a trajectory store with forces.
     The folder OUT/system is then a SYSTEM for 'egno-md generate'.
     """
-    from egno_md.spec.files import find_protocol, read_spec
-    from egno_md.spec.fit_potential import FitPotentialProtocol
+    from egno_md import registry
     from egno_md.train.fit_potential import run_fit_potential
 
-    path = find_protocol("fit-potential", protocol)
-    spec = read_spec(path, FitPotentialProtocol, read_settings(settings))
-    done = run_fit_potential(
+    spec = registry.protocol("fit-potential", protocol, read_settings(settings))
+    result = run_fit_potential(
         data, spec, out, system=system, seed=seed, device=device, mode=mode, progress=console
     )
-    test = done.summary["test"]
+    test = result.summary["test"]
     console.result(
-        {"folder": str(done.system), **done.summary},
-        f"{done.summary['steps']:,} steps in {done.summary['seconds']:.0f} s, "
-        f"{done.summary['stopped']}. Over {test['frames']:,} test frames the mean absolute error "
+        {"folder": str(result.system), **result.summary},
+        f"{result.summary['steps']:,} steps in {result.summary['seconds']:.0f} s, "
+        f"{result.summary['stopped']}. Over {test['frames']:,} test frames the mean absolute error "
         f"is {test['force_mae']:.3g} kcal/mol/Å of forces, {test['energy_mae']:.3g} kcal/mol of "
-        f"energies; {done.summary['milliseconds_per_force']:.2g} ms a force call.",
-        f"System: {done.system}",
+        f"energies; {result.summary['milliseconds_per_force']:.2g} ms a force call.",
+        f"System: {result.system}",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from egno_md.cli import complete
-from egno_md.cli.group import FOUND_WANTING, Group
+from egno_md.cli.group import CHECK_FAILED, Group
 
 
 @click.command()
@@ -31,7 +31,7 @@ def doctor(as_json: bool) -> None:
     diagnosis = run_doctor(None if as_json else tell)
     Console(as_json=as_json).result(diagnosis.to_json(), "", diagnosis.verdict)
     if not diagnosis.is_healthy:
-        sys.exit(FOUND_WANTING)
+        sys.exit(CHECK_FAILED)
 
 
 @click.command()
@@ -166,13 +166,15 @@ def prepare(
     from egno_md.md.prepare.run import run_prepare
 
     console = Console(quiet=quiet or as_json, as_json=as_json)
-    given = {k: v for k, v in options.items() if v is not None}
+    choices = {k: v for k, v in options.items() if v is not None}
     if chains is not None:
-        given["chains"] = tuple(c.strip() for c in chains.split(","))
-    made = run_prepare(structure, out, given, seed=seed, name=name, origin=origin, progress=console)
+        choices["chains"] = tuple(c.strip() for c in chains.split(","))
+    prepared = run_prepare(
+        structure, out, choices, seed=seed, name=name, origin=origin, progress=console
+    )
     console.result(
-        {"out": str(out), **made.recipe},
-        f"{out}: {made.summary}",
+        {"out": str(out), **prepared.recipe},
+        f"{out}: {prepared.summary}",
         f"Look through {out / 'recipe.json'}, then: egno-md generate {out} "
-        f"--protocol {made.protocol} --out runs/data",
+        f"--protocol {prepared.protocol} --out runs/data",
     )

@@ -24,7 +24,7 @@ NAMES = {
 def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
     """How a training ended."""
     best = summary["validation"]
-    found = (
+    errors = (
         f"flow matching loss {best['flow_loss']:.4f} (1 knows only widths)."
         if summary.get("mode") == "sampler"
         else f"F-MSE {best['f_mse']:.3g} Å², A-MSE {best['a_mse']:.3g} Å², velocity error "
@@ -32,14 +32,14 @@ def training_lines(summary: dict[str, Any], bundle: Path) -> list[str]:
     )
     lines = [
         f"{summary['steps']:,} steps in {summary['seconds']:.0f} s, {summary['stopped']}. "
-        f"Validation: {found}",
+        f"Validation: {errors}",
         f"Operator: {bundle}",
     ]
     return [*lines, summary["statement"]] if "statement" in summary else lines
 
 
 def card_lines(card: ModelCard) -> list[str]:
-    """What an operator says of itself, and where it ends."""
+    """An operator's card as lines, with its limits."""
     match card:
         case DynamicsCard():
             rows = _dynamics_rows(card)
@@ -222,10 +222,10 @@ def parareal_lines(result: dict[str, Any], out: Path) -> list[str]:
         f"{result['tolerance_nm']:g} nm",
     ]
     if "verified" in result:
-        found = result["verified"]
+        deviations = result["verified"]
         lines.append(
-            f"Beside the serial run: {found['deviation_nm']:.2g} nm at most; the serial run beside "
-            f"itself with a warm potential: {found['warm_potential_deviation_nm']:.2g} nm"
+            f"Beside the serial run: {deviations['deviation_nm']:.2g} nm at most; the serial run beside "
+            f"itself with a warm potential: {deviations['warm_potential_deviation_nm']:.2g} nm"
         )
     if result["serial_from_slab"] is not None:
         lines.append(f"It did not pay: serial from slab {result['serial_from_slab']} on")
@@ -263,7 +263,7 @@ def _against(observables: tuple[Observable, ...], name: str) -> list[str]:
 
 
 def _verdict(one: Observable) -> str:
-    """The verdict, with what a reader would ask next."""
+    """The verdict, with the length it needs or that the difference is negligible."""
     if one.verdict == NOT_ENOUGH_DATA and one.needed_ps is not None:
         return f"{one.verdict} ({one.needed_ps[1]:.2g} ps would do)"
     return f"{one.verdict}, but negligible" if one.is_negligible else one.verdict

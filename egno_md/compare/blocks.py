@@ -1,7 +1,7 @@
-"""Sums over consecutive stretches of frames: all that is kept of a trajectory beside series.
+"""Sums over consecutive stretches of frames, the compact form of measured quantities.
 
 However long a trajectory, a quantity with many members (bonds, bins, atoms) is
-kept in at most 256 stretches; two neighbours become one when there are more. A
+kept in at most 256 stretches; neighbours are merged when there are more. A
 block bootstrap needs no finer resolution: its blocks hold a fortieth of a side
 or more.
 """
@@ -19,9 +19,9 @@ Array = np.ndarray
 MOST_STRETCHES = 256
 FEWEST_STRETCHES = 64
 STRETCHES_AT_ONCE = 16
-"""Of a series, whose features are in double precision while they are summed."""
+"""Stretches of a series summed together, converted to double precision."""
 BYTES = 2**24
-"""Memory for the sums of one quantity of one side, as far as 64 stretches allow."""
+"""Memory for the sums of one quantity of one side; at least 64 stretches are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Blocks:
         return Blocks(self.counts[chosen], self.sums[chosen], chain)
 
     def halves(self) -> tuple[Blocks, Blocks] | None:
-        """Two stretches of the side, each about half of it: replicas where there are several.
+        """The side in two parts of about equal length, cut between replicas where there are several.
 
         None where there are fewer than two stretches of frames.
         """
@@ -83,10 +83,10 @@ class Blocks:
 
 
 class BlockSums:
-    """Takes features frame by frame and keeps their sums by stretches.
+    """Accumulates features frame by frame as sums over stretches.
 
     Args:
-        limit: most stretches; fewer where their sums would be larger than 32 MiB.
+        limit: most stretches; fewer where their sums would be larger than 16 MiB.
     """
 
     def __init__(self, limit: int = MOST_STRETCHES) -> None:
@@ -105,7 +105,7 @@ class BlockSums:
         values = np.asarray(features, dtype=np.float64)
         at = 0
         while at < len(values):
-            count, held = self._open or (0, np.zeros(values.shape[1:]))
+            count, total = self._open or (0, np.zeros(values.shape[1:]))
             step = min(self.length - count, len(values) - at)
             if count == 0 and len(values) - at >= self.length:  # whole stretches at once
                 whole = (len(values) - at) // self.length
@@ -116,23 +116,23 @@ class BlockSums:
                 at += whole * length
                 self._append([length] * whole, list(sums))
                 continue
-            self._open = (count + step, held + values[at : at + step].sum(axis=0))
+            self._open = (count + step, total + values[at : at + step].sum(axis=0))
             at += step
             if self._open[0] >= self.length:
                 self._flush()
 
     def finish(self) -> Blocks:
-        """What was kept."""
+        """The sums over stretches of all chains."""
         self._flush()
         counts = [c for counts, _ in self.chains for c in counts]
-        sums = [s for _, kept in self.chains for s in kept]
+        sums = [s for _, chain_sums in self.chains for s in chain_sums]
         chain = [i for i, (counts, _) in enumerate(self.chains) for _ in counts]
         return Blocks(np.array(counts), np.array(sums), np.array(chain))
 
     def _flush(self) -> None:
         if self._open is not None:
-            (count, held), self._open = self._open, None
-            self._append([count], [held])
+            (count, total), self._open = self._open, None
+            self._append([count], [total])
 
     def _append(self, counts: list[int], sums: list[Array]) -> None:
         self.chains[-1][0].extend(counts)
@@ -165,19 +165,19 @@ def from_pairs(
     """
     pairs = [max(len(c) - lag, 0) for c in chains]
     length = max(-(-sum(pairs) // limit), 1)
-    counts, kept, chain, number = [], [], [], 0
+    counts, totals, chain, number = [], [], [], 0
     for values, total in zip(chains, pairs, strict=True):
         for start in range(0, total, length):
             stop = min(start + length, total)
             counts.append(stop - start)
-            kept.append(sums(values[start : stop + lag]))
+            totals.append(sums(values[start : stop + lag]))
             chain.append(number)
         number += total > 0
-    return Blocks(np.array(counts), np.array(kept), np.array(chain))
+    return Blocks(np.array(counts), np.array(totals), np.array(chain))
 
 
 def from_series(chains: Sequence[Array], limit: int = MOST_STRETCHES) -> Blocks:
-    """The sums of features that are held frame by frame, chains of ``(frames, ..., features)``."""
+    """Sums of features stored frame by frame, chains of ``(frames, ..., features)``."""
     length = max(-(-sum(len(c) for c in chains) // limit), 1)
     counts, sums, chain = [], [], []
     for number, values in enumerate(chains):

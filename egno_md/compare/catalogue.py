@@ -1,4 +1,4 @@
-"""The observables that `compare` knows: definition, unit, source, and when each applies."""
+"""The observables that `compare` measures: definition, unit, source, and when each applies."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Entry:
         unit: of its values; of the coordinate for a distribution.
         definition: how it is computed, in a sentence.
         source: where the definition comes from.
-        applies: where it makes sense.
+        applies: systems and data for which it is defined.
         negligible: real differences below this are called negligible; in `unit`
             (for distributions: of their distance) or, with a %, of the
-            reference's value. Empty where nothing is.
+            reference's value. Empty where no difference is.
     """
 
     name: str
@@ -67,7 +67,7 @@ def entry(name: str) -> Entry:
     """The entry of an observable by its name, members included.
 
     Raises:
-        KeyError: there is none; only a bug can ask for it.
+        KeyError: no such observable, which is a bug.
     """
     for found in catalogue():
         if found.name == name:

@@ -31,18 +31,18 @@ from egno_md.core.errors import DataError
 Watch = Callable[[int], None]
 
 FEWEST_FRAMES = 4
-"""Of a reference: two in each half, between which there is a noise floor."""
+"""Fewest frames of a reference: two in each half, whose difference is the noise floor."""
 
 
 class Topic(Protocol):
     """A module of `observables` that measures frame by frame."""
 
     def probes(self, context: Context) -> list[Probe]:
-        """What it measures of every frame."""
+        """The quantities to measure in every frame."""
         ...
 
     def findings(self, context: Context, bench: Bench) -> Findings:
-        """What it makes of two records."""
+        """The results from the records of both sides."""
         ...
 
 
@@ -58,7 +58,7 @@ class Reference:
 
     Args:
         side: the dynamics to reproduce.
-        watch: told how many frames are behind us, in each of two passes.
+        watch: called with the number of frames read so far, in each of two passes.
 
     Raises:
         DataError: fewer than four frames, or positions that are not finite.
@@ -75,13 +75,13 @@ class Reference:
         self.probes: list[Probe] = [p for t in self.topics for p in t.probes(self.context)]
         self.record = self._measure(self.context.survey, watch)
 
-    def _measure(self, found: Survey, watch: Watch | None) -> Record:
-        probes = [*self.probes, *energetics.kinetic_probes(found)]
-        return record(found, probes, spectrum.spectrum_collectors(found), watch)
+    def _measure(self, survey: Survey, watch: Watch | None) -> Record:
+        probes = [*self.probes, *energetics.kinetic_probes(survey)]
+        return record(survey, probes, spectrum.spectrum_collectors(survey), watch)
 
     @cached_property
     def components(self) -> slow.Components | None:
-        """The slowest motions of the reference, where its torsions show them."""
+        """The slowest components of the reference's torsions; None without torsions or times."""
         spacing = self.record.survey.spacing
         if spacing is None or not len(self.context.followed):
             return None
@@ -90,17 +90,17 @@ class Reference:
     def compare(
         self, rollout: Side, *, label: str = "rollout", seed: int = 0, watch: Watch | None = None
     ) -> Comparison:
-        """Hold a rollout against the reference.
+        """Compare a rollout with the reference.
 
-        What cannot be computed from what the two sides hold is listed with the
-        reason instead. Verdicts are made over all observables together (see
+        Observables that cannot be computed from the data of both sides are
+        listed with the reason. Verdicts are made over all observables together (see
         `egno_md.compare.verdicts.settle`).
 
         Args:
             rollout: the same atoms in the same order.
-            label: how tables and figures call the rollout.
+            label: name of the rollout in tables and figures.
             seed: of the bootstrap; each group of observables has its own stream.
-            watch: told how many frames are behind us, in each of two passes.
+            watch: called with the number of frames read so far, in each of two passes.
 
         Raises:
             DataError: different atoms, no frames, or positions that are not finite.
@@ -112,27 +112,27 @@ class Reference:
         def bench() -> Bench:
             return Bench(self.record, measured, next(streams))
 
-        found = sum((t.findings(self.context, bench()) for t in self.topics), Findings())
-        found += spectrum.findings(bench()) + kinetics.findings(self.context, bench())
+        results = sum((t.findings(self.context, bench()) for t in self.topics), Findings())
+        results += spectrum.findings(bench()) + kinetics.findings(self.context, bench())
         timescales, projected = slow.findings(self.context, bench(), self.components)
-        found += timescales
+        results += timescales
         last = bench()
-        found += states.findings(self.components, projected, last)
+        results += states.findings(self.components, projected, last)
         rates, missing = efficiency.efficiency(self.context, last)
-        found += missing
+        results += missing
         has_bonds = "bond deviation" in measured.series and last.pair.no_kinetics() is None
         comparison = Comparison(
             label=label,
             system=self.context.system.name,
             reference_sampling=self.record.survey.sampling,
             rollout_sampling=measured.survey.sampling,
-            observables=found.observables,
-            profiles=found.profiles,
-            distributions=found.distributions,
-            series=found.series,
-            unavailable=found.unavailable,
+            observables=results.observables,
+            profiles=results.profiles,
+            distributions=results.distributions,
+            series=results.series,
+            unavailable=results.unavailable,
             mode=rollout.mode,
-            exact=found.exact,
+            exact=results.exact,
             stability=integrity.stability(last) if has_bonds else None,
             efficiency=rates,
         )
@@ -140,7 +140,7 @@ class Reference:
 
 
 def compare(reference: Side, rollout: Side, *, label: str = "rollout", seed: int = 0) -> Comparison:
-    """Hold one rollout against a reference; see `Reference.compare`."""
+    """Compare one rollout with a reference; see `Reference.compare`."""
     return Reference(reference).compare(rollout, label=label, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""What is fixed before anything is measured: indices and reference values."""
+"""Indices and reference values that the measurements of both sides share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_FOLLOWED = 40
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """A reference as far as measuring depends on it.
+    """Properties of the reference on which measurements depend.
 
     Attributes:
         survey: of the reference.
@@ -37,21 +37,21 @@ class Context:
 
     @property
     def system(self) -> System:
-        """Of the reference."""
+        """The reference's system."""
         return self.survey.side.system
 
     @cached_property
     def has_images(self) -> bool:
-        """Whether distances are those of nearest images: of several molecules in a box."""
+        """Whether distances use nearest images: for several molecules in a periodic box."""
         return self.survey.has_box and self.survey.side.has_several_molecules
 
     @property
     def needs_box(self) -> str | None:
-        """What a probe of such distances needs."""
+        """The field that a probe of nearest-image distances needs."""
         return "box" if self.has_images else None
 
     def boxes(self, part: Trajectory) -> Sequence[Array | None]:
-        """Of every frame, where distances are those of nearest images."""
+        """Box vectors of each frame, None where distances do not use nearest images."""
         if not self.has_images or part.box is None:
             return [None] * len(part)
         return list(np.asarray(part.box, np.float64))

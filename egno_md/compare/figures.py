@@ -19,7 +19,7 @@ from matplotlib.ticker import MultipleLocator
 from egno_md.compare.figures_kinetics import free_energy_figure, spectrum_figure
 from egno_md.compare.figures_overview import verdict_figure
 from egno_md.compare.observable import Comparison, Distribution, Observable, Profile
-from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, pad, save
+from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, item_named, pad, save
 from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
@@ -64,14 +64,14 @@ def draw_figures(comparisons: Comparisons, folder: Path) -> tuple[DrawnFigure, .
         ("free_energy", "Free energy along the slowest components", free_energy_figure),
         ("angles", f"Angles; {WHISKERS}", lambda c: _deviations(c, "Angle", 1.0, "°")),
     )
-    drawn = []
+    figures = []
     for name, title, draw in drawings:
         with mpl.rc_context(RC):
             figure = draw(comparisons)
         if figure is not None:
             save(figure, folder, name)
-            drawn.append(DrawnFigure(name, title, _alt(name, title, comparisons)))
-    return tuple(drawn)
+            figures.append(DrawnFigure(name, title, _alt(name, title, comparisons)))
+    return tuple(figures)
 
 
 ALT_NUMBERS = {
@@ -84,7 +84,7 @@ ALT_NUMBERS = {
     "spectrum": "Vibrational spectrum",
     "free_energy": "Free energy along TICA 1",
 }
-"""The observable whose verdict a figure's description tells."""
+"""The observable whose verdict goes into a figure's alt text."""
 
 
 def _alt(name: str, title: str, comparisons: Comparisons) -> str:
@@ -94,24 +94,20 @@ def _alt(name: str, title: str, comparisons: Comparisons) -> str:
         counts = [f"{c.label}: " + ", ".join(f"{n} {v}" for v, n in c.verdicts.items())
                   for c in comparisons]  # fmt: skip
         return f"{head} {'; '.join(counts)}."
-    told = []
+    verdicts = []
     for c in comparisons:
-        found = next((j for j in c.judged if j.name == ALT_NUMBERS.get(name)), None)
-        if found is not None:
-            told.append(f"{c.label}, {found.name}: {found.verdict}{_size(found)}")
-    return f"{head} {'; '.join(told)}." if told else head
+        judged = item_named(c.judged, ALT_NUMBERS.get(name, ""))
+        if judged is not None:
+            verdicts.append(f"{c.label}, {judged.name}: {judged.verdict}{_size(judged)}")
+    return f"{head} {'; '.join(verdicts)}." if verdicts else head
 
 
-def _size(found: Observable | Profile | Distribution) -> str:
-    if isinstance(found, Profile):
+def _size(judged: Observable | Profile | Distribution) -> str:
+    if isinstance(judged, Profile):
         return ""
-    if isinstance(found, Distribution):
-        return f", distance {found.distance:.3g}"
-    return f", {found.rollout:.4g} against {found.reference:.4g} {found.unit}".rstrip()
-
-
-def _named(items: Sequence[Any], name: str) -> Any:
-    return next((i for i in items if i.name == name), None)
+    if isinstance(judged, Distribution):
+        return f", distance {judged.distance:.3g}"
+    return f", {judged.rollout:.4g} against {judged.reference:.4g} {judged.unit}".rstrip()
 
 
 def _steps(axes: Axes, d: Distribution, values: Sequence[float], **style: Any) -> None:
@@ -119,21 +115,21 @@ def _steps(axes: Axes, d: Distribution, values: Sequence[float], **style: Any) -
 
 
 def _distances(comparisons: Comparisons) -> Figure | None:
-    found = [_named(c.distributions, "h(r)") for c in comparisons]
-    if any(d is None for d in found):
+    distributions = [item_named(c.distributions, "h(r)") for c in comparisons]
+    if any(d is None for d in distributions):
         return None
     figure = new_figure(6.4, 4.4)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.4])
-    first = found[0]
+    first = distributions[0]
     top.stairs(first.reference, first.edges, fill=True, color=REFERENCE, alpha=0.18)
     _steps(top, first, first.reference, color=REFERENCE, label="reference", lw=1.0)
-    for i, (c, d) in enumerate(zip(comparisons, found, strict=True)):
+    for i, (c, d) in enumerate(zip(comparisons, distributions, strict=True)):
         label = f"{c.label} (MAE × 10 Å = {d.distance:.3f}, noise floor {d.noise_floor:.3f})"
         _steps(top, d, d.rollout, color=colour(i), ls=LINES[i % 4], lw=1.0, label=label)
         change = np.subtract(d.rollout, d.reference)
         _steps(bottom, d, change, color=colour(i), ls=LINES[i % 4], lw=1.0)
     bottom.axhline(0, color=REFERENCE, lw=0.6)
-    last = np.flatnonzero(np.sum([np.add(d.reference, d.rollout) for d in found], axis=0))
+    last = np.flatnonzero(np.sum([np.add(d.reference, d.rollout) for d in distributions], axis=0))
     top.set_xlim(0.6, min(first.edges[last[-1] + 1] + 0.3, 10.0))
     top.set_ylim(bottom=0)
     pad(top, 0.12)
@@ -149,9 +145,9 @@ def _torsions(comparisons: Comparisons) -> Figure | None:
     names = [d.name for d in comparisons[0].distributions if d.name.startswith("Torsion ")]
     if not names:
         return None
-    found = [[_named(c.distributions, n) for n in names] for c in comparisons]
+    distributions = [[item_named(c.distributions, n) for n in names] for c in comparisons]
     order = _one_per_bond(
-        names, [max(d.distance for d in column) for column in zip(*found, strict=True)]
+        names, [max(d.distance for d in column) for column in zip(*distributions, strict=True)]
     )
     rows = -(-len(order) // 4)
     figure = new_figure(8.4, 1.0 + 1.75 * rows)
@@ -159,12 +155,12 @@ def _torsions(comparisons: Comparisons) -> Figure | None:
     for axes in panels.flat[len(order) :]:
         axes.set_visible(False)
     for axes, t in zip(panels.flat, order, strict=False):
-        first = found[0][t]
+        first = distributions[0][t]
         axes.stairs(first.reference, first.edges, fill=True, color=REFERENCE, alpha=0.22)
-        for i, side in enumerate(found):
+        for i, side in enumerate(distributions):
             _steps(axes, side[t], side[t].rollout, color=colour(i), ls=LINES[i % 4], lw=1.3)
             axes.text(
-                0.98 - 0.2 * (len(found) - 1 - i), 0.98, f"{side[t].distance:.2f}", fontsize=7.5,
+                0.98 - 0.2 * (len(distributions) - 1 - i), 0.98, f"{side[t].distance:.2f}", fontsize=7.5,
                 transform=axes.transAxes, ha="right", va="top", color=colour(i),
             )  # fmt: skip
         axes.set_title(names[t].removeprefix("Torsion "), fontsize=8)
@@ -191,10 +187,10 @@ def _one_per_bond(names: Sequence[str], distances: Sequence[float]) -> list[int]
 
 
 def _temperature(comparisons: Comparisons) -> Figure | None:
-    if any(_named(c.series, "Temperature") is None for c in comparisons):
+    if any(item_named(c.series, "Temperature") is None for c in comparisons):
         return None
     elements = [o.name for o in comparisons[0].observables if o.name.startswith("Temperature of ")]
-    elements = [n for n in elements if all(_named(c.observables, n) for c in comparisons)]
+    elements = [n for n in elements if all(item_named(c.observables, n) for c in comparisons)]
     figure = new_figure(8.2, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _series(left, comparisons, "Temperature")
@@ -202,11 +198,11 @@ def _temperature(comparisons: Comparisons) -> Figure | None:
     left.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=4, columnspacing=1.2)
     rows = ["Temperature", *elements]
     for i, c in enumerate(comparisons):
-        found = [_named(c.observables, n) for n in rows]
+        temperatures = [item_named(c.observables, n) for n in rows]
         places = np.arange(len(rows)) + 0.8 * ((i + 1) / (len(comparisons) + 1) - 0.5)
-        _points(right, places, found, i)
+        _points(right, places, temperatures, i)
     for r, name in enumerate(rows):
-        value = _named(comparisons[0].observables, name).reference
+        value = item_named(comparisons[0].observables, name).reference
         right.plot([r - 0.4, r + 0.4], [value, value], color=REFERENCE, lw=2.2)
     right.set_xticks(range(len(rows)), ["all", *(n.split()[-1] for n in elements)])
     right.set_xlabel("atoms")
@@ -216,9 +212,11 @@ def _temperature(comparisons: Comparisons) -> Figure | None:
     return figure
 
 
-def _points(axes: Axes, places: np.ndarray, found: Sequence[Observable], i: int) -> None:
-    values = np.array([o.rollout for o in found])
-    reach = np.array([0 if o.interval is None else o.interval[1] - o.difference for o in found])
+def _points(axes: Axes, places: np.ndarray, observables: Sequence[Observable], i: int) -> None:
+    values = np.array([o.rollout for o in observables])
+    reach = np.array(
+        [0 if o.interval is None else o.interval[1] - o.difference for o in observables]
+    )
     axes.errorbar(
         places, values, yerr=reach, fmt=MARKERS[i % 4], ms=4.5, color=colour(i), capsize=2.5, lw=1.1
     )
@@ -226,7 +224,7 @@ def _points(axes: Axes, places: np.ndarray, found: Sequence[Observable], i: int)
 
 def _energy(comparisons: Comparisons) -> Figure | None:
     names = [s.name for s in comparisons[0].series if s.name.endswith("energy")]
-    names = [n for n in names if all(_named(c.series, n) for c in comparisons)]
+    names = [n for n in names if all(item_named(c.series, n) for c in comparisons)]
     if not names:
         return None
     figure = new_figure(6.8, 0.8 + 1.9 * len(names))
@@ -241,35 +239,35 @@ def _energy(comparisons: Comparisons) -> Figure | None:
 
 
 def _series(axes: Axes, comparisons: Comparisons, name: str) -> None:
-    first = _named(comparisons[0].series, name)
+    first = item_named(comparisons[0].series, name)
     axes.plot(first.reference_times, first.reference, color=REFERENCE, lw=0.9, label="reference")
     for i, c in enumerate(comparisons):
-        s = _named(c.series, name)
+        s = item_named(c.series, name)
         axes.plot(s.rollout_times, s.rollout, color=colour(i), lw=0.9, alpha=0.85, label=c.label)
     axes.set_xlabel("simulated time  /  ps")
     axes.margins(x=0.01)
 
 
 def _rmsf(comparisons: Comparisons) -> Figure | None:
-    found = [_named(c.profiles, "RMSF") for c in comparisons]
-    if any(p is None for p in found):
+    profiles = [item_named(c.profiles, "RMSF") for c in comparisons]
+    if any(p is None for p in profiles):
         return None
-    first: Profile = found[0]
+    first: Profile = profiles[0]
     figure = new_figure(7.6, 3.3)
     axes = figure.subplots()
     places = np.arange(len(first.labels))
-    held = 10 * np.array(first.reference)
-    axes.bar(places, held, width=0.8, color=REFERENCE, alpha=0.22, label="reference")
-    for i, (c, p) in enumerate(zip(comparisons, found, strict=True)):
+    heights = 10 * np.array(first.reference)
+    axes.bar(places, heights, width=0.8, color=REFERENCE, alpha=0.22, label="reference")
+    for i, (c, p) in enumerate(zip(comparisons, profiles, strict=True)):
         reach = _reach(p)
-        shift = 0.0 if len(places) > LABELLED_MEMBERS else 0.12 * (i - (len(found) - 1) / 2)
+        shift = 0.0 if len(places) > LABELLED_MEMBERS else 0.12 * (i - (len(profiles) - 1) / 2)
         axes.errorbar(
             places + shift, 10 * np.array(p.rollout), yerr=10 * reach, fmt=MARKERS[i % 4], ms=4,
             lw=1, capsize=2, color=colour(i), label=c.label,
         )  # fmt: skip
     _name_members(axes, first.labels)
     axes.set_ylabel("RMSF  /  Å")
-    axes.set_ylim(0, 1.35 * 10 * max(max(p.reference + p.rollout) for p in found))
+    axes.set_ylim(0, 1.35 * 10 * max(max(p.reference + p.rollout) for p in profiles))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=4)
     return figure
 
@@ -277,19 +275,19 @@ def _rmsf(comparisons: Comparisons) -> Figure | None:
 def _deviations(comparisons: Comparisons, name: str, scale: float, unit: str) -> Figure | None:
     """Mean and width of every bond or angle less the reference's, with the noise floor."""
     kinds = ("mean", "width")
-    found = {k: [_named(c.profiles, f"{name}, {k}") for c in comparisons] for k in kinds}
-    if any(p is None for side in found.values() for p in side):
+    profiles = {k: [item_named(c.profiles, f"{name}, {k}") for c in comparisons] for k in kinds}
+    if any(p is None for side in profiles.values() for p in side):
         return None
     figure = new_figure(7.6, 4.8)
     panels = figure.subplots(2, 1, sharex=True)
     for axes, kind in zip(panels, kinds, strict=True):
-        first = found[kind][0]
+        first = profiles[kind][0]
         places = np.arange(len(first.labels))
         floor = scale * np.abs(first.noise_floor)
         axes.bar(places, 2 * floor, bottom=-floor, width=0.8, color=REFERENCE, alpha=0.2,
                  label="noise floor: halves of the reference")  # fmt: skip
         axes.axhline(0, color=REFERENCE, lw=0.8)
-        for i, (c, p) in enumerate(zip(comparisons, found[kind], strict=True)):
+        for i, (c, p) in enumerate(zip(comparisons, profiles[kind], strict=True)):
             shift = 0.25 * (i - (len(comparisons) - 1) / 2)
             axes.errorbar(
                 places + shift, scale * np.array(p.difference), yerr=scale * _reach(p),
@@ -297,7 +295,7 @@ def _deviations(comparisons: Comparisons, name: str, scale: float, unit: str) ->
             )  # fmt: skip
         axes.set_ylabel(f"Δ {kind}  /  {unit}")
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3, columnspacing=1.2)
-    _name_members(panels[1], found["mean"][0].labels)
+    _name_members(panels[1], profiles["mean"][0].labels)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from egno_md.compare.observable import Comparison, Distribution, Profile
-from egno_md.compare.style import LINES, REFERENCE, colour
+from egno_md.compare.style import LINES, REFERENCE, colour, item_named
 from egno_md.core.plotting import new_figure
 
 Comparisons = Sequence[Comparison]
@@ -19,18 +19,17 @@ TICA = "Free energy along TICA"
 
 def spectrum_figure(comparisons: Comparisons) -> Figure | None:
     """Spectra with the reference's peaks, and the velocity autocorrelation."""
-    shown = [(i, c) for i, c in enumerate(comparisons) if _spectrum(c) is not None]
+    spectra = [item_named(c.distributions, "Vibrational spectrum") for c in comparisons]
+    shown = [(i, c) for i, c in enumerate(comparisons) if spectra[i] is not None]
     if not shown:
         return None
     figure = new_figure(8.2, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=[2.2, 1])
-    first = _spectrum(shown[0][1])
-    assert first is not None
+    first: Distribution = spectra[shown[0][0]]
     left.stairs(first.reference, first.edges, fill=True, color=REFERENCE, alpha=0.2)
     left.stairs(first.reference, first.edges, color=REFERENCE, baseline=None, label="reference")
     for i, c in shown:
-        d = _spectrum(c)
-        assert d is not None
+        d = spectra[i]
         label = f"{c.label} (½∫|Δ| = {d.distance:.2f})"
         left.stairs(
             d.rollout, d.edges, color=colour(i), ls=LINES[i % 4], baseline=None, label=label
@@ -40,25 +39,18 @@ def spectrum_figure(comparisons: Comparisons) -> Figure | None:
     left.set_ylim(0, 1.3 * left.get_ylim()[1])
     left.set_xlim(0, first.edges[-1])
     left.legend(loc="upper right")
-    series = next(s for s in shown[0][1].series if s.name == "Velocity autocorrelation")
+    series = item_named(shown[0][1].series, "Velocity autocorrelation")
     right.axhline(0, color=REFERENCE, lw=0.6)
     right.plot(1e3 * np.array(series.reference_times), series.reference, color=REFERENCE)
     for i, c in shown:
-        s = next(s for s in c.series if s.name == "Velocity autocorrelation")
+        s = item_named(c.series, "Velocity autocorrelation")
         right.plot(1e3 * np.array(s.rollout_times), s.rollout, color=colour(i), ls=LINES[i % 4])
     right.set(xlabel="lag  /  fs", ylabel="velocity autocorrelation")
     return figure
 
 
-def _spectrum(comparison: Comparison) -> Distribution | None:
-    named = (d for d in comparison.distributions if d.name == "Vibrational spectrum")
-    return next(named, None)
-
-
 def _mark_peaks(axes: Axes, comparison: Comparison) -> None:
-    peaks: Profile | None = next(
-        (p for p in comparison.profiles if p.name == "Vibrational peaks"), None
-    )
+    peaks: Profile | None = item_named(comparison.profiles, "Vibrational peaks")
     if peaks is None:
         return
     top, last = axes.get_ylim()[1], -np.inf
@@ -79,7 +71,7 @@ def free_energy_figure(comparisons: Comparisons) -> Figure | None:
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, names, strict=True):
         for i, c in enumerate(comparisons):
-            d = next(d for d in c.distributions if d.name == name)
+            d = item_named(c.distributions, name)
             if i == 0:
                 axes.plot(*_energies(d, d.reference), color=REFERENCE, label="reference", lw=2)
             label = f"{c.label} (mean |ΔF| {d.distance:.2f})"

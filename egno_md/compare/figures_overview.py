@@ -1,4 +1,4 @@
-"""All verdicts at one glance."""
+"""Overview of all verdicts in one figure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOKS = {
     NOT_ENOUGH_DATA: ("#8c8c8c", "o", "none"),
 }
 FARTHEST = 8.0
-"""Half-intervals; what lies farther is drawn there, as an arrow."""
+"""Half-intervals; larger differences are drawn there as arrows."""
 MOST_ROWS = 44
 
 
@@ -66,15 +66,15 @@ def _short(name: str) -> str:
 
 
 def _panel(axes: Axes, comparison: Comparison, rows: list[str]) -> None:
-    found = {j.name: j for j in comparison.judged}
+    judged = {j.name: j for j in comparison.judged}
     axes.axvspan(-1, 1, color=REFERENCE, alpha=0.1, lw=0)
     axes.axvline(0, color=REFERENCE, lw=0.6)
     for place, name in enumerate(rows):
-        judged = found.get(name)
-        if judged is None:
+        item = judged.get(name)
+        if item is None:
             continue
-        size = _size(judged)
-        paint, marker, style = LOOKS[judged.verdict]
+        size = _size(item)
+        paint, marker, style = LOOKS[item.verdict]
         if abs(size) > FARTHEST:
             size, marker = float(np.sign(size) * FARTHEST), "<" if size < 0 else ">"
         axes.plot(size, place, marker=marker, color=paint, fillstyle=style, ms=4.5, ls="")  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def _panel(axes: Axes, comparison: Comparison, rows: list[str]) -> None:
 
 
 def _size(judged: Judged) -> float:
-    """The difference over half its interval; of a profile its member farthest off."""
+    """The difference over half its interval; of a profile, its largest."""
     if isinstance(judged, Distribution):
         return judged.distance / judged.expected if judged.expected else 0.0
     if isinstance(judged, Observable):

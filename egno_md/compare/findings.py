@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from egno_md.compare.observable import (
 from egno_md.compare.record import Record
 from egno_md.compare.sides import Pair
 from egno_md.compare.statistics import Estimate, Statistic, estimate, series_estimate
-from egno_md.compare.verdicts import Difference, Extent, difference, needed
+from egno_md.compare.verdicts import Extent, difference, needed
 
 Array = np.ndarray
 
@@ -44,14 +44,7 @@ class Findings:
     exact: tuple[Exact, ...] = ()
 
     def __add__(self, other: Findings) -> Findings:
-        return Findings(
-            self.observables + other.observables,
-            self.profiles + other.profiles,
-            self.distributions + other.distributions,
-            self.series + other.series,
-            self.unavailable + other.unavailable,
-            self.exact + other.exact,
-        )
+        return Findings(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 def not_available(reason: str, *names: str) -> Findings:
@@ -61,11 +54,11 @@ def not_available(reason: str, *names: str) -> Findings:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Two records side by side, and what judging them takes.
+    """The records of both sides, and the generator of the bootstrap.
 
     Attributes:
-        reference: what was measured of the reference.
-        rollout: what was measured of the rollout.
+        reference: measurements of the reference.
+        rollout: measurements of the rollout.
         generator: draws the bootstrap.
     """
 
@@ -84,7 +77,7 @@ class Bench:
         return self.reference, self.rollout
 
     def extents(self, points: Sequence[float]) -> tuple[Extent, Extent]:
-        """How much both sides hold, by their number of values."""
+        """Simulated time and number of values of both sides."""
         times = self.pair.no_kinetics() is None
         reference, rollout = (
             Extent(r.survey.sampling.picoseconds if times else None, n)
@@ -110,10 +103,9 @@ class Bench:
         chains = [[features(np.asarray(c, np.float64)) for c in r.series[quantity]]
                   for r in self.records]  # fmt: skip
         sides = [series_estimate(c, statistic, self.generator) for c in chains]
-        found = difference(sides[0], sides[1], self.extents([sum(map(len, c)) for c in chains]))
-        first, second = series_halves(chains[0])
-        floor = _between(first, second, statistic)
-        return observable(name, sides[0], sides[1], found, floor)
+        extents = self.extents([sum(map(len, c)) for c in chains])
+        noise_floor = _between(*series_halves(chains[0]), statistic)
+        return observable(name, sides, extents, noise_floor)
 
     def profile(
         self,
@@ -124,8 +116,8 @@ class Bench:
     ) -> Profile:
         """An observable per member, from sums ``(stretches, members, features)``."""
         sides = [estimate(b, statistic, self.generator) for b in blocks]
-        found = difference(sides[0], sides[1], self.extents([len(b) for b in blocks]))
-        return profile(name, labels, sides[0], sides[1], found, floor(blocks[0], statistic.value))
+        extents = self.extents([len(b) for b in blocks])
+        return profile(name, labels, sides, extents, floor(blocks[0], statistic.value))
 
     def sums(self, quantity: str) -> tuple[Blocks, Blocks]:
         """A quantity that both sides hold as sums."""
@@ -146,74 +138,75 @@ def with_square(x: Array) -> Array:
 
 
 def observable(
-    name: str, a: Estimate, b: Estimate, found: Difference, noise_floor: float
+    name: str, sides: Sequence[Estimate], extents: tuple[Extent, Extent], noise_floor: float
 ) -> Observable:
-    """A difference of one number, with its name and all that the catalogue says."""
-    known = entry(name)
+    """An observable from the estimates of both sides, with its entry in the catalogue."""
+    listing, (a, b) = entry(name), sides
+    change = difference(a, b, extents)
     reference, rollout = float(a.value[0]), float(b.value[0])
-    threshold = known.threshold(reference)
-    delta, reach = float(found.delta[0]), float(found.reach[0])
+    threshold = listing.threshold(reference)
+    delta, reach = float(change.delta[0]), float(change.reach[0])
     return Observable(
         name=name,
-        unit=known.unit,
+        unit=listing.unit,
         reference=reference,
         rollout=rollout,
         difference=delta,
         interval=(delta - reach, delta + reach) if np.isfinite(reach) else None,
         noise_floor=noise_floor,
-        verdict=INDISTINGUISHABLE if found.is_enough[0] else NOT_ENOUGH_DATA,
-        definition=known.definition,
-        group=known.group,
-        source=known.source,
-        p_value=float(found.p_value[0]) if found.is_enough[0] else None,
-        samples=(float(found.samples[0, 0]), float(found.samples[1, 0])),
+        verdict=INDISTINGUISHABLE if change.is_enough[0] else NOT_ENOUGH_DATA,
+        definition=listing.definition,
+        group=listing.group,
+        source=listing.source,
+        p_value=float(change.p_value[0]) if change.is_enough[0] else None,
+        samples=(float(change.samples[0, 0]), float(change.samples[1, 0])),
         threshold=threshold,
-        needed_ps=needed(found, np.array([threshold])),
+        needed_ps=needed(change, np.array([threshold])),
     )
 
 
 def profile(
     name: str,
     labels: tuple[str, ...],
-    a: Estimate,
-    b: Estimate,
-    found: Difference,
+    sides: Sequence[Estimate],
+    extents: tuple[Extent, Extent],
     noise_floor: Array,
 ) -> Profile:
-    """A difference per member, with its name and all that the catalogue says."""
-    known = entry(name)
+    """A profile from the estimates of both sides, with its entry in the catalogue."""
+    listing, (a, b) = entry(name), sides
+    change = difference(a, b, extents)
     p_values = [
-        float(p) if e else None for p, e in zip(found.p_value, found.is_enough, strict=True)
+        float(p) if e else None for p, e in zip(change.p_value, change.is_enough, strict=True)
     ]
     judged = [p for p in p_values if p is not None]
     enough = len(judged) >= LARGEST_SHARE_MISSING * len(labels) and bool(judged)
-    thresholds = np.array([known.threshold(v) for v in a.value])
-    bounded = np.isfinite(found.reach)
-    lower, upper = found.delta - found.reach, found.delta + found.reach
+    thresholds = np.array([listing.threshold(v) for v in a.value])
+    bounded = np.isfinite(change.reach)
+    lower, upper = change.delta - change.reach, change.delta + change.reach
     return Profile(
         name=name,
-        unit=known.unit,
+        unit=listing.unit,
         labels=labels,
         reference=_floats(a.value),
         rollout=_floats(b.value),
-        difference=_floats(found.delta),
+        difference=_floats(change.delta),
         lower=tuple(float(x) if k else None for x, k in zip(lower, bounded, strict=True)),
         upper=tuple(float(x) if k else None for x, k in zip(upper, bounded, strict=True)),
         noise_floor=_floats(noise_floor),
-        verdicts=tuple(INDISTINGUISHABLE if e else NOT_ENOUGH_DATA for e in found.is_enough),
+        verdicts=tuple(INDISTINGUISHABLE if e else NOT_ENOUGH_DATA for e in change.is_enough),
         verdict=INDISTINGUISHABLE if enough else NOT_ENOUGH_DATA,
-        definition=known.definition,
-        group=known.group,
-        source=known.source,
+        definition=listing.definition,
+        group=listing.group,
+        source=listing.source,
         p_values=tuple(p_values),
         p_value=min(1.0, min(judged) * len(judged)) if enough else None,
         thresholds=_floats(thresholds),
-        needed_ps=needed(found, thresholds),
+        needed_ps=needed(change, thresholds),
     )
 
 
 def floor(blocks: Blocks, value: Callable[[Array], Array]) -> Array:
-    """A function of averages: its difference between two stretches of the reference."""
+    """Noise floor of a function of averages: its difference between two halves of a side."""
     parts = blocks.halves()
     if parts is None:
         return np.zeros(np.shape(value(blocks.mean)))

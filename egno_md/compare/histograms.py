@@ -1,4 +1,4 @@
-"""Differences of distributions, held against what sampling alone would give."""
+"""Distances of histograms, and the distances expected from sampling alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Measure:
     is_normalised: bool = True
 
     def of(self, average: Array) -> Array:
-        """A histogram as the distance wants it."""
+        """A histogram, normalised where the distance needs it."""
         if not self.is_normalised:
             return average
         return average / np.maximum(average.sum(axis=-1, keepdims=True), 1e-300)
@@ -90,7 +90,7 @@ def compare_histograms(
 
     Under the hypothesis that both sides sample one distribution, the two
     deviate from it as each side's bootstrap samples deviate from that side.
-    The distances of 400 such pairs are what chance makes; their gamma
+    The distances of 400 such pairs are those expected by chance; their gamma
     distribution (by mean and variance) gives the p value.
 
     Args:
@@ -101,9 +101,9 @@ def compare_histograms(
             decorrelate as the histogram does.
         measure: the distance.
         bench: draws the blocks.
-        samples: effective frames of both sides where series tell; else of the sums.
+        samples: effective frames of both sides, known from series; by the stretches if None.
     """
-    known = entry(name)
+    listing = entry(name)
     shapes = [measure.of(b.mean) for b in blocks]
     distance = float(measure.between(shapes[0], shapes[1]))
     halves = blocks[0].halves()
@@ -118,8 +118,10 @@ def compare_histograms(
         length = int(block_lengths(np.array([g]), len(b))[0])
         n = block_count(b, length)
         few |= n < 2
-        drawn = measure.of(resampled(b, length, bench.generator)) - shape
-        deviations.append(drawn * _inflation(n, min(g / (2 * length), 0.5 / BLOCK_INEFFICIENCIES)))
+        deviation = measure.of(resampled(b, length, bench.generator)) - shape
+        deviations.append(
+            deviation * _inflation(n, min(g / (2 * length), 0.5 / BLOCK_INEFFICIENCIES))
+        )
     extents = bench.extents([len(b) for b in blocks])
     expected = p_value = interval = None
     if not few:
@@ -129,13 +131,13 @@ def compare_histograms(
         spread = measure.between(*(np.maximum(s + d, 0.0) for s, d in zip(shapes, deviations, strict=True)))  # fmt: skip
         reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.std(spread))
         interval = (max(distance - reach, 0.0), distance + reach)
-    found = _difference(distance, expected, p_value, samples or (own[0], own[1]), extents)
-    threshold = known.threshold(distance)
-    enough = bool(found.is_enough[0])
+    change = _difference(distance, expected, p_value, samples or (own[0], own[1]), extents)
+    threshold = listing.threshold(distance)
+    enough = bool(change.is_enough[0])
     widths = np.diff(edges) if measure.is_normalised else 1.0
     return Distribution(
         name=name,
-        unit=known.unit,
+        unit=listing.unit,
         edges=tuple(edges.tolist()),
         reference=tuple((shapes[0] / widths).tolist()),
         rollout=tuple((shapes[1] / widths).tolist()),
@@ -144,14 +146,14 @@ def compare_histograms(
         expected=expected,
         noise_floor=floor,
         verdict=INDISTINGUISHABLE if enough else NOT_ENOUGH_DATA,
-        definition=known.definition,
-        group=known.group,
-        source=known.source,
+        definition=listing.definition,
+        group=listing.group,
+        source=listing.source,
         interval=interval,
         p_value=p_value if enough else None,
-        samples=(float(found.samples[0, 0]), float(found.samples[1, 0])),
+        samples=(float(change.samples[0, 0]), float(change.samples[1, 0])),
         threshold=threshold,
-        needed_ps=needed(found, np.array([threshold])),
+        needed_ps=needed(change, np.array([threshold])),
     )
 
 
@@ -176,7 +178,7 @@ def _difference(
 
 
 def _inflation(blocks: float, lost: float) -> float:
-    """What few blocks and their neighbours' correlation take from a deviation."""
+    """Factor that corrects a deviation for few blocks and their correlation."""
     if blocks <= 1:
         return 1.0
     quantile = stats.t.ppf(0.975, blocks - 1) / stats.norm.ppf(0.975)

@@ -1,4 +1,4 @@
-"""What a comparison found: plain values that go to JSON and come back.
+"""Results of a comparison as plain values, and their JSON.
 
 comparison.json holds one object per rollout, `Comparison.to_json`:
 
@@ -6,13 +6,13 @@ comparison.json holds one object per rollout, `Comparison.to_json`:
   number per member (bond, atom, peak …), or a histogram. All carry ``group`` (structure,
   thermodynamics, kinetics, integrity), ``definition``, ``source``, ``verdict``, and
   ``is_negligible``: whether a difference, though real, is below ``threshold``.
-- ``exact``: each side on its own against an exact law (Maxwell-Boltzmann).
-- ``stability``: how long chains held together, or null.
+- ``exact``: each side against an exact law (Maxwell-Boltzmann).
+- ``stability``: how long chains stayed unbroken, or null.
 - ``efficiency``: independent samples per wall second of both sides, or null.
 - ``series``: for drawing (quantities over time, and the velocity autocorrelation over lag).
 - ``unavailable``: what was not compared, each with the reason.
-- ``notes``: sentences to read before believing a verdict.
-- ``mode``: ``dynamics``, or ``sampler`` where the rollout's time axis means nothing.
+- ``notes``: sentences to read before trusting a verdict.
+- ``mode``: ``dynamics``, or ``sampler`` where the rollout's time axis is not physical.
 - ``verdicts``: how many of each.
 """
 
@@ -57,9 +57,9 @@ class Observable:
         samples: effective independent frames of reference and rollout.
         threshold: differences below it are negligible in practice.
         is_negligible: whether the verdict is "different" and the difference below it.
-        needed_ps: picoseconds of (reference, rollout) that would do: for a verdict
+        needed_ps: simulated time of (reference, rollout), ps, needed for a verdict
             where there are too few data, else for an interval as narrow as the
-            threshold. None where it is so already.
+            threshold. None where that is reached.
     """
 
     name: str
@@ -161,12 +161,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Exact:
-    """One number of each side, held against its exact value.
+    """One number of each side, compared with its exact value.
 
     Attributes:
         name: what it is.
         unit: of every value here.
-        exact: what theory says of the reference.
+        exact: theoretical value for the reference.
         reference: value of the reference.
         reference_interval: its 95% interval, or None.
         reference_verdict: of reference against exact.
@@ -175,8 +175,8 @@ class Exact:
         rollout_verdict: of rollout against its own exact value.
         definition: how it is computed.
         source: where the law comes from.
-        rollout_exact: what theory says of the rollout, whose degrees of freedom and masses may
-            be others; None where it is what it says of the reference.
+        rollout_exact: theoretical value for the rollout, whose degrees of freedom and masses
+            may differ; None where it is the reference's.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Stability:
-    """How long chains held together.
+    """How long chains stayed unbroken.
 
     Attributes:
         limit: the deviation of a bond that counts as broken, nm.
@@ -278,10 +278,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A rollout held against a reference; see the module for its JSON.
+    """A comparison of a rollout with a reference; see the module for its JSON.
 
     Attributes:
-        label: how tables and figures call the rollout.
+        label: name of the rollout in tables and figures.
         system: name of the system.
         reference_sampling: how much of the reference there is.
         rollout_sampling: how much of the rollout there is.
@@ -290,8 +290,8 @@ class Comparison:
         distributions: h(r), torsions, free energies, spectrum.
         series: for drawing.
         unavailable: what was not compared.
-        notes: what a reader must know before believing a verdict.
-        mode: whether the rollout's time axis means anything.
+        notes: sentences to read before trusting a verdict.
+        mode: dynamics, or sampler where the rollout's time axis is not physical.
         exact: each side against exact laws.
         stability: None without bonds, or without times.
         efficiency: None where neither wall time is known.
@@ -320,8 +320,8 @@ class Comparison:
     @property
     def verdicts(self) -> dict[Verdict, int]:
         """How many observables, profiles and distributions have each verdict."""
-        found = [o.verdict for o in self.judged]
-        return {v: found.count(v) for v in (INDISTINGUISHABLE, DIFFERENT, NOT_ENOUGH_DATA)}
+        verdicts = [o.verdict for o in self.judged]
+        return {v: verdicts.count(v) for v in (INDISTINGUISHABLE, DIFFERENT, NOT_ENOUGH_DATA)}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON without NaN; numbers rounded to single precision."""
@@ -357,7 +357,7 @@ def _build(kind: type, content: dict[str, Any]) -> Any:
     names = {f.name for f in fields(kind)}
     return kind(
         **{
-            k: tuple(v) if isinstance(v, list) else v  # JSON knows no tuples
+            k: tuple(v) if isinstance(v, list) else v  # JSON has no tuples
             for k, v in content.items()
             if k in names
         }

@@ -1,4 +1,4 @@
-"""Folders and files as the sides of a comparison: read part by part, never as a whole."""
+"""Folders and files as the sides of a comparison, read part by part."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ModeChoice = Literal["auto", "dynamics", "sampler"]
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a trajectory is compared.
+    """Which frames and atoms of a trajectory are compared.
 
     Attributes:
         topology: for files that hold none, such as DCD and XTC.
         selection: atoms, in MDTraj's language; all if None.
-        stride: every so many frames.
+        stride: compare every `stride`-th frame.
         spacing: ps between frames of files that hold no times; unknown if None.
     """
 
@@ -97,34 +97,34 @@ def read_side(path: Path, choice: Choice | None = None, mode: ModeChoice = "auto
     Args:
         path: a store, a folder that holds exactly one, or a file MDTraj reads.
         choice: what of it is compared.
-        mode: of its frames; what its own summary says for auto, dynamics without one.
+        mode: dynamics or sampler; auto takes it from the summary, dynamics without one.
 
     Raises:
-        DataError: nothing readable is there, or the selection names no atom.
+        DataError: no readable trajectory, or the selection names no atom.
     """
     choice = choice or Choice()
     if path.is_dir():
         return _read_store(path, choice, mode)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder. Give a store or a trajectory file.")
-    known: Mode = "sampler" if mode == "sampler" else "dynamics"
+    file_mode: Mode = "sampler" if mode == "sampler" else "dynamics"
     if path.suffix == ".h5":
-        return _read_hdf5(path, choice, known)
+        return _read_hdf5(path, choice, file_mode)
     has_times = _has_times(path, choice)
     spacing = None if has_times else choice.spacing or 1.0
-    opened = open_foreign(path, choice.topology, spacing, choice.selection)
+    file = open_foreign(path, choice.topology, spacing, choice.selection)
     chain = _File(path, choice, has_times)
     first = next(iter(chain))
-    system = single_system(opened.topology, path.stem, first.positions[0])
+    system = single_system(file.topology, path.stem, first.positions[0])
     system = replace(system, box=None if first.box is None else first.box[0])
     is_timed = has_times or choice.spacing is not None
-    whole = opened.file_topology
-    molecules = molecule_numbers(bond_indices(whole), whole.n_atoms)[opened.atoms]
-    return Side(system, [chain], is_timed, known, has_masses=False, molecules=molecules)
+    whole = file.file_topology
+    molecules = molecule_numbers(bond_indices(whole), whole.n_atoms)[file.atoms]
+    return Side(system, [chain], is_timed, file_mode, has_masses=False, molecules=molecules)
 
 
 def _read_hdf5(path: Path, choice: Choice, mode: Mode) -> Side:
-    """A file of ours or MDTraj's; only the manifest of its store says its masses."""
+    """An HDF5 file; masses are known only from the manifest of its store."""
     trajectory, topology = read_hdf5(path, frames=1)
     store = _store_of(path)
     if store is None:
@@ -159,12 +159,12 @@ def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
     system = store.system()
     atoms = None if choice.selection is None else select_atoms(system.topology, choice.selection)
     run, summary = _json(path / RUN), _json(path / SUMMARY)
-    known: Mode = "sampler" if summary.get("mode") == "sampler" else "dynamics"
+    summary_mode: Mode = "sampler" if summary.get("mode") == "sampler" else "dynamics"
     return Side(
         _subset(system, atoms),
         [_Stored(store, name, atoms, choice.stride) for name in store.chains],
         has_times=store.manifest.spacing is not None,
-        mode=known if mode == "auto" else mode,
+        mode=summary_mode if mode == "auto" else mode,
         kelvin=_kelvin(store, summary),
         seconds=_seconds(run, summary),
         has_freedom=_has_freedom(system, atoms),
@@ -173,7 +173,7 @@ def _read_store(path: Path, choice: Choice, mode: ModeChoice) -> Side:
 
 
 def side_identity(path: Path) -> dict[str, Any]:
-    """What tells the frames at a path from any others that may come to lie there."""
+    """Identity of the frames at a path, which changes when others replace them."""
     return Store(_store_folder(path)).identity if path.is_dir() else file_identity(path)
 
 
@@ -203,14 +203,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _has_freedom(system: System, atoms: Array | None) -> bool:
-    """Whether the degrees of freedom of some atoms are known: of all, or without constraints."""
+    """Whether the atoms' degrees of freedom are known: all atoms, or no constraints."""
     if atoms is None or len(atoms) == system.n_atoms:
         return True
     return not system.has_constraints
 
 
 def _subset(system: System, atoms: Array | None) -> System:
-    """Some atoms only; where constraints are, their degrees of freedom are not known."""
+    """The system of some atoms; with constraints its degrees of freedom are not known."""
     if atoms is None or len(atoms) == system.n_atoms:
         return system
     freedom = 0 if system.has_constraints else 3 * len(atoms) - 3
@@ -259,10 +259,10 @@ def _store_folder(path: Path) -> Path:
 def folder_labels(paths: Sequence[Path]) -> list[str]:
     """A short name per path: the folder's own, with its parent's where two agree."""
     names = [p.resolve().stem if p.is_file() else p.resolve().name for p in paths]
-    seen = Counter(names)
+    counts = Counter(names)
     long = [
-        name if seen[name] == 1 else f"{path.resolve().parent.name}/{name}"
+        name if counts[name] == 1 else f"{path.resolve().parent.name}/{name}"
         for path, name in zip(paths, names, strict=True)
     ]
-    again = Counter(long)
-    return [name if again[name] == 1 else f"{name} ({n + 1})" for n, name in enumerate(long)]
+    long_counts = Counter(long)
+    return [name if long_counts[name] == 1 else f"{name} ({n + 1})" for n, name in enumerate(long)]

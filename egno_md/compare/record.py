@@ -16,7 +16,7 @@ Array = np.ndarray
 Keep = Literal["series", "blocks"]
 
 BYTES_AT_ONCE = 2**24
-"""Features of one quantity made at a time."""
+"""Memory for the features of one quantity computed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Probe:
 
 
 class Collector(Protocol):
-    """Takes in what no frame holds alone, such as spectra."""
+    """Collects what needs several consecutive frames, such as spectra."""
 
     name: str
 
@@ -54,13 +54,13 @@ class Collector(Protocol):
         ...
 
     def finish(self) -> Blocks | None:
-        """What was collected; None where chains were too short."""
+        """The sums; None where chains were too short."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What was measured of a side.
+    """Measurements of one side.
 
     Attributes:
         survey: of the side.
@@ -91,31 +91,31 @@ def record(
     Args:
         survey: of the side.
         probes: what to measure; those that need a field it lacks are left out.
-        collectors: likewise; used once.
-        watch: told how many frames are behind us.
+        collectors: new ones, of this side.
+        watch: called with the number of frames read so far.
     """
     runs = [_Run(p, survey.frames) for p in probes if p.needs not in survey.lacking]
-    done = 0
+    frames_done = 0
     for parts in survey.side.parts():
         for each in (*runs, *collectors):
             each.begin()
         for part in parts:
             for each in (*runs, *collectors):
                 each.add(part)
-            done += len(part)
+            frames_done += len(part)
             if watch is not None:
-                watch(done)
-    kept = Record(survey)
+                watch(frames_done)
+    result = Record(survey)
     for run in runs:
-        run.into(kept)
+        run.into(result)
     for collector in collectors:
-        if (found := collector.finish()) is not None:
-            kept.blocks[collector.name] = found
-    return kept
+        if (sums := collector.finish()) is not None:
+            result.blocks[collector.name] = sums
+    return result
 
 
 class _Run:
-    """A probe at work."""
+    """State of a probe during the pass."""
 
     def __init__(self, probe: Probe, frames: int) -> None:
         self.probe = probe
@@ -145,10 +145,10 @@ class _Run:
             for name, sums in self.sums.items():
                 sums.add(measured[name])
 
-    def into(self, kept: Record) -> None:
+    def into(self, result: Record) -> None:
         for name, chains in self.series.items():
-            kept.series[name] = [np.concatenate(c) for c in chains if c]
-            kept.strides[name] = self.stride
+            result.series[name] = [np.concatenate(c) for c in chains if c]
+            result.strides[name] = self.stride
         for name, sums in self.sums.items():
-            kept.blocks[name] = sums.finish()
-            kept.strides[name] = self.stride
+            result.blocks[name] = sums.finish()
+            result.strides[name] = self.stride

@@ -35,7 +35,7 @@ FORMAT = "egno-md comparison 1"
 
 @dataclass(frozen=True)
 class CompareResult:
-    """What `run_compare` found.
+    """Results of `run_compare`.
 
     Attributes:
         out: the folder with comparison.json, numbers.csv and figures/.
@@ -81,17 +81,17 @@ def run_compare(
         seed: of the bootstrap.
         mode: see `run_folder`; nothing is kept of an interrupted comparison, and none is
             resumed with other frames at the same paths.
-        progress: receives progress and notes.
+        progress: receives the progress.
         unchecked: a rollout without checks, shown after the others.
         topology: for files that hold none, such as DCD and XTC.
         selection: atoms to compare, in MDTraj's language.
-        stride: compare every so many frames.
-        spacing: ps between frames of files; theirs if None.
+        stride: compare every `stride`-th frame.
+        spacing: ps between frames of files; their own if None.
         rollout_mode: whether the rollouts are dynamics or a sampler; by their own
             summaries for auto.
         workers: processes of this machine that share the rollouts; each measures the
             reference once for itself.
-        executor: shares them instead; see `egno_md.core.fanout.run_all`.
+        executor: runs them instead of local processes; see `egno_md.core.fanout.run_all`.
 
     Returns:
         The comparisons; written to comparison.json and numbers.csv too.
@@ -107,10 +107,10 @@ def run_compare(
         raise DataError("nothing to compare. Give at least one rollout beside the reference.")
     labels = folder_labels(paths)
     choice = Choice(topology, selection, stride, spacing)
-    held = read_side(reference, choice)
+    reference_side = read_side(reference, choice)
     sides = [read_side(p, choice, rollout_mode) for p in paths]
     for path, side in zip(paths, sides, strict=True):
-        check_same_atoms(held.system, side.system, str(reference), str(path))
+        check_same_atoms(reference_side.system, side.system, str(reference), str(path))
     request = {
         "reference": str(reference),
         "rollouts": [str(p) for p in paths],
@@ -128,11 +128,11 @@ def run_compare(
             return read_comparison(out)
         with open_executor(workers, executor=executor) as chosen:
             if chosen is None:
-                comparisons = _compare_all(held, sides, labels, seed, progress)
+                comparisons = _compare_all(reference_side, sides, labels, seed, progress)
             else:
-                given = (uuid.uuid4().hex, reference.absolute(), _absolute(choice))
+                source = (uuid.uuid4().hex, reference.absolute(), _absolute(choice))
                 tasks = [
-                    (given, path.absolute(), rollout_mode, label, seed)
+                    (source, path.absolute(), rollout_mode, label, seed)
                     for path, label in zip(paths, labels, strict=True)
                 ]
                 outcomes = run_all(
@@ -150,7 +150,7 @@ def run_compare(
             raise OutputError(f"{out}: cannot be written: {error.strerror}.") from None
         content = {
             "format": FORMAT,
-            "system": held.system.name,
+            "system": reference_side.system.name,
             "reference": folder_labels([reference])[0],
             "unchecked": request["unchecked"],
             "seed": seed,
@@ -164,10 +164,10 @@ def run_compare(
 
 
 def _compare_all(
-    held: Side, sides: Sequence[Side], labels: Sequence[str], seed: int, progress: Progress
+    reference: Side, sides: Sequence[Side], labels: Sequence[str], seed: int, progress: Progress
 ) -> list[Comparison]:
     watch = _Watch(progress, 1 + len(sides))
-    measured = Reference(held, watch.next("the reference"))
+    measured = Reference(reference, watch.next("the reference"))
     comparisons = []
     for label, side in zip(labels, sides, strict=True):
         comparisons.append(measured.compare(side, label=label, seed=seed, watch=watch.next(label)))
@@ -186,11 +186,11 @@ def _measured(run: str, reference: Path, choice: Choice) -> Reference:  # noqa: 
 
 
 def _compare_one(
-    given: tuple[str, Path, Choice], path: Path, mode: ModeChoice, label: str, seed: int
+    reference: tuple[str, Path, Choice], path: Path, mode: ModeChoice, label: str, seed: int
 ) -> Comparison:
-    """One rollout beside the reference, in whatever process."""
-    side = read_side(path, given[2], mode)
-    return _measured(*given).compare(side, label=label, seed=seed)
+    """One rollout beside the reference, in a worker process."""
+    side = read_side(path, reference[2], mode)
+    return _measured(*reference).compare(side, label=label, seed=seed)
 
 
 class _Watch:

@@ -1,4 +1,4 @@
-"""The two sides of a comparison, and a first look at each."""
+"""The two sides of a comparison, and a first pass over each."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Side:
 
     Attributes:
         system: topology, masses and degrees of freedom.
-        chains: its contiguous stretches: trajectories, or whatever gives their
-            consecutive parts anew each time that it is iterated over.
-        has_times: whether the frames' times mean anything.
-        mode: sampler, where following frames are no dynamics.
-        kelvin: of the thermostat, where it is known.
-        seconds: wall time of the run, where it is known.
+        chains: its contiguous stretches: trajectories, or iterables that give their
+            consecutive parts anew on each iteration.
+        has_times: whether the frames' times are known.
+        mode: sampler where consecutive frames are not dynamics.
+        kelvin: temperature of the thermostat, if known.
+        seconds: wall time of the run, if known.
         has_masses: whether masses and degrees of freedom are those of the dynamics, not just
             the elements' and those of free atoms.
         has_freedom: whether it is known how many degrees of freedom constraints leave.
@@ -70,7 +70,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a first pass over a side found.
+    """Summary of a first pass over a side.
 
     Attributes:
         side: the side.
@@ -100,12 +100,12 @@ class Survey:
 
     @property
     def sampling(self) -> Sampling:
-        """How much there is of it."""
+        """Frames, chains and simulated time."""
         return Sampling(self.frames, len(self.lengths), float(sum(self.spans)))
 
 
 @dataclass
-class _Found:
+class _Tally:
     frames: int = 0
     lengths: list[int] = field(default_factory=list)
     spans: list[float] = field(default_factory=list)
@@ -116,43 +116,43 @@ class _Found:
 
 
 def survey(side: Side, name: str, watch: Callable[[int], None] | None = None) -> Survey:
-    """Look at every frame once.
+    """Read every frame once.
 
     Args:
-        side: to look at.
-        name: how errors call it.
-        watch: told how many frames are behind us.
+        side: to read.
+        name: of the side in errors.
+        watch: called with the number of frames read so far.
 
     Raises:
         DataError: a chain without frames, or positions that are not finite.
     """
-    found = _Found()
+    tally = _Tally()
     most = int(np.clip(SAMPLE_BYTES // (12 * side.system.n_atoms), 8, SAMPLE_FRAMES))
     for parts in side.parts():
         times: list[Array] = []
         for part in parts:
-            _look(part, name, found, most)
+            _add_part(part, name, tally, most)
             times.append(np.asarray(part.times, np.float64))
             if watch is not None:
-                watch(found.frames)
+                watch(tally.frames)
         if not times or not sum(map(len, times)):
             raise DataError(f"{name} holds no frames. Compare a run that has written some.")
-        _close(np.concatenate(times), found)
-    if not found.lengths:
+        _end_chain(np.concatenate(times), tally)
+    if not tally.lengths:
         raise DataError(f"{name} holds no frames. Compare a run that has written some.")
-    gaps = {g for g in found.gaps if g is not None}
-    even = side.has_times and None not in found.gaps and len(gaps) == 1
+    gaps = {g for g in tally.gaps if g is not None}
+    even = side.has_times and None not in tally.gaps and len(gaps) == 1
     return Survey(
         side,
-        tuple(found.lengths),
-        tuple(found.spans),
+        tuple(tally.lengths),
+        tuple(tally.spans),
         gaps.pop() if even else None,
-        frozenset(found.lacking),
-        np.array(found.sample),
+        frozenset(tally.lacking),
+        np.array(tally.sample),
     )
 
 
-def _look(part: Trajectory, name: str, found: _Found, most: int) -> None:
+def _add_part(part: Trajectory, name: str, tally: _Tally, most: int) -> None:
     bad = np.flatnonzero(~np.isfinite(part.positions).all(axis=(1, 2)))
     if len(bad):
         raise DataError(
@@ -162,23 +162,23 @@ def _look(part: Trajectory, name: str, found: _Found, most: int) -> None:
     for field_name in FIELDS:
         values = getattr(part, field_name)
         if values is None or not np.isfinite(values).all():
-            found.lacking.add(field_name)
+            tally.lacking.add(field_name)
     if part.box is None:
-        found.lacking.add("box")
-    first = -found.frames % found.stride
-    found.sample.extend(np.array(x) for x in part.positions[first :: found.stride])
-    found.frames += len(part)
-    while len(found.sample) > 2 * most:
-        found.sample = found.sample[::2]
-        found.stride *= 2
+        tally.lacking.add("box")
+    first = -tally.frames % tally.stride
+    tally.sample.extend(np.array(x) for x in part.positions[first :: tally.stride])
+    tally.frames += len(part)
+    while len(tally.sample) > 2 * most:
+        tally.sample = tally.sample[::2]
+        tally.stride *= 2
 
 
-def _close(times: Array, found: _Found) -> None:
-    found.lengths.append(len(times))
-    found.spans.append(float(times[-1] - times[0]))
+def _end_chain(times: Array, tally: _Tally) -> None:
+    tally.lengths.append(len(times))
+    tally.spans.append(float(times[-1] - times[0]))
     if len(times) > 1:
-        spacing = float(f"{found.spans[-1] / (len(times) - 1):.6g}")
-        found.gaps.append(spacing if is_evenly_spaced(times) and spacing > 0 else None)
+        spacing = float(f"{tally.spans[-1] / (len(times) - 1):.6g}")
+        tally.gaps.append(spacing if is_evenly_spaced(times) and spacing > 0 else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,19 +195,19 @@ class Pair:
 
     def missing(self, field_name: str) -> str | None:
         """Why a field cannot be compared; None where both sides have it."""
-        without = [n for n in ("reference", "rollout") if field_name in getattr(self, n).lacking]
-        if not without:
+        lacking = [n for n in ("reference", "rollout") if field_name in getattr(self, n).lacking]
+        if not lacking:
             return None
-        spelled = field_name.replace("_", " ").replace("energy", "energies")
-        return f"no {spelled} in the {' and the '.join(without)}."
+        words = field_name.replace("_", " ").replace("energy", "energies")
+        return f"no {words} in the {' and the '.join(lacking)}."
 
     def no_images(self) -> str | None:
         """Why distances between molecules cannot be compared; None where they can."""
-        return self.missing("box") if self._is_crowded else None
+        return self.missing("box") if self._has_images else None
 
     def no_extent(self) -> str | None:
-        """Why all atoms together have no shape; None where they have one."""
-        if not self._is_crowded:
+        """Why RMSD and extent are not defined; None where they are."""
+        if not self._has_images:
             return None
         return (
             "the molecules in a periodic box have many images, and which of them are stored means "
@@ -216,20 +216,20 @@ class Pair:
         )
 
     @property
-    def _is_crowded(self) -> bool:
+    def _has_images(self) -> bool:
         """Whether a box holds several molecules."""
         has_box = self.reference.has_box or self.rollout.has_box
         return has_box and self.reference.side.has_several_molecules
 
     def no_masses(self) -> str | None:
-        """Why velocities cannot be weighed alike; None where they can."""
+        """Why mass-weighted velocities cannot be compared; None where they can."""
         masses = [s.side.system.masses for s in (self.reference, self.rollout)]
         if np.allclose(*masses, rtol=SAME_MASS):
             return None
         return self._assumed("masses", "'s are not the elements'")
 
     def no_temperature(self) -> str | None:
-        """Why velocities cannot be told as temperatures; None where they can."""
+        """Why temperatures cannot be compared; None where they can."""
         for name in ("reference", "rollout"):
             if not getattr(self, name).side.has_freedom:
                 return (
@@ -242,12 +242,12 @@ class Pair:
         return self.no_masses() or self._assumed("constraints", " has some")
 
     def _assumed(self, what: str, other: str) -> str | None:
-        """Why two sides differ in something that only one of them says; None where both do."""
-        known = [s.side.has_masses for s in (self.reference, self.rollout)]
-        if known[0] == known[1]:
+        """Why sides differ in what only one of their files states; None where both state it."""
+        has_masses = [s.side.has_masses for s in (self.reference, self.rollout)]
+        if has_masses[0] == has_masses[1]:
             return None
         return (
-            f"the file of the {'rollout' if known[0] else 'reference'} does not say its {what}, "
+            f"the file of the {'rollout' if has_masses[0] else 'reference'} does not say its {what}, "
             f"and the other side{other}. Compare folders of ours."
         )
 

@@ -1,4 +1,4 @@
-"""Time averages, how sure they are, and how they differ.
+"""Time averages and their errors.
 
 Frames of a trajectory are correlated, so that they are resampled in blocks a
 few correlation times long: the circular block bootstrap (Politis and Romano
@@ -29,11 +29,11 @@ SOKAL_WINDOW = 5.0
 BLOCK_INEFFICIENCIES = 3.0
 """Shortest block in statistical inefficiencies (of twice the correlation time)."""
 MOST_BLOCKS = 40
-"""Longer series are cut into longer, not more, blocks: slow modes that carry little
+"""Longer series are cut into longer, not more, blocks: slow motions that carry little
 of an observable's variance, but all of its error, then show between the blocks."""
 BIAS_ROUNDS = 5
 NUMBERS_AT_ONCE = 500_000
-"""Of series whose correlations are looked at together: transforms take several times as much."""
+"""Values of series correlated together; their transforms take several times the memory."""
 ENOUGH_SAMPLES = 15.0
 """Independent samples on each side below which no verdict is given."""
 RESOLUTION = 1e-6
@@ -102,7 +102,7 @@ def autocorrelation(chains: Chains) -> Array:
         chains: each ``(frames,)`` or ``(frames, members)``.
 
     Returns:
-        ``(longest chain, ...)``, one at lag zero; all zero after it where nothing moves.
+        ``(longest chain, ...)``, one at lag zero; of constant series zero at other lags.
     """
     frames = sum(len(c) for c in chains)
     mean = sum(c.sum(axis=0, dtype=np.float64) for c in chains) / frames
@@ -144,8 +144,8 @@ def inefficiency(chains: Chains) -> Array:
         return _inefficiency(chains)
     flat = [c.reshape(len(c), -1) for c in chains]
     parts = range(0, flat[0].shape[1], at_once)
-    found = [_inefficiency([c[:, i : i + at_once] for c in flat]) for i in parts]
-    return np.concatenate(found).reshape(shape)
+    values = [_inefficiency([c[:, i : i + at_once] for c in flat]) for i in parts]
+    return np.concatenate(values).reshape(shape)
 
 
 def _inefficiency(chains: Chains) -> Array:
@@ -163,13 +163,19 @@ def _windowed_sum(rho: Array) -> Array:
     lags = np.arange(len(rho)).reshape(-1, *[1] * (rho.ndim - 1))
     beyond = lags >= SOKAL_WINDOW * np.maximum(cumulated, 1.0) / 2
     last = np.where(beyond.any(axis=0), beyond.argmax(axis=0), len(rho) - 1)
-    found = np.take_along_axis(cumulated, last[None], axis=0)[0]
-    return np.maximum(found, 1.0)
+    sums = np.take_along_axis(cumulated, last[None], axis=0)[0]
+    return np.maximum(sums, 1.0)
 
 
-def effective_samples(chains: Chains, g: Array | float) -> Array:
-    """Independent frames; a chain shorter than g counts as one frame."""
+def effective_samples(chains: Chains, g: Array | float | None = None) -> Array:
+    """Independent frames; a chain shorter than the inefficiency g counts as one frame."""
+    g = inefficiency(chains) if g is None else g
     return sum((len(c) / np.minimum(g, len(c)) for c in chains), np.zeros(np.shape(g)))
+
+
+def phases(angles: Chains) -> list[Array]:
+    """Cosines and sines of chains of angles, ``(..., 2)``, in double precision."""
+    return [np.stack([np.cos(a), np.sin(a)], axis=-1, dtype=np.float64) for a in angles]
 
 
 def estimate(
@@ -181,7 +187,7 @@ def estimate(
     """A statistic of averages and its block-bootstrap error.
 
     Standard errors are corrected for the number of blocks n, by √(n/(n-1)), and
-    for what correlation between neighbouring blocks takes away, by
+    for the correlation between neighbouring blocks, by
     1/√(1 - g/2ℓ) with blocks of ℓ frames (both exact to leading order in 1/n
     and g/ℓ for a mean).
 
@@ -255,7 +261,7 @@ def resampled(
 
 
 def _circular(values: Array, length: int) -> Array:
-    """Sums over `length` rows from each row on, round the end."""
+    """Circular sums over `length` rows from each row on."""
     length = min(length, len(values))
     if length == len(values):
         return np.broadcast_to(values.sum(axis=0), values.shape)
@@ -277,7 +283,7 @@ def estimate_together(
     Args:
         blocks: sums ``(stretches, features)``.
         value: takes averages ``(..., features)`` to ``(..., numbers)``.
-        slow: chains of ``(stretches, series)`` whose slowest tells how long blocks are.
+        slow: chains of ``(stretches, series)`` whose slowest sets the length of blocks.
         generator: draws the blocks.
         resamples: how many bootstrap samples.
         samples: effective number of frames where it is known from elsewhere.
@@ -285,14 +291,14 @@ def estimate_together(
     g = float(inefficiency(slow).max())
     length = int(block_lengths(np.array([g]), len(blocks))[0])
     n = block_count(blocks, length)
-    found = value(blocks.mean)
-    error = np.full(found.shape, np.nan)
+    values = value(blocks.mean)
+    error = np.full(values.shape, np.nan)
     if n > 1:
         drawn = value(resampled(blocks, length, generator, resamples))
         correction = _correction(n, np.array([g / length]), blocks, length)
         error = drawn.std(axis=0) * correction
     own = float(effective_samples(slow, g)) if samples is None else samples
-    return Estimate(found, error, np.full(found.shape, n), np.full(found.shape, own))
+    return Estimate(values, error, np.full(values.shape, n), np.full(values.shape, own))
 
 
 def joined(estimates: Sequence[Estimate]) -> Estimate:
@@ -309,7 +315,7 @@ def student_reach(error: Array, freedom: Array) -> Array:
 def series_estimate(
     chains: Chains, statistic: Statistic, generator: np.random.Generator
 ) -> Estimate:
-    """The same for features held frame by frame, chains of ``(frames, members, features)``."""
+    """`estimate` of features stored frame by frame, ``(frames, members, features)``."""
     blocks = from_series(chains)
     influence = [statistic.influence(blocks.mean, c) for c in chains]
     samples = effective_samples(influence, inefficiency(influence).max(axis=-1))

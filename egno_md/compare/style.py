@@ -1,7 +1,8 @@
-"""How figures of a comparison look: colours for colour-blind readers, and one place to save."""
+"""Style of figures, with colours that colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def colour(index: int) -> str:
-    """Of the rollout at `index`."""
+    """Colour of the rollout at `index`."""
     return ROLLOUTS[index % len(ROLLOUTS)]
 
 
@@ -47,3 +48,8 @@ def pad(axes: Axes, share: float = 0.08) -> None:
     """Leave room above and below the data."""
     low, high = axes.get_ylim()
     axes.set_ylim(low - share * (high - low), high + share * (high - low))
+
+
+def item_named(items: Sequence[Any], name: str) -> Any:
+    """The result of this name, None where there is none."""
+    return next((i for i in items if i.name == name), None)

@@ -31,15 +31,15 @@ def comparison_rows(comparison: Comparison) -> Iterator[Row]:
 
     A distribution's difference is the distance of its histograms.
     """
-    for found in comparison.judged:
-        head = (comparison.label, found.group, found.name)
-        if isinstance(found, Observable):
-            yield (*head, "", *_scalar(found))
-        elif isinstance(found, Distribution):
-            yield (*head, "", *_distribution(found))
+    for judged in comparison.judged:
+        head = (comparison.label, judged.group, judged.name)
+        if isinstance(judged, Observable):
+            yield (*head, "", *_scalar(judged))
+        elif isinstance(judged, Distribution):
+            yield (*head, "", *_distribution(judged))
         else:
-            for k, label in enumerate(found.labels):
-                yield (*head, label, *_member(found, k))
+            for k, label in enumerate(judged.labels):
+                yield (*head, label, *_member(judged, k))
 
 
 def _scalar(o: Observable) -> Row:

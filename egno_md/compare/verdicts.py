@@ -34,10 +34,10 @@ DISCOVERY_RATE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Extent:
-    """How much of a side an estimate rests on.
+    """Amount of data behind an estimate of one side.
 
     Attributes:
-        picoseconds: simulated time; None where the time axis means nothing.
+        picoseconds: simulated time; None where the time axis is not physical.
         points: measured values in it.
     """
 
@@ -67,7 +67,7 @@ class Difference:
 
 
 def difference(a: Estimate, b: Estimate, extents: tuple[Extent, Extent]) -> Difference:
-    """Hold the estimates of reference and rollout against each other.
+    """Compare the estimates of reference and rollout.
 
     The interval is Δ ± t·√(s_a² + s_b²), with bootstrap standard errors s and
     Student's quantile at Welch's degrees of freedom, counted in blocks (Welch
@@ -87,7 +87,7 @@ def difference(a: Estimate, b: Estimate, extents: tuple[Extent, Extent]) -> Diff
 
 
 def shared_samples(a: Array, b: Array, extents: tuple[Extent, Extent]) -> Array:
-    """Effective samples of both sides, ``(2, members)``, by the slower side's clock.
+    """Effective samples of both sides, ``(2, members)``, by the slower side's correlation time.
 
     A series much shorter than its correlation time looks as if it did not move,
     and its own correlation time comes out too short. So neither side is granted
@@ -106,26 +106,26 @@ def shared_samples(a: Array, b: Array, extents: tuple[Extent, Extent]) -> Array:
     return np.minimum(own, limit)
 
 
-def needed(found: Difference, threshold: Array) -> tuple[float, float] | None:
-    """Picoseconds of both sides that would do; None where there are enough, or no times.
+def needed(change: Difference, threshold: Array) -> tuple[float, float] | None:
+    """Simulated time needed of both sides, ps; None where it is reached or there are no times.
 
     Errors fall as the root of the length.
 
     Args:
-        found: the difference.
-        threshold: ``(members,)`` the difference that should be told. The member in most
-            need counts, of those without a verdict where there are any.
+        change: the difference.
+        threshold: ``(members,)`` the difference to resolve. The member that needs most
+            decides, among those without a verdict where there are any.
     """
-    times = [e.picoseconds for e in found.extents]
+    times = [e.picoseconds for e in change.extents]
     if None in times:
         return None
-    short = ENOUGH_SAMPLES / np.maximum(found.samples, 1e-3)
+    short = ENOUGH_SAMPLES / np.maximum(change.samples, 1e-3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        wide = np.where(threshold > 0, (found.reach / threshold) ** 2, 1.0)
-    without = ~found.is_enough
-    factor = np.where(without, short, np.nan_to_num(wide, nan=1.0))
-    if without.any():
-        factor = factor[:, without]
+        wide = np.where(threshold > 0, (change.reach / threshold) ** 2, 1.0)
+    undecided = ~change.is_enough
+    factor = np.where(undecided, short, np.nan_to_num(wide, nan=1.0))
+    if undecided.any():
+        factor = factor[:, undecided]
     factors = np.maximum(factor[:, int(np.argmax(factor.max(axis=0)))], 1.0)
     if factors.max() <= 1.0:
         return None
@@ -136,8 +136,8 @@ def _welch(a: Estimate, b: Estimate) -> Array:
     total = a.error**2 + b.error**2
     left, right = np.maximum(a.blocks - 1, 0.5), np.maximum(b.blocks - 1, 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = total**2 / (a.error**4 / left + b.error**4 / right)
-    return np.where(total > 0, found, left + right)
+        freedom = total**2 / (a.error**4 / left + b.error**4 / right)
+    return np.where(total > 0, freedom, left + right)
 
 
 def settle(comparison: Comparison) -> Comparison:

@@ -261,9 +261,9 @@ def _describe(atoms: Atoms, card: DynamicsCard) -> System:
     for index, number in enumerate(atoms.numbers):
         element = mdtraj.element.Element.getByAtomicNumber(int(number))
         topology.add_atom(f"{element.symbol}{index + 1}", element, residue)
-    if len(atoms) == len(card.atomic_numbers):
+    if card.one is not None and len(atoms) == len(card.one.atomic_numbers):
         members = list(topology.atoms)
-        for a, b in card.bonds:
+        for a, b in card.one.bonds:
             topology.add_bond(members[a], members[b])
     return System(
         name="the Atoms object",

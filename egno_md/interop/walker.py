@@ -32,7 +32,7 @@ from egno_md.propagate.policy import POLICIES, Policy, policy_members
 from egno_md.propagate.record import State, pack_state, unpack_state
 from egno_md.propagate.requirements import check_rolls_out, check_whole
 from egno_md.propagate.rollout import WARM
-from egno_md.propagate.source import Exact, Operator
+from egno_md.propagate.source import ExactWindows, OperatorWindows
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import WindowMove
 from egno_md.propagate.thermostat import LangevinKicks
@@ -209,7 +209,7 @@ class Walker:
         if around.volume is not None:
             volume = ChangeVolume(*around.volume, self.clocks)
         self._parts = Parts(
-            exact=Exact(reference, operator.card.window),
+            exact=ExactWindows(reference, operator.card.window),
             evaluation=Evaluation(reference, self.clocks),
             checker=Checker.of(system, system.positions, contact, self.clocks),
             clocks=self.clocks,
@@ -222,7 +222,7 @@ class Walker:
         self._rules = Rules(
             watch.judge, watch.correct, watch.refine, kelvin, keeps_energy=thermostat is None
         )
-        source = Operator(operator, system.masses, None, self.clocks)
+        source = OperatorWindows(operator, system.masses, None, self.clocks)
         self._windows = assemble(source, self._parts, self._rules)
         self.random = np.random.default_rng([around.seed, 0])
         self.state: ReplicaState | None = None
@@ -288,7 +288,7 @@ class Walker:
             PotentialError: its dynamics failed.
         """
         window = Window((steps * self.timestep,))
-        exact = Exact(self.reference, window, self.clocks)
+        exact = ExactWindows(self.reference, window, self.clocks)
         rules = replace(
             self._rules,
             judge=spec.NoJudge(kind="none"),

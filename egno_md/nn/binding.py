@@ -1,4 +1,4 @@
-"""Whether an operator may be bound to a system, and which of its atoms it then sees."""
+"""Whether an operator may be bound to a system, and which of its atoms it acts on."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def bind_sampler(card: SamplerCard, system: System) -> SeenAtoms:
     Raises:
         BundleMismatch: naming the first difference.
     """
-    seen = SeenAtoms.of(system, card.atoms)
+    atoms = SeenAtoms.of(system, card.atoms)
     which = "heavy atoms" if card.atoms == "heavy" else "atoms"
-    ours, theirs = tuple(seen.atomic_numbers.tolist()), card.molecule.atomic_numbers
+    ours, theirs = tuple(atoms.atomic_numbers.tolist()), card.molecule.atomic_numbers
     if len(ours) != len(theirs):
         raise BundleMismatch(
             f"the sampler moves {len(theirs)} {which} of {card.subject}, {system.name} has "
             f"{len(ours)}. Use a sampler trained on {system.name}."
         )
-    if ours != theirs or _pairs(seen.bonds) != _pairs(card.molecule.bonds):
+    if ours != theirs or _pairs(atoms.bonds) != _pairs(card.molecule.bonds):
         raise BundleMismatch(
             f"{which} or bonds of {system.name} differ from those the sampler ({card.subject}) was "
             f"trained on, or their order does. Use a sampler trained on {system.name}."
@@ -66,7 +66,7 @@ def bind_sampler(card: SamplerCard, system: System) -> SeenAtoms:
         )
     _check_charge(card, system)
     check_potential(card, system)
-    return seen
+    return atoms
 
 
 def check_potential(card: Card, system: System) -> None:
@@ -75,21 +75,21 @@ def check_potential(card: Card, system: System) -> None:
     Raises:
         BundleMismatch: both are known and differ.
     """
-    learned = card.validity.potential
-    if learned and system.potential and learned != system.potential:
+    potential = card.validity.potential
+    if potential and system.potential and potential != system.potential:
         raise BundleMismatch(
-            f"the operator learned {card.subject} from {learned}, and {system.name} is moved "
+            f"the operator learned {card.subject} from {potential}, and {system.name} is moved "
             f"by {system.potential} here. Train one on data of {system.potential}, or propagate "
-            f"the system with {learned}."
+            f"the system with {potential}."
         )
 
 
 def _check_elements(card: Card, system: System) -> None:
-    known = card.validity.elements
-    atom = next((a for a in system.topology.atoms if a.element.atomic_number not in known), None)
+    elements = card.validity.elements
+    atom = next((a for a in system.topology.atoms if a.element.atomic_number not in elements), None)
     if atom is not None:
         raise BundleMismatch(
-            f"the operator knows {symbols(known)}, and {system.name} has {atom.element.name} "
+            f"the operator knows {symbols(elements)}, and {system.name} has {atom.element.name} "
             f"({atom.element.symbol}, atom {atom.index}). Use an operator trained on molecules "
             f"with {atom.element.symbol}."
         )
@@ -123,19 +123,21 @@ def _check_order(one: OneSystem, system: System) -> None:
 
 def _check_box(card: Card, system: System) -> None:
     if card.validity.periodic != (system.box is not None):
-        trained, asked = ("in a", "none") if card.validity.periodic else ("without a", "one")
+        of_operator, of_system = (
+            ("in a", "none") if card.validity.periodic else ("without a", "one")
+        )
         raise BundleMismatch(
-            f"the operator ({card.subject}) was trained {trained} periodic box and {system.name} "
-            f"has {asked}. Use an operator trained on {system.name}."
+            f"the operator ({card.subject}) was trained {of_operator} periodic box and {system.name} "
+            f"has {of_system}. Use an operator trained on {system.name}."
         )
 
 
 def _check_bonds_and_masses(one: OneSystem, system: System, tolerance: float) -> System:
     """The system with the masses that the card has, to all digits."""
     masses = system.masses if one.masses is None else np.array(one.masses)
-    off, same = np.abs(masses - system.masses), replace(system, masses=masses)
-    judged = same if off.max() <= tolerance else system
-    if one.digest is None or one.digest == judged.digest:
+    differences, same = np.abs(masses - system.masses), replace(system, masses=masses)
+    candidate = same if differences.max() <= tolerance else system
+    if one.digest is None or one.digest == candidate.digest:
         return same
     ours, theirs = _pairs(system.bonds), _pairs(one.bonds)
     first = ""
@@ -143,8 +145,8 @@ def _check_bonds_and_masses(one: OneSystem, system: System, tolerance: float) ->
         a, b = min(ours ^ theirs)
         where = system.name if (a, b) in ours else f"{one.name} of the operator"
         first = f": the bond between atoms {a} and {b} is only in {where}"
-    elif off.max() > 0:
-        worst = int(off.argmax())
+    elif differences.max() > 0:
+        worst = int(differences.argmax())
         first = (
             f": atom {worst} weighs {system.masses[worst]:.4g} Da, in the operator "
             f"{masses[worst]:.4g} Da, and hydrogen mass repartitioning needs an operator of its own"
@@ -156,10 +158,10 @@ def _check_bonds_and_masses(one: OneSystem, system: System, tolerance: float) ->
 
 
 def _check_charge(card: Card, system: System) -> None:
-    known = card.validity.charges
-    if known is not None and system.charge is not None and system.charge not in known:
+    charges = card.validity.charges
+    if charges is not None and system.charge is not None and system.charge not in charges:
         raise BundleMismatch(
-            f"the operator of {card.subject} knows charges of {', '.join(map(str, known))} e, and "
+            f"the operator of {card.subject} knows charges of {', '.join(map(str, charges))} e, and "
             f"{system.name} has {system.charge} e. Use an operator trained on such ions."
         )
 

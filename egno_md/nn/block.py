@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from egno_md.nn.graph import Graph
-from egno_md.nn.native.hearing import Hearing, can_hear, hear
+from egno_md.nn.native.edge_messages import EdgeOptions, edge_messages, has_native_messages
 from egno_md.nn.native.linear import linear
 from egno_md.nn.native.perceptron import perceptron
 from egno_md.nn.temporal import SpectralMix
@@ -60,7 +60,7 @@ def bounded(distance: Tensor) -> Tensor:
     )
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
+def _concatenate(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -84,8 +84,8 @@ class EgnoBlock(nn.Module):
         self.vector_mix = SpectralMix(vectors, shape.modes, published=published, scale=vector_scale)
         sizes = 3 if shape.normalised else 1
         self.couplings, self.soft = shape.couplings, shape.soft
-        coupled = sizes * shape.edge_features if shape.couplings else 0
-        geometry = sizes + 2 * vectors + coupled + extra
+        couplings = sizes * shape.edge_features if shape.couplings else 0
+        geometry = sizes + 2 * vectors + couplings + extra
         self.message_norm = nn.LayerNorm(hidden)
         self.by_receiver = nn.Linear(hidden, hidden, bias=False)
         self.by_sender = nn.Linear(hidden, hidden, bias=False)
@@ -124,28 +124,34 @@ class EgnoBlock(nn.Module):
             s: scalars ``(nodes, points, hidden)``.
             z: vectors ``(nodes, 3, points, vectors)``.
             path: ``(nodes, 3, points)``.
-            fixed: what an edge knows at every point, ``(edges, ...)``.
+            fixed: edge features that are the same at every point, ``(edges, ...)``.
             graph: edges.
             squared: fraction of the window, squared, per point.
-            extra: what an edge knows besides at each point, ``(edges, points, ...)``.
+            extra: further edge features at each point, ``(edges, points, ...)``.
         """
         size = s[0].numel()
         is_large = not torch.is_grad_enabled() and graph.senders.numel() * size > LARGEST_AT_ONCE
-        if can_hear(s, graph):
+        if has_native_messages(s, graph):
             step = max(PART // size, 1) if is_large else len(s)
-            some = [slice(i, i + step) for i in range(0, len(s), step)]
-            return self._forward_at_once(s, z, path, fixed, graph, squared, extra, some)
+            node_parts = [slice(i, i + step) for i in range(0, len(s), step)]
+            return self._forward_at_once(s, z, path, fixed, graph, squared, extra, node_parts)
         parts = [(slice(None), slice(None), graph)]
         if is_large:
             parts = list(graph.parts(PART // size))
         mixed = [self._mix(s[nodes], z[nodes]) for nodes, _, _ in parts]
-        z, sent = (_joined([m[i] for m in mixed]) for i in (1, 4))
-        moved = []
-        for (own, _, normed, received, _), (nodes, edges, part) in zip(mixed, parts, strict=True):
-            known = None if extra is None else extra[edges]
-            heard = self._hear((received, sent), z, path, fixed[edges], part, nodes, known)
-            moved.append(self._move(own, z[nodes], path[nodes], normed, heard, squared))
-        s, z, path = (_joined(list(found)) for found in zip(*moved, strict=True))
+        z, senders = (_concatenate([m[i] for m in mixed]) for i in (1, 4))
+        updates = []
+        for (scalars, _, normed, receivers, _), (nodes, edges, part) in zip(
+            mixed, parts, strict=True
+        ):
+            features = None if extra is None else extra[edges]
+            messages = self._mean_messages(
+                (receivers, senders), z, path, fixed[edges], part, nodes, features
+            )
+            updates.append(
+                self._update_nodes(scalars, z[nodes], path[nodes], normed, messages, squared)
+            )
+        s, z, path = (_concatenate(list(tensors)) for tensors in zip(*updates, strict=True))
         return s, z, path
 
     def _forward_at_once(
@@ -159,23 +165,27 @@ class EgnoBlock(nn.Module):
         extra: Tensor | None,
         parts: list[slice],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with one pass over all edges, and over nodes in parts."""
-        mixed = [self._mix(s[some], z[some]) for some in parts]
-        z, received, sent = (_joined([m[i] for m in mixed]) for i in (1, 3, 4))
+        """The compiled version of `forward`: all edges in one pass, nodes in parts."""
+        mixed = [self._mix(s[nodes], z[nodes]) for nodes in parts]
+        z, receivers, senders = (_concatenate([m[i] for m in mixed]) for i in (1, 3, 4))
         second = self.message[1]
         assert isinstance(second, nn.Linear)
         weights = (
             torch.cat([self.by_geometry.weight, self.by_edge.weight], dim=1),
             second.weight, second.bias, self.weights.weight, self.weights.bias,
         )  # fmt: skip
-        how = Hearing(graph, self.normalised, self.couplings, self.soft)
-        received = received + self.by_edge.bias
-        turned, heard = hear(how, path, z, received, sent, fixed, extra, weights)
-        moved = [
-            self._move(own, z[some], path[some], normed, (turned[some], heard[some]), squared)
-            for (own, _, normed, _, _), some in zip(mixed, parts, strict=True)
+        options = EdgeOptions(graph, self.normalised, self.couplings, self.soft)
+        receivers = receivers + self.by_edge.bias
+        changes, messages = edge_messages(
+            options, path, z, receivers, senders, fixed, extra, weights
+        )
+        updates = [
+            self._update_nodes(
+                scalars, z[nodes], path[nodes], normed, (changes[nodes], messages[nodes]), squared
+            )
+            for (scalars, _, normed, _, _), nodes in zip(mixed, parts, strict=True)
         ]
-        s, z, path = (_joined(list(found)) for found in zip(*moved, strict=True))
+        s, z, path = (_concatenate(list(tensors)) for tensors in zip(*updates, strict=True))
         return s, z, path
 
     def _mix(self, s: Tensor, z: Tensor) -> tuple[Tensor, ...]:
@@ -186,30 +196,30 @@ class EgnoBlock(nn.Module):
         ends = (linear(normed, layer.weight) for layer in (self.by_receiver, self.by_sender))
         return s, z, normed, *ends
 
-    def _move(
+    def _update_nodes(
         self,
         s: Tensor,
         z: Tensor,
         path: Tensor,
         normed: Tensor,
-        found: tuple[Tensor, Tensor],
+        messages: tuple[Tensor, Tensor],
         squared: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Scalars, vectors and path of nodes after what they heard."""
-        moved, heard = found
+        """Scalars, vectors and path of nodes, updated by their mean messages."""
+        change, message = messages
         hidden = s.shape[-1]
-        z = z + moved
-        mixed = self.channel(z)
+        z = z + change
+        channels = self.channel(z)
         # bounded, or scalars and vectors would feed each other without limit
         size = (z.square().sum(1) + 1e-6).sqrt()
-        product = (z * mixed).sum(1)
+        product = (z * channels).sum(1)
         products = torch.cat([product / (1 + product.abs()), torch.log1p(size)], dim=-1)
-        update = perceptron(self.node, normed, torch.cat([heard, products], dim=-1))
+        update = perceptron(self.node, normed, torch.cat([message, products], dim=-1))
         s = s + update[..., :hidden]
-        z = torch.addcmul(z, mixed, update[:, None, :, hidden:])
+        z = torch.addcmul(z, channels, update[:, None, :, hidden:])
         return s, z, torch.addcmul(path, self.path(z)[..., 0], squared)
 
-    def _hear(
+    def _mean_messages(
         self,
         ends: tuple[Tensor, Tensor],
         z: Tensor,
@@ -225,10 +235,10 @@ class EgnoBlock(nn.Module):
         """
         vectors = z.shape[-1]
         unit, sizes = self._separation(path, graph, nodes)
-        sent = graph.gather_senders(z)
-        seen = (sent * unit[..., None]).sum(1)
-        own = graph.multiply_receivers(unit[..., None], z[nodes]).sum(1)
-        projections = [seen, own - seen]
+        sender_vectors = graph.gather_senders(z)
+        of_sender = (sender_vectors * unit[..., None]).sum(1)
+        of_receiver = graph.multiply_receivers(unit[..., None], z[nodes]).sum(1)
+        projections = [of_sender, of_receiver - of_sender]
         geometry = [sizes, *(torch.asinh(p) if self.soft else p for p in projections)]
         if self.couplings:
             geometry.append((sizes[..., None] * graph.features[:, None, None]).flatten(2))
@@ -240,7 +250,9 @@ class EgnoBlock(nn.Module):
         message = graph.add_receivers(message, ends[0])
         message = self.message(message)
         pull, carry = self.weights(message)[:, None].split(vectors, dim=-1)
-        return graph.mean(torch.addcmul(sent * carry, unit[..., None], pull)), graph.mean(message)
+        return graph.mean(torch.addcmul(sender_vectors * carry, unit[..., None], pull)), graph.mean(
+            message
+        )
 
     def _separation(self, path: Tensor, graph: Graph, nodes: slice) -> tuple[Tensor, Tensor]:
         """Directions ``(edges, 3, points)`` along the path and functions of the distance."""

@@ -21,6 +21,7 @@ from egno_md.nn.decode import (
     Surroundings,
     decode_ours,
     decode_scene,
+    join_predictions,
     make_scene,
 )
 from egno_md.nn.edges import EdgeFinder
@@ -37,7 +38,7 @@ ATOMS_AT_ONCE = 20_000
 
 
 class BoundOperator:
-    """What `WindowOperator.bind` gives: the operator's own weights, and one system's graph.
+    """An operator bound to a system: the operator's own weights, and the system's graph.
 
     Equivariant under rotations, reflections and translations; equivariant under
     relabelling of atoms together with the system's. In a periodic box it does not
@@ -72,7 +73,7 @@ class BoundOperator:
 
     @property
     def card(self) -> DynamicsCard:
-        """What the operator says of itself."""
+        """The operator's card."""
         return self.operator.card
 
     @property
@@ -96,7 +97,7 @@ class BoundOperator:
 
     @property
     def scales(self) -> Scales:
-        """What normalises the network."""
+        """Scales that normalise the network."""
         return self.card.scales
 
     def __call__(
@@ -130,14 +131,12 @@ class BoundOperator:
         ]
         if len(parts) == 1:
             return parts[0]
-        return Prediction(
-            torch.cat([p.positions for p in parts]), torch.cat([p.velocities for p in parts])
-        )
+        return join_predictions(parts)
 
     def scene(self, start: Start) -> Scene:
-        """What a network of the published kind sees of start frames, at its own time points."""
-        around = self.surroundings(start, self.card.time_points, None, follows=None)
-        return make_scene(self.scales, start, around)
+        """Inputs of a network of the published kind from start frames, at its own time points."""
+        surroundings = self.surroundings(start, self.card.time_points, None, follows=None)
+        return make_scene(self.scales, start, surroundings)
 
     def start_of(self, frames: Sequence[Frame]) -> Start:
         """Frames as tensors, where the operator is and in its precision."""
@@ -158,15 +157,15 @@ class BoundOperator:
         )
 
     def surroundings(
-        self, start: Start, trained: Times, asked: Times | None, *, follows: int | None
+        self, start: Start, training_times: Times, query_times: Times | None, *, follows: int | None
     ) -> Surroundings:
-        """All that the network is told besides positions and velocities.
+        """All inputs of the network besides positions and velocities.
 
         Args:
             start: the start frames.
-            trained: time points that the network was trained at, ps.
-            asked: others, or None.
-            follows: see `EdgeFinder.found`.
+            training_times: time points that the network was trained at, ps.
+            query_times: others, or None.
+            follows: see `EdgeFinder.neighbour_graph`.
 
         Raises:
             BundleMismatch: another number of atoms, or forces or the box are missing.
@@ -174,7 +173,7 @@ class BoundOperator:
         """
         self._check(start)
         like = start.positions
-        index, tau = time_positions(trained, asked, like.device, like.dtype)
+        index, tau = time_positions(training_times, query_times, like.device, like.dtype)
         centred, batch = _centred(start.positions, start.box), len(start.positions)
         accelerations = None
         if self.needs_forces:
@@ -185,10 +184,10 @@ class BoundOperator:
             accelerations=accelerations,
             nodes=self._constant("nodes", like).repeat(batch, 1),
             graph=self._graph(start, centred, follows),
-            bonds=self._edges.bonded(batch, like),
+            bonds=self._edges.bond_graph(batch, like),
             index=index,
             tau=tau,
-            length=trained[-1],
+            length=training_times[-1],
         )
 
     def _decode(
@@ -196,19 +195,19 @@ class BoundOperator:
     ) -> Prediction:
         network, times = self.card.network, self.card.time_points
 
-        def decode(start: Start, trained: Times, asked: Times | None) -> Prediction:
-            around = self.surroundings(start, trained, asked, follows=follows)
+        def decode(start: Start, training_times: Times, query_times: Times | None) -> Prediction:
+            surroundings = self.surroundings(start, training_times, query_times, follows=follows)
             if isinstance(network, Egno):
-                return decode_ours(self.network, network, self.scales, start, around)
-            return decode_scene(self.network, self.scales, start, around)
+                return decode_ours(self.network, network, self.scales, start, surroundings)
+            return decode_scene(self.network, self.scales, start, surroundings)
 
         training = self.operator.training
         return decode_window(network, decode, start, times, time_points, is_training=training)
 
     def _graph(self, start: Start, centred: Tensor, follows: int | None) -> Graph:
         if self._edges.is_fixed:
-            return self._edges.fixed(len(centred), centred)
-        return self._edges.found(centred, start.box, follows=follows)
+            return self._edges.fixed_graph(len(centred), centred)
+        return self._edges.neighbour_graph(centred, start.box, follows=follows)
 
     def _constant(self, name: str, like: Tensor) -> Tensor:
         """Numbers of every atom, on the device and in the precision of `like`."""
@@ -252,18 +251,18 @@ def _centred(positions: Tensor, box: Tensor | None = None) -> Tensor:
 
 @lru_cache(maxsize=64)
 def time_positions(
-    trained: tuple[float, ...],
-    asked: tuple[float, ...] | None,
+    training_times: tuple[float, ...],
+    query_times: tuple[float, ...] | None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """Time positions (index j stands for the trained time point t_{j+1}) and times, ps."""
-    points = np.array(trained if asked is None else asked)
-    if points.min() <= 0 or points.max() > trained[-1] * (1 + 1e-9):
+    points = np.array(training_times if query_times is None else query_times)
+    if points.min() <= 0 or points.max() > training_times[-1] * (1 + 1e-9):
         raise WindowMismatch(
-            f"time points must lie in (0, {trained[-1]:g}] ps, the operator's window."
+            f"time points must lie in (0, {training_times[-1]:g}] ps, the operator's window."
         )
-    index = np.interp(points, [0.0, *trained], np.arange(-1, len(trained)))
+    index = np.interp(points, [0.0, *training_times], np.arange(-1, len(training_times)))
     # kept for later calls, so never inference tensors, which autograd refuses
     with torch.inference_mode(False):
         return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -14,39 +13,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from egno_md.core.errors import BundleMismatch, DataError
-from egno_md.core.seen import SeenAtoms
-from egno_md.core.system import System
-from egno_md.nn.binding import bind_dynamics, bind_sampler, check_potential
 from egno_md.nn.card import DynamicsCard
 from egno_md.nn.format_1 import DynamicsCard1, SamplerCard1
 from egno_md.nn.operator import Operator, WindowOperator
 from egno_md.nn.sampler import SamplerOperator
 from egno_md.nn.sampler_card import SamplerCard
 
-__all__ = [
-    "check_belongs",
-    "check_potential",
-    "check_sampler_belongs",
-    "load_any_bundle",
-    "load_bundle",
-    "load_operator",
-    "read_any_card",
-    "read_card",
-    "save_bundle",
-]
-
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
 LARGEST_CARD = 50_000_000
 
 ModelCard = DynamicsCard | SamplerCard
-"""What any operator says of itself; `mode` tells which."""
+"""The card of any operator; `mode` tells which."""
 
 AnyOperator = TypeVar("AnyOperator", bound=Operator)
 
 
 def _version(content: Any) -> str:
-    """Mode and format of a card as it is on disk."""
+    """Kind of operator and format of a card on disk."""
     if not isinstance(content, dict):
         return "dynamics 2"
     mode = "sampler" if content.get("mode") == "sampler" else "dynamics"
@@ -81,8 +65,8 @@ def load_operator(folder: Path, kind: type[AnyOperator]) -> AnyOperator:
         BundleMismatch: the bundle holds an operator of another kind.
     """
     card = read_card(folder)
-    made = SamplerOperator if isinstance(card, SamplerCard) else WindowOperator
-    if not issubclass(made, kind):
+    loaded_kind = SamplerOperator if isinstance(card, SamplerCard) else WindowOperator
+    if not issubclass(loaded_kind, kind):
         _refuse_mode(folder, card)
     try:
         state = load_file(folder / WEIGHTS)
@@ -154,30 +138,3 @@ def read_card(folder: Path) -> ModelCard:
         raise DataError(f"{path}: damaged card: {where}: {problem['msg']}.") from None
     except (ValueError, RecursionError):
         raise DataError(f"{path}: damaged card: not JSON. Copy the bundle again.") from None
-
-
-# --- names and signatures of before operators were bound, for callers yet to change ---
-
-read_any_card = read_card
-
-
-def load_bundle(folder: Path) -> WindowOperator:
-    """As `WindowOperator.load`."""
-    return WindowOperator.load(folder)
-
-
-def load_any_bundle(folder: Path) -> WindowOperator | SamplerOperator:
-    """As `Operator.load`."""
-    operator = Operator.load(folder)
-    assert isinstance(operator, WindowOperator | SamplerOperator)
-    return operator
-
-
-def check_belongs(card: DynamicsCard, system: System) -> None:
-    """As `WindowOperator.bind` refuses a system, whatever its potential."""
-    bind_dynamics(card, replace(system, potential=""))
-
-
-def check_sampler_belongs(card: SamplerCard, system: System) -> SeenAtoms:
-    """As `SamplerOperator.bind` refuses a system, whatever its potential."""
-    return bind_sampler(card, replace(system, potential=""))

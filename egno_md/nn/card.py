@@ -1,4 +1,4 @@
-"""What an operator is, whatever system it is bound to: everything about it except its weights."""
+"""Cards of operators: everything about an operator except its weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = "egno-md operator 2"
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm"}
 
 AtomicNumber = Annotated[int, Field(ge=0, le=116)]
-"""Those that MDTraj has elements for; 0 is a virtual site."""
+"""Atomic numbers that MDTraj has elements for; 0 is a virtual site."""
 
 
 def check_atoms(groups: Iterable[Iterable[int]], atoms: int) -> None:
@@ -66,7 +66,7 @@ class Scales(BaseModel):
 
 
 class OneSystem(BaseModel):
-    """The one system that an operator asks for, as the operator sees it.
+    """The one system that an operator was made for, as the operator sees it.
 
     Attributes:
         name: of the system it was trained on.
@@ -105,7 +105,7 @@ class OneSystem(BaseModel):
 
 
 class Validity(BaseModel):
-    """What an operator was trained on, beyond which it is not to be used.
+    """Bounds of the training data, beyond which an operator is not to be used.
 
     Attributes:
         elements: atomic numbers that occurred.
@@ -128,19 +128,19 @@ class Validity(BaseModel):
     system: OneSystem | None = None
 
     @classmethod
-    def of_one(cls, system: OneSystem, **known: Any) -> Validity:
-        """Of an operator for one system; `known` are charges, box, temperature and potential."""
+    def of_one(cls, system: OneSystem, **bounds: Any) -> Validity:
+        """Validity for one system; `bounds` are charges, box, temperature and potential."""
         atoms = len(system.atomic_numbers)
         elements = tuple(sorted(set(system.atomic_numbers)))
-        return cls(elements=elements, sizes=(atoms, atoms), system=system, **known)
+        return cls(elements=elements, sizes=(atoms, atoms), system=system, **bounds)
 
 
 class Card(BaseModel):
-    """What the cards of all operators say.
+    """Fields of the cards of all operators.
 
     Attributes:
         time_points: ps after the start frame.
-        vocabulary: atomic numbers that the network can tell apart, in one-hot order.
+        vocabulary: atomic numbers that the network distinguishes, in one-hot order.
         validity: what it may be bound to.
         training: data, seeds, budget, errors, versions.
     """
@@ -159,8 +159,8 @@ class Card(BaseModel):
         check_points(self.time_points)
         if len(set(self.vocabulary)) != len(self.vocabulary):
             raise ValueError("vocabulary names an element twice")
-        seen = {*self.validity.elements, *(self.one.atomic_numbers if self.one else ())}
-        missing = sorted(seen - set(self.vocabulary))
+        elements = {*self.validity.elements, *(self.one.atomic_numbers if self.one else ())}
+        missing = sorted(elements - set(self.vocabulary))
         if missing:
             raise ValueError(f"vocabulary lacks {symbols(missing)}, which validity names")
         return self
@@ -172,7 +172,7 @@ class Card(BaseModel):
 
     @property
     def subject(self) -> str:
-        """What the operator is of, for messages: its system, or the elements it knows."""
+        """The operator's system or elements, for messages."""
         if self.one is not None:
             return self.one.name
         return f"molecules of {symbols(self.validity.elements)}"
@@ -181,32 +181,6 @@ class Card(BaseModel):
     def window(self) -> Window:
         """The time points as a window."""
         return Window(self.time_points)
-
-    # what callers written before operators were bound ask of the one system
-    @property
-    def system(self) -> str:
-        """As `subject`."""
-        return self.subject
-
-    @property
-    def kelvin(self) -> float | None:
-        """Temperature of the training data, where known."""
-        return self.validity.kelvin
-
-    @property
-    def atomic_numbers(self) -> tuple[int, ...]:
-        """Of the one system; empty for an operator of many."""
-        return self.one.atomic_numbers if self.one else ()
-
-    @property
-    def masses(self) -> tuple[float, ...]:
-        """Of the one system, Da; empty where there is none or they do not matter."""
-        return (self.one.masses or ()) if self.one else ()
-
-    @property
-    def bonds(self) -> tuple[tuple[int, int], ...]:
-        """Of the one system; empty for an operator of many."""
-        return self.one.bonds if self.one else ()
 
 
 class DynamicsCard(Card):
@@ -235,14 +209,14 @@ class DynamicsCard(Card):
 
     @property
     def uses_forces(self) -> bool:
-        """Whether the operator wants the force at the window's start."""
+        """Whether the operator needs the force at the window's start."""
         return isinstance(self.network, Egno) and self.network.force_channel
 
     def node_features(self, numbers: np.ndarray) -> np.ndarray:
-        """What atoms are, as numbers that never change, ``(atoms, features)``.
+        """Fixed features of atoms, ``(atoms, features)``.
 
         Our EGNO gets the element one-hot over the vocabulary, and which atom of its one
-        system each is where it tells identities apart; published networks get the
+        system each is with `identities`; published networks get the
         atomic number over the largest of the vocabulary.
 
         Args:
@@ -258,11 +232,8 @@ class DynamicsCard(Card):
         """Features per node."""
         if not isinstance(self.network, Egno):
             return 1
-        return len(self.vocabulary) + (len(self.atomic_numbers) if self.network.identities else 0)
-
-
-OperatorCard = DynamicsCard
-"""The name of before there was one card for every system."""
+        identities = self.one.atomic_numbers if self.one and self.network.identities else ()
+        return len(self.vocabulary) + len(identities)
 
 
 def symbols(numbers: Iterable[int]) -> str:

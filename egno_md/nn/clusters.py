@@ -1,4 +1,4 @@
-"""Which cluster of a hierarchical network each node belongs to."""
+"""Cluster assignments of a hierarchical network."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SceneOperator(Protocol):
 
     @property
     def network(self) -> nn.Module:
-        """Of any kind."""
+        """The network, of any kind."""
         ...
 
     def scene(self, start: Start) -> Scene:
-        """What the network sees of start frames."""
+        """The network's inputs from start frames."""
         ...
 
 

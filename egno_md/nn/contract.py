@@ -1,8 +1,7 @@
-"""What every spatial layer owes, as numbers: for the built-in layers and for your own."""
+"""Conformance of spatial layers, built-in or your own: symmetries and locality as residuals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -15,14 +14,14 @@ from egno_md.geometry.bonded import complete_pairs
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.layers.parts import Symmetry
 from egno_md.nn.spatial import LayerFactory
-from egno_md.nn.symmetry import random_rotation
+from egno_md.nn.symmetry import random_motions
 
 NODES, POINTS, EDGE_FEATURES, LAYERS = 6, 3, 2, 2
 FAR = 1000.0
 """Between two graphs of a batch, in units of the distance between nodes."""
 
 TOLERANCE = 1e-10
-"""Of a residual in double precision, which is some 1e-15 for the built-in layers."""
+"""Largest residual in double precision; built-in layers have some 1e-15."""
 
 CLAIMED = {
     "E(3)": ("translation", "rotation", "reflection"),
@@ -36,19 +35,19 @@ ALWAYS = ("permutation", "other graphs", "other time points", "gradients")
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What a stack of layers is given."""
+    """Inputs of a stack of layers."""
 
     x: Tensor
     v: Tensor
     h: Tensor
     graph: Graph
 
-    def moved(self, matrix: Tensor, shift: Tensor) -> _Case:
+    def transform(self, matrix: Tensor, shift: Tensor) -> _Case:
         return replace(self, x=self.x @ matrix.T + shift, v=self.v @ matrix.T)
 
 
 class _Stack(nn.Module):
-    """Layers one after another, with their state handed on."""
+    """Layers one after another, each passing its state to the next."""
 
     def __init__(self, layer: LayerFactory, hidden: int) -> None:
         super().__init__()
@@ -62,7 +61,7 @@ class _Stack(nn.Module):
 
 
 def layer_residuals(layer: LayerFactory, *, hidden: int = 16, seed: int = 0) -> dict[str, float]:
-    """How exactly two layers, one after the other, keep what a `SpatialLayer` owes.
+    """Residuals of the properties of a `SpatialLayer`, of two layers one after the other.
 
     In double precision, on a graph whose nodes have different degrees, one of them 0.
     Every number is the largest error over the largest move of a node.
@@ -95,22 +94,25 @@ def layer_residuals(layer: LayerFactory, *, hidden: int = 16, seed: int = 0) -> 
         out = stack(case)
         scale = _scale(layer, case, out)
 
-        def off(found: Tensor, expected: Tensor) -> float:
-            return float((found - expected).abs().max() / scale)
+        def residual(actual: Tensor, expected: Tensor) -> float:
+            return float((actual - expected).abs().max() / scale)
 
-        residuals = _by_motion(stack, case, out[0], off, random)
+        residuals = {
+            name: residual(stack(case.transform(matrix, by))[0], out[0] @ matrix.T + by)
+            for name, (matrix, by) in random_motions(random, 1.0).items()
+        }
         order = random.permutation(NODES)
         renumbered = _Case(x[order], v[order], h[order], _renumbered(pairs, features, order).to(x))
-        residuals["permutation"] = off(stack(renumbered)[0], out[0][order])
+        residuals["permutation"] = residual(stack(renumbered)[0], out[0][order])
         other = _Case(
             torch.cat([x, x.flip(0) + FAR]),
             torch.cat([v, 2 * v]),
             torch.cat([h, -h]),
             case.graph.repeat(2),
         )
-        residuals["other graphs"] = off(stack(other)[0][:NODES], out[0])
+        residuals["other graphs"] = residual(stack(other)[0][:NODES], out[0])
         first = replace(case, x=x[:, :1], v=v[:, :1], h=h[:, :1])
-        residuals["other time points"] = off(stack(first)[0], out[0][:, :1])
+        residuals["other time points"] = residual(stack(first)[0], out[0][:, :1])
     residuals["gradients"] = 0.0 if _gradients_are_finite(stack, case) else float("inf")
     return residuals
 
@@ -123,7 +125,7 @@ def check_layer(
     seed: int = 0,
     tolerance: float = TOLERANCE,
 ) -> dict[str, float]:
-    """Ask of a layer what every `SpatialLayer` owes, and the symmetry that it claims.
+    """Check a layer for the properties of a `SpatialLayer`, and for the symmetry that it claims.
 
     Args:
         layer: a class, or anything that makes a layer out of the channels per node
@@ -146,37 +148,15 @@ def check_layer(
             f"{_name(layer)}: symmetry is {claim!r}. Use one of {', '.join(get_args(Symmetry))}."
         )
     residuals = layer_residuals(layer, hidden=hidden, seed=seed)
-    owed = {name: residuals[name] for name in (*CLAIMED[claim], *ALWAYS)}
+    claims = {name: residuals[name] for name in (*CLAIMED[claim], *ALWAYS)}
     # not `>`, which NaN passes
-    broken = [f"{k} ({v:.1e})" for k, v in owed.items() if not v <= tolerance]
+    broken = [f"{k} ({v:.1e})" for k, v in claims.items() if not v <= tolerance]
     if broken:
         raise ContractError(
             f"{_name(layer)} claims {claim} and does not keep {', '.join(broken)}; at most "
             f"{tolerance:.0e} is rounding. Mend it, or claim less by its attribute symmetry."
         )
     return residuals
-
-
-def _by_motion(
-    stack: _Stack,
-    case: _Case,
-    out: Tensor,
-    off: Callable[[Tensor, Tensor], float],
-    random: np.random.Generator,
-) -> dict[str, float]:
-    turn = random_rotation(random)
-    mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0], dtype=turn.dtype)) @ turn
-    shift = torch.from_numpy(random.uniform(-1, 1, 3))
-    eye, zero = torch.eye(3, dtype=turn.dtype), torch.zeros_like(shift)
-    motions = {
-        "translation": (eye, shift),
-        "rotation": (turn, zero),
-        "reflection": (mirror, zero),
-    }
-    return {
-        name: off(stack(case.moved(matrix, by))[0], out @ matrix.T + by)
-        for name, (matrix, by) in motions.items()
-    }
 
 
 def _some_pairs() -> np.ndarray:
@@ -206,14 +186,14 @@ def _scale(layer: LayerFactory, case: _Case, out: tuple[Tensor, Tensor]) -> Tens
 
 
 def _gradients_are_finite(stack: _Stack, case: _Case) -> bool:
-    """With all nodes at one place, and all at rest."""
+    """Whether gradients are finite with all nodes at one place, and with all at rest."""
     for x, v in ((torch.zeros_like(case.x), case.v), (case.x, torch.zeros_like(case.v))):
         inputs = [t.clone().requires_grad_(True) for t in (x, v, case.h)]
-        moved, h = stack(replace(case, x=inputs[0], v=inputs[1], h=inputs[2]))
-        loss = moved.square().sum() + h.square().sum()
-        wanted = [*inputs, *stack.parameters()]
-        found = torch.autograd.grad(loss, wanted, allow_unused=True)
-        if not all(bool(torch.isfinite(g).all()) for g in found if g is not None):  # pyright: ignore[reportUnnecessaryComparison]
+        positions, h = stack(replace(case, x=inputs[0], v=inputs[1], h=inputs[2]))
+        loss = positions.square().sum() + h.square().sum()
+        variables = [*inputs, *stack.parameters()]
+        gradients = torch.autograd.grad(loss, variables, allow_unused=True)
+        if not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):  # pyright: ignore[reportUnnecessaryComparison]
             return False
     return True
 

@@ -10,38 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from egno_md.nn.card import Scales
 from egno_md.nn.graph import Graph, join_graphs
 from egno_md.nn.scene import Scene
 from egno_md.spec.network import Egno
-
-
-class Units(Protocol):
-    """What one length, velocity and acceleration of the network are; see `Scales`."""
-
-    @property
-    def length(self) -> float:
-        """Unit of length."""
-        ...
-
-    @property
-    def velocity(self) -> float:
-        """Unit of velocity."""
-        ...
-
-    @property
-    def acceleration(self) -> float:
-        """Unit of acceleration."""
-        ...
-
-    @property
-    def position_residual(self) -> float:
-        """Of positions against their baseline at ΔT."""
-        ...
-
-    @property
-    def velocity_residual(self) -> float:
-        """Of velocities against their baseline at ΔT."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +59,23 @@ class Prediction:
     points: slice = field(default_factory=lambda: slice(None))
 
 
+def join_predictions(parts: Sequence[Prediction], dim: int = 0) -> Prediction:
+    """One prediction of several: of further windows, or of further time points (`dim` 1)."""
+    return Prediction(
+        torch.cat([p.positions for p in parts], dim), torch.cat([p.velocities for p in parts], dim)
+    )
+
+
 class WindowDecoder(Protocol):
-    """What decodes windows, of molecules or of other point sets; see `WindowOperator`."""
+    """A decoder of windows, of molecules or of other point sets; see `WindowOperator`."""
 
     @property
-    def scales(self) -> Units:
-        """What normalises the network."""
+    def scales(self) -> Scales:
+        """Scales that normalise the network."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained."""
+        """Trained parameters."""
         ...
 
     def __call__(
@@ -108,7 +87,7 @@ class WindowDecoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """All that a network is told besides positions and velocities.
+    """All inputs of a network besides positions and velocities.
 
     Attributes:
         centred: positions about a point that moves with them.
@@ -132,14 +111,14 @@ class Surroundings:
 
 
 def decode_ours(
-    network: nn.Module, spec: Egno, scales: Units, start: Start, around: Surroundings
+    network: nn.Module, spec: Egno, scales: Scales, start: Start, surroundings: Surroundings
 ) -> Prediction:
     """A window of our EGNO: corrections of the ballistic path, or the path outright."""
-    return decode_together(network, spec, scales, [(start, around)])[0]
+    return decode_together(network, spec, scales, [(start, surroundings)])[0]
 
 
 def decode_together(
-    network: nn.Module, spec: Egno, scales: Units, batches: Sequence[tuple[Start, Surroundings]]
+    network: nn.Module, spec: Egno, scales: Scales, batches: Sequence[tuple[Start, Surroundings]]
 ) -> list[Prediction]:
     """Windows of batches of different systems in one call of our EGNO.
 
@@ -152,41 +131,41 @@ def decode_together(
         scales: that normalise it.
         batches: start frames of each system, at the same time points.
     """
-    around = batches[0][1]
-    tau, length = around.tau, around.length
+    surroundings = batches[0][1]
+    tau, length = surroundings.tau, surroundings.length
     nodes = [_node_inputs(scales, *batch) for batch in batches]
     graphs = [a.graph for _, a in batches]
-    alone = len(batches) == 1
+    is_single = len(batches) == 1
     outputs = network(
-        *(nodes[0] if alone else map(torch.cat, zip(*nodes, strict=True))),
-        graphs[0] if alone else join_graphs(graphs),
-        around.index,
+        *(nodes[0] if is_single else map(torch.cat, zip(*nodes, strict=True))),
+        graphs[0] if is_single else join_graphs(graphs),
+        surroundings.index,
         tau / length,
     )
     sizes = [g.nodes for g in graphs]
-    parts = [outputs] if alone else list(zip(*(o.split(sizes) for o in outputs), strict=True))
+    parts = [outputs] if is_single else list(zip(*(o.split(sizes) for o in outputs), strict=True))
     return [
         _window_of(spec, scales, start, tau, length, part)
         for (start, _), part in zip(batches, parts, strict=True)
     ]
 
 
-def _node_inputs(scales: Units, start: Start, around: Surroundings) -> tuple[Tensor, ...]:
+def _node_inputs(scales: Scales, start: Start, surroundings: Surroundings) -> tuple[Tensor, ...]:
     """Positions, displacements, normalised vectors and features of every node."""
     vectors = [start.velocities / scales.velocity]
-    if around.accelerations is not None:
-        vectors.append(around.accelerations / scales.acceleration)
+    if surroundings.accelerations is not None:
+        vectors.append(surroundings.accelerations / scales.acceleration)
     return (
-        flat(around.centred) / scales.length,
-        flat(start.velocities) * (around.length / scales.length),
+        flat(surroundings.centred) / scales.length,
+        flat(start.velocities) * (surroundings.length / scales.length),
         flat(torch.stack(vectors, dim=-1)),
-        around.nodes,
+        surroundings.nodes,
     )
 
 
 def _window_of(
     spec: Egno,
-    scales: Units,
+    scales: Scales,
     start: Start,
     tau: Tensor,
     length: float,
@@ -206,22 +185,24 @@ def _window_of(
     return Prediction(x + v * tau.view(1, -1, 1, 1) + correction * fraction**2, v + kick * fraction)
 
 
-def make_scene(scales: Units, start: Start, around: Surroundings) -> Scene:
-    """What a `SceneNetwork` sees: lengths in `scales.length`, velocities in `scales.velocity`."""
-    positions = flat(around.centred) / scales.length
+def make_scene(scales: Scales, start: Start, surroundings: Surroundings) -> Scene:
+    """Inputs of a `SceneNetwork`: lengths in `scales.length`, velocities in `scales.velocity`."""
+    positions = flat(surroundings.centred) / scales.length
     velocities = flat(start.velocities) / scales.velocity
-    r = around.graph.separations(positions)
+    r = surroundings.graph.separations(positions)
     squared = r.square().sum(-1, keepdim=True)
     speed = velocities.norm(dim=-1, keepdim=True)
-    shift = (start.positions - around.centred)[:, None]
+    shift = (start.positions - surroundings.centred)[:, None]
     return Scene(
         positions,
         velocities,
-        torch.cat([speed, around.nodes], dim=-1),
-        replace(around.graph, features=torch.cat([around.graph.features, squared], dim=-1)),
-        around.index,
-        around.tau / around.length,
-        around.bonds,
+        torch.cat([speed, surroundings.nodes], dim=-1),
+        replace(
+            surroundings.graph, features=torch.cat([surroundings.graph.features, squared], dim=-1)
+        ),
+        surroundings.index,
+        surroundings.tau / surroundings.length,
+        surroundings.bonds,
         None
         if start.past_positions is None
         else _by_node(start.past_positions - shift) / scales.length,
@@ -232,15 +213,17 @@ def make_scene(scales: Units, start: Start, around: Surroundings) -> Scene:
 
 
 def decode_scene(
-    network: nn.Module, scales: Units, start: Start, around: Surroundings
+    network: nn.Module, scales: Scales, start: Start, surroundings: Surroundings
 ) -> Prediction:
     """A window of a `SceneNetwork`."""
-    scene = make_scene(scales, start, around)
+    scene = make_scene(scales, start, surroundings)
     paths = network(scene)
     shape = (len(start.positions), -1, paths.positions.shape[1], 3)
-    moved = (paths.positions - scene.positions[:, None]).view(shape).transpose(1, 2)
-    kept = paths.velocities.view(shape).transpose(1, 2) * scales.velocity
-    return Prediction(start.positions[:, None] + moved * scales.length, kept, paths.penalty)
+    displacements = (paths.positions - scene.positions[:, None]).view(shape).transpose(1, 2)
+    velocities = paths.velocities.view(shape).transpose(1, 2) * scales.velocity
+    return Prediction(
+        start.positions[:, None] + displacements * scales.length, velocities, paths.penalty
+    )
 
 
 def flat(values: Tensor) -> Tensor:

@@ -47,14 +47,16 @@ class EdgeFinder:
         bonds: Int[np.ndarray, "bonds 2"],
     ) -> None:
         self.card, self.numbers = card, numbers
-        self._known, self._hops = hop_pairs(bonds, len(self.numbers), HOPS)
-        self._bonded = self._known[self._hops <= BONDED]
+        self._pairs, self._hops = hop_pairs(bonds, len(self.numbers), HOPS)
+        self._bonded = self._pairs[self._hops <= BONDED]
         network = card.network
         self.cutoff = network.cutoff if isinstance(network, Egno | Hierarchical) else None
         self.is_fixed = self.cutoff is None and not card.validity.periodic
-        self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
-        self._bonds: dict[tuple[int, str, torch.dtype], Graph] = {}
         self._lists: list[NeighbourList] = []
+        self._bonds: Graph | None = None
+        if isinstance(network, Hierarchical):
+            pairs = self._pairs[self._hops == 1]
+            self._bonds = make_graph(pairs, np.ones((len(pairs), 1)), len(self.numbers))
         self._template: Graph | None = None
         if self.is_fixed:
             complete = not isinstance(network, Linear) and network.edges == "complete"
@@ -62,27 +64,23 @@ class EdgeFinder:
             self._template = make_graph(pairs, self.features(pairs), len(self.numbers))
 
     def features(self, pairs: Int[np.ndarray, "edges 2"]) -> Float[np.ndarray, "edges features"]:
-        """What an edge knows of its atoms and the bonds between them."""
-        hop = hops_of(pairs, self._known, self._hops, len(self.numbers))
+        """Features of edges: atomic numbers or none, and the bonds between their atoms."""
+        hop = hops_of(pairs, self._pairs, self._hops, len(self.numbers))
         if isinstance(self.card.network, Egno):
             return (hop[:, None] == np.arange(HOPS + 1)).astype(np.float64)
         ends = self.numbers[pairs]
         return np.stack([ends[:, 0], ends[:, 1], hop, hop == 1], axis=1).astype(np.float64)
 
-    def fixed(self, batch: int, like: Tensor) -> Graph:
+    def fixed_graph(self, batch: int, like: Tensor) -> Graph:
         """The graph of `batch` frames where edges never change."""
         assert self._template is not None
-        return _kept(self._graphs, self._template, batch, like)
+        return self._template.batch(batch, like)
 
-    def bonded(self, batch: int, like: Tensor) -> Graph | None:
+    def bond_graph(self, batch: int, like: Tensor) -> Graph | None:
         """The bonds of `batch` frames, for networks that pool along them; else None."""
-        if not isinstance(self.card.network, Hierarchical):
-            return None
-        pairs = self._known[self._hops == 1]
-        template = make_graph(pairs, np.ones((len(pairs), 1)), len(self.numbers))
-        return _kept(self._bonds, template, batch, like)
+        return None if self._bonds is None else self._bonds.batch(batch, like)
 
-    def found(
+    def neighbour_graph(
         self,
         positions: Float[Tensor, "batch atoms 3"],
         box: Float[Tensor, "batch 3 3"] | None,
@@ -113,7 +111,7 @@ class EdgeFinder:
             for i, x in enumerate(where)
         ]
         graph = join_graphs(graphs)
-        # the published networks know no weights of edges
+        # the published networks have no edge weights
         if self.cutoff is None or not isinstance(self.card.network, Egno):
             return graph
         return replace(graph, envelope=self._envelope(graph, positions))
@@ -129,17 +127,17 @@ class EdgeFinder:
     def _one(
         self, neighbours: NeighbourList, positions: np.ndarray, box: np.ndarray | None, like: Tensor
     ) -> Graph:
-        found = neighbours.find(positions, box)
+        edges = neighbours.find(positions, box)
         length = self.card.scales.length
         with torch.inference_mode(like.is_inference()):
             return Graph(
-                receivers=torch.from_numpy(found.pairs[:, 0].copy()).to(like.device),
-                senders=torch.from_numpy(found.pairs[:, 1].copy()).to(like.device),
-                features=torch.from_numpy(self.features(found.pairs)).to(like),
+                receivers=torch.from_numpy(edges.pairs[:, 0].copy()).to(like.device),
+                senders=torch.from_numpy(edges.pairs[:, 1].copy()).to(like.device),
+                features=torch.from_numpy(self.features(edges.pairs)).to(like),
                 nodes=len(positions),
                 atoms=len(positions),
                 degree=None,
-                offsets=None if box is None else torch.from_numpy(found.offsets / length).to(like),
+                offsets=None if box is None else torch.from_numpy(edges.offsets / length).to(like),
                 neighbours=self.card.scales.neighbours,
             )
 
@@ -153,18 +151,6 @@ class EdgeFinder:
 def edge_width(network: Network) -> int:
     """Features per edge: bonds between its atoms one-hot, or as the published networks have them."""
     return HOPS + 1 if isinstance(network, Egno) else 4
-
-
-def _kept(
-    graphs: dict[tuple[int, str, torch.dtype], Graph], template: Graph, batch: int, like: Tensor
-) -> Graph:
-    """`batch` copies of a graph, kept for later calls."""
-    key = (batch, str(like.device), like.dtype)
-    if key not in graphs:
-        # never inference tensors, which autograd refuses
-        with torch.inference_mode(False):
-            graphs[key] = template.repeat(batch).to(like)
-    return graphs[key]
 
 
 def envelope(share: Tensor) -> Tensor:

@@ -52,35 +52,35 @@ class HierarchicalNetwork(nn.Module):
     def forward(self, scene: Scene) -> Paths:
         """Decode ΔT, or every time point of a scene."""
         bonds = _bonds(scene)
-        x, v, h, mean = self._begin(scene)
-        moved, v, h = self.low(x, v, h, mean, scene.graph)
-        low = moved - x
+        x, v, h, mean = self._start_paths(scene)
+        low_x, v, h = self.low(x, v, h, mean, scene.graph)
+        low = low_x - x
         s = self.pooling(torch.stack([x - mean, low, v], dim=-1), h, bonds)
         atoms = scene.graph.atoms
         assert atoms is not None
         clusters = _Clusters(s, atoms)
         big_x, big_v, big_h = clusters.means(x), clusters.means(v), clusters.means(h)
-        graph = clusters.graph(clusters.joined(scene.graph))
+        graph = clusters.graph(clusters.cluster_edges(scene.graph))
         centre = mean.unflatten(0, (-1, atoms))[:, :1].expand(-1, s.shape[-1], -1, -1).flatten(0, 1)
         new_x, _, new_h = self.high(big_x, big_v, big_h, centre, graph)
-        seen = [
+        vectors = [
             clusters.spread(new_x - big_x),
             x - clusters.spread(big_x),
             v - clusters.spread(big_v),
             low,
         ]
         scalars = torch.cat([h, clusters.spread(new_h)], dim=-1)
-        positions = clusters.spread(new_x) + self.unpooling(torch.stack(seen, dim=-1), scalars)
-        penalty = self.spec.connectivity * disconnection(clusters.joined(bonds))
+        positions = clusters.spread(new_x) + self.unpooling(torch.stack(vectors, dim=-1), scalars)
+        penalty = self.spec.connectivity * disconnection(clusters.cluster_edges(bonds))
         return Paths(positions, v, penalty)
 
     def clusters(self, scene: Scene) -> Float[Tensor, "nodes points clusters"]:
         """How much of each node belongs to each cluster, at every time point."""
-        x, v, h, mean = self._begin(scene)
-        moved, v, h = self.low(x, v, h, mean, scene.graph)
-        return self.pooling(torch.stack([x - mean, moved - x, v], dim=-1), h, _bonds(scene))
+        x, v, h, mean = self._start_paths(scene)
+        low_x, v, h = self.low(x, v, h, mean, scene.graph)
+        return self.pooling(torch.stack([x - mean, low_x - x, v], dim=-1), h, _bonds(scene))
 
-    def _begin(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _start_paths(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Positions, velocities and scalars at every point, and the input's mean position."""
         points = len(scene.index) if self.is_timed else 1
         x = scene.positions[:, None].expand(-1, points, -1)
@@ -96,28 +96,29 @@ class Level(nn.Module):
     def __init__(self, spec: Hierarchical, edge_features: int) -> None:
         super().__init__()
         hidden, depth = spec.hidden, range(spec.layers)
-        mixed = depth if spec.kind == "eghno" else ()
+        convolutions = depth if spec.kind == "eghno" else ()
         self.embed = nn.Linear(hidden, hidden)
         self.layers = nn.ModuleList(EgnnLayer(hidden, edge_features) for _ in depth)
         self.scalar_mix = nn.ModuleList(
-            SpectralMix(hidden, spec.modes, published=True, scale=1 / hidden**2) for _ in mixed
+            SpectralMix(hidden, spec.modes, published=True, scale=1 / hidden**2)
+            for _ in convolutions
         )
         self.vector_mix = nn.ModuleList(
-            SpectralMix(2, spec.modes, published=True, scale=0.1) for _ in mixed
+            SpectralMix(2, spec.modes, published=True, scale=0.1) for _ in convolutions
         )
 
     def forward(
         self, x: Tensor, v: Tensor, h: Tensor, mean: Tensor, graph: Graph
     ) -> tuple[Tensor, Tensor, Tensor]:
         """New positions, velocities and scalars, ``(nodes, points, ...)``."""
-        entered, h = h, self.embed(h)
+        inputs, h = h, self.embed(h)
         for index, layer in enumerate(self.layers):
             if self.scalar_mix:
                 h = mix_scalars(self.scalar_mix[index], h)
                 offset, v = mix_vectors(self.vector_mix[index], [x - mean, v])
                 x = offset + mean
             x, h, _ = layer(x, v, h, graph)
-        return x, v, h + entered if self.scalar_mix else h
+        return x, v, h + inputs if self.scalar_mix else h
 
 
 class _Clusters:
@@ -142,33 +143,35 @@ class _Clusters:
         by_graph = values.unflatten(0, (self.s.shape[0], -1))
         return torch.einsum("bnpk,bkpf->bnpf", self.s, by_graph).flatten(0, 1)
 
-    def joined(self, graph: Graph) -> Float[Tensor, "graphs points clusters clusters"]:
+    def cluster_edges(self, graph: Graph) -> Float[Tensor, "graphs points clusters clusters"]:
         """sᵀ A s: how many edges lead from one cluster to another."""
-        around = graph.sum(graph.gather_senders(self.s.flatten(0, 1))).view(self.s.shape)
-        return torch.einsum("bnpi,bnpj->bpij", self.s, around)
+        neighbours = graph.sum(graph.gather_senders(self.s.flatten(0, 1))).view(self.s.shape)
+        return torch.einsum("bnpi,bnpj->bpij", self.s, neighbours)
 
-    def graph(self, joined: Tensor) -> Graph:
-        """The complete graph of the clusters, with `joined` as its features."""
-        graphs, points, count, _ = joined.shape
-        every = torch.arange(graphs * count, device=joined.device)
+    def graph(self, cluster_edges: Tensor) -> Graph:
+        """The complete graph of the clusters, with `cluster_edges` as its features."""
+        graphs, points, count, _ = cluster_edges.shape
+        every = torch.arange(graphs * count, device=cluster_edges.device)
         return Graph(
             receivers=every.repeat_interleave(count),
             senders=every.view(graphs, 1, count).expand(-1, count, -1).flatten(),
-            features=joined.permute(0, 2, 3, 1).reshape(-1, points, 1),
+            features=cluster_edges.permute(0, 2, 3, 1).reshape(-1, points, 1),
             nodes=graphs * count,
             atoms=count,
             degree=count,
         )
 
 
-def disconnection(joined: Float[Tensor, "graphs points clusters clusters"]) -> Float[Tensor, ""]:
+def disconnection(
+    cluster_edges: Float[Tensor, "graphs points clusters clusters"],
+) -> Float[Tensor, ""]:
     """‖rownorm(sᵀ A s) - I‖_F, mean over graphs and time points.
 
     It is zero where no edge leads from one cluster to another and every cluster has
     edges of its own.
     """
-    rows = nn.functional.normalize(joined, dim=-1)
-    eye = torch.eye(joined.shape[-1], dtype=joined.dtype, device=joined.device)
+    rows = nn.functional.normalize(cluster_edges, dim=-1)
+    eye = torch.eye(cluster_edges.shape[-1], dtype=cluster_edges.dtype, device=cluster_edges.device)
     return torch.linalg.vector_norm(rows - eye, dim=(-2, -1)).mean()
 
 

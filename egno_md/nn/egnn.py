@@ -16,13 +16,14 @@ CLAMP = 100.0
 LARGEST_KEPT = 150_000_000
 """Edges times points times channels up to which training keeps what lies on the edges.
 
-Beyond it a layer is computed again on the way back: a third more time for memory that no
+Beyond it a layer is computed again in the backward pass: a third more time for memory that no
 longer grows with the number of layers. At the limit a layer keeps about 3.5 GB.
 """
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+def mlp(inputs: int, hidden: int, outputs: int, *last: nn.Module) -> nn.Sequential:
+    """Two linear maps with SiLU between them, and a `last` activation if any."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs), *last)
 
 
 class EgnnLayer(nn.Module):
@@ -32,9 +33,9 @@ class EgnnLayer(nn.Module):
         super().__init__()
         first = nn.Linear(2 * hidden + 1 + edge_features, hidden)
         self.message = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        self.velocity = _mlp(hidden, hidden, 1)
-        self.position = _mlp(hidden, hidden, 1)
-        self.node = _mlp(2 * hidden, hidden, hidden)
+        self.velocity = mlp(hidden, hidden, 1)
+        self.position = mlp(hidden, hidden, 1)
+        self.node = mlp(2 * hidden, hidden, hidden)
         self.reads_out = False
 
     def forward(
@@ -90,8 +91,8 @@ class EgnnLayer(nn.Module):
         r = graph.separations(x)
         if features.dim() == 2:  # the same at every time point
             features = features[:, None].expand(-1, h.shape[1], -1)
-        known = torch.cat([r.square().sum(-1, keepdim=True), features], dim=-1)
-        message = nn.functional.linear(known, by_edge, first.bias)
+        inputs = torch.cat([r.square().sum(-1, keepdim=True), features], dim=-1)
+        message = nn.functional.linear(inputs, by_edge, first.bias)
         message = graph.add_receivers(message, h @ by_receiver.T)
         message += graph.gather_senders(h @ by_sender.T)
         message = self.message[3](self.message[2](self.message[1](message)))

@@ -32,10 +32,10 @@ class EgnoNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         hidden = shape.hidden
-        known = 2 if shape.force_channel else 1
+        inputs = 2 if shape.force_channel else 1
         invariants = 3 if shape.force_channel else 1
         self.embed = nn.Linear(shape.node_features + invariants + TIME_EMBEDDING, hidden)
-        self.start = nn.Linear(hidden, known * shape.vectors)
+        self.start = nn.Linear(hidden, inputs * shape.vectors)
         self.blocks = nn.ModuleList(EgnoBlock(shape) for _ in range(shape.layers))
         self.final = nn.Sequential(
             nn.LayerNorm(hidden),
@@ -50,7 +50,7 @@ class EgnoNetwork(nn.Module):
         self,
         positions: Float[Tensor, "nodes 3"],
         displacements: Float[Tensor, "nodes 3"],
-        vectors: Float[Tensor, "nodes 3 known"],
+        vectors: Float[Tensor, "nodes 3 inputs"],
         features: Float[Tensor, "nodes features"],
         graph: Graph,
         index: Float[Tensor, " points"],
@@ -76,10 +76,10 @@ class EgnoNetwork(nn.Module):
         if atoms >= SCATTERED and not torch.is_grad_enabled():
             order = near_order(positions, atoms)
             if order is not None:
-                given = (t[order] for t in (positions, displacements, vectors, features))
-                found = self(*given, graph.renumbered(order), index, fraction)
+                inputs = (t[order] for t in (positions, displacements, vectors, features))
+                outputs = self(*inputs, graph.renumbered(order), index, fraction)
                 back = torch.argsort(order)
-                return found[0][back], found[1][back], found[2][back]
+                return outputs[0][back], outputs[1][back], outputs[2][back]
         s = self._scalars(vectors, features, index)
         mixing = self.start(s).view(nodes, 1, points, vectors.shape[-1], -1)
         z = (vectors[:, :, None, :, None] * mixing).sum(3)

@@ -1,4 +1,4 @@
-"""Cards of format 1, in which every operator was of one system, and what they are today."""
+"""Cards of format 1, in which every operator was of one system, and their conversion to the current format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from egno_md.spec.sampler import Sampler
 
 
 class _Card1(BaseModel):
-    """What both kinds of format 1 say; `digest` and `masses` are of dynamics alone."""
+    """Fields of both kinds of format 1; `digest` and `masses` are of dynamics alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class DynamicsCard1(_Card1):
     scales: Scales
 
     def upgraded(self) -> DynamicsCard:
-        """The same operator's card of today."""
+        """The operator's card in the current format."""
         one = OneSystem(
             name=self.system,
             atomic_numbers=self.atomic_numbers,
@@ -75,7 +75,7 @@ class SamplerCard1(_Card1):
     displacements: tuple[Annotated[float, Field(gt=0)], ...]
 
     def upgraded(self) -> SamplerCard:
-        """The same sampler's card of today."""
+        """The sampler's card in the current format."""
         one = OneSystem(name=self.system, atomic_numbers=self.atomic_numbers, bonds=self.bonds)
         return SamplerCard(
             statement=self.statement,

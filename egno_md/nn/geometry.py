@@ -1,4 +1,4 @@
-"""What a molecule's bonds say of its atoms, and of the shapes that they take."""
+"""Atom kinds and torsions from a molecule's bonds, and the order of atoms in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from egno_md.geometry.bonded import bond_neighbours
 Array = np.ndarray
 
 ENVIRONMENT = 4
-"""Bonds around an atom that tell it apart from others of its element."""
+"""Bonds around an atom that distinguish it from others of its element."""
 
 TINY = 1e-6
 """Added to squared lengths, in units of a bond."""
@@ -32,9 +32,9 @@ def environments(
     neighbours = bond_neighbours(bonds, len(numbers))
     labels = [str(int(n)) for n in numbers]
     for _ in range(ENVIRONMENT):
-        around = [f"{labels[i]}({','.join(sorted(labels[j] for j in n))})"
+        surroundings = [f"{labels[i]}({','.join(sorted(labels[j] for j in n))})"
                   for i, n in enumerate(neighbours)]  # fmt: skip
-        labels = [hashlib.sha256(a.encode()).hexdigest() for a in around]
+        labels = [hashlib.sha256(a.encode()).hexdigest() for a in surroundings]
     kinds = sorted(set(labels))
     return (np.array(labels)[:, None] == np.array(kinds)).astype(np.float64)
 
@@ -60,16 +60,16 @@ class Torsions:
             hops: bonds between their atoms.
             bonds: each once.
         """
-        both = np.concatenate([bonds, bonds[:, ::-1]])
+        directed = np.concatenate([bonds, bonds[:, ::-1]])
         number = {(int(a), int(b)): e for e, (a, b) in enumerate(pairs) if hops[e] == 3}
-        found = [
+        paths = [
             (number[int(i), int(k)], int(i), int(a), int(b), int(k))
-            for a, b in both
-            for i in both[both[:, 1] == a, 0]
-            for k in both[both[:, 0] == b, 1]
+            for a, b in directed
+            for i in directed[directed[:, 1] == a, 0]
+            for k in directed[directed[:, 0] == b, 1]
             if (int(i), int(k)) in number
         ]
-        table = np.array(sorted(found), dtype=np.int64).reshape(-1, 5)
+        table = np.array(sorted(paths), dtype=np.int64).reshape(-1, 5)
         return cls(table[:, 0], table[:, 1:])
 
 
@@ -101,7 +101,7 @@ def near_order(positions: Float[Tensor, "nodes 3"], atoms: int) -> Int[Tensor, "
     """Nodes along a curve that fills space (Morton 1966), graph by graph; None if they are.
 
     What lies near in space then lies near in memory, so that an atom's neighbours are in
-    the cache when it asks for them.
+    the cache when they are read.
 
     Args:
         positions: of graphs of equally many atoms laid end to end.

@@ -45,17 +45,17 @@ class Graph:
     def gather_receivers(self, values: Tensor) -> Tensor:
         """``(nodes, ...)`` to ``(edges, ...)`` by receiver."""
         if self.degree is not None:
-            repeated = values.unsqueeze(1).expand(-1, self.degree, *values.shape[1:])
-            return repeated.reshape(-1, *values.shape[1:])
+            copies = values.unsqueeze(1).expand(-1, self.degree, *values.shape[1:])
+            return copies.reshape(-1, *values.shape[1:])
         return values.index_select(0, self.receivers)
 
     def add_receivers(self, values: Tensor, nodes: Tensor) -> Tensor:
         """Add ``(nodes, ...)`` of each edge's receiver to ``(edges, ...)``, in place if it pays."""
         if self.degree is not None:
-            parts, added = self._by_receiver(values, self.degree), nodes.unsqueeze(1)
+            parts, addends = self._by_receiver(values, self.degree), nodes.unsqueeze(1)
             if torch.is_grad_enabled():  # backward, a sum in place on a view is copied twice
-                return (parts + added).flatten(0, 1)
-            parts.add_(added)
+                return (parts + addends).flatten(0, 1)
+            parts.add_(addends)
             return values
         return values.add_(nodes.index_select(0, self.receivers))
 
@@ -95,7 +95,7 @@ class Graph:
 
     @cached_property
     def plans(self) -> dict[tuple[Any, ...], Any]:
-        """What calculations over the edges have worked out once; a changed graph begins anew."""
+        """Cache of what calculations over the edges need; `replace` gives a graph without it."""
         return {}
 
     @cached_property
@@ -139,37 +139,31 @@ class Graph:
         cuts = sorted({0, self.nodes, *cuts})
         for first, last in pairwise(cuts):
             edges = slice(int(ends[first]), int(ends[last]))
-            yield (
-                slice(first, last),
-                edges,
-                replace(
-                    self,
-                    receivers=self.receivers[edges] - first,
-                    senders=self.senders[edges],
-                    features=self.features[edges],
-                    nodes=last - first,
-                    offsets=None if self.offsets is None else self.offsets[edges],
-                    envelope=None if self.envelope is None else self.envelope[edges],
-                ),
-            )
+            part = self._subset(edges)
+            part = replace(part, receivers=part.receivers - first, nodes=last - first)
+            yield slice(first, last), edges, part
+
+    def _subset(self, edges: slice | Tensor) -> Graph:
+        """The graph with some of its edges."""
+        return replace(
+            self,
+            receivers=self.receivers[edges],
+            senders=self.senders[edges],
+            features=self.features[edges],
+            offsets=None if self.offsets is None else self.offsets[edges],
+            envelope=None if self.envelope is None else self.envelope[edges],
+        )
 
     def renumbered(self, order: Int[Tensor, " nodes"]) -> Graph:
         """The same graph with node `order[i]` as node i; a receiver's edges keep their order."""
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order), device=order.device)
         degrees = self.degrees
-        moved = degrees[order]
-        shift = (degrees.cumsum(0) - degrees)[order] - (moved.cumsum(0) - moved)
+        new_degrees = degrees[order]
+        shift = (degrees.cumsum(0) - degrees)[order] - (new_degrees.cumsum(0) - new_degrees)
         edges = torch.arange(len(self.senders), device=order.device)
-        edges = edges + torch.repeat_interleave(shift, moved)
-        return replace(
-            self,
-            receivers=place[self.receivers[edges]],
-            senders=place[self.senders[edges]],
-            features=self.features[edges],
-            offsets=None if self.offsets is None else self.offsets[edges],
-            envelope=None if self.envelope is None else self.envelope[edges],
-        )
+        graph = self._subset(edges + torch.repeat_interleave(shift, new_degrees))
+        return replace(graph, receivers=place[graph.receivers], senders=place[graph.senders])
 
     def centre(self, values: Tensor) -> Tensor:
         """Each graph's mean of ``(nodes, 3)``, repeated for its nodes; of graphs of one size."""
@@ -185,6 +179,15 @@ class Graph:
             senders=self.senders.to(like.device),
             features=self.features.to(like),
         )
+
+    def batch(self, size: int, like: Tensor) -> Graph:
+        """`size` copies laid end to end, on the device and in the precision of `like`; cached."""
+        key = ("batch", size, like.device, like.dtype)
+        if key not in self.plans:
+            # cached for later calls, so never inference tensors, which autograd refuses
+            with torch.inference_mode(False):
+                self.plans[key] = self.repeat(size).to(like)
+        return self.plans[key]
 
     def repeat(self, batch: int) -> Graph:
         """`batch` copies laid end to end."""
@@ -229,11 +232,11 @@ def join_graphs(graphs: list[Graph]) -> Graph:
         nodes=int(ends[-1]),
         atoms=first.atoms if same_size else None,
         degree=None,
-        offsets=_joined([g.offsets for g in graphs]),
-        envelope=_joined([g.envelope for g in graphs]),
+        offsets=_concatenate([g.offsets for g in graphs]),
+        envelope=_concatenate([g.envelope for g in graphs]),
     )
 
 
-def _joined(parts: list[Tensor | None]) -> Tensor | None:
+def _concatenate(parts: list[Tensor | None]) -> Tensor | None:
     present = [p for p in parts if p is not None]
     return torch.cat(present) if present else None

@@ -2,7 +2,7 @@
 
 What PyTorch computes operation by operation, each over all edges, is computed here block
 of edges by block of edges, so that the numbers between two operations are still in cache
-when the next one reads them, and nothing but the inputs of SiLU is kept for the way back.
+when the next one reads them, and only the inputs of SiLU are kept for the backward pass.
 The first layer is a sum of four rows per edge (receiver, sender, fixed features, ‖r‖²),
 gathered in one call.
 """
@@ -33,9 +33,9 @@ _silu, _silu_backward = torch.ops.aten.silu.out, torch.ops.aten.silu_backward.gr
 
 
 class Weights(NamedTuple):
-    """Of the message network and of the pull of a message; biases beside their maps."""
+    """Weights of the message network and of the pull of a message; biases beside their maps."""
 
-    first: Float[Tensor, "hidden known"]
+    first: Float[Tensor, "hidden inputs"]
     first_bias: Float[Tensor, " hidden"]
     second: Float[Tensor, "hidden hidden"]
     second_bias: Float[Tensor, " hidden"]
@@ -64,11 +64,11 @@ def pass_messages(
         features: e, with 1 for the points where it is the same at all of them.
         weights: of the maps.
         graph: edges, without offsets or envelope.
-        keeps: whether the inputs of SiLU are kept for the way back, or computed again.
+        keeps: whether the inputs of SiLU are kept for the backward pass, or computed again.
     """
     if is_native(h):
         return native_messages(x, h, features, weights, graph)
-    # inside, weights that could have gradients look as if they were wanted
+    # inside an autograd function every parameter seems to require a gradient
     return _Messages.apply(x, h, features, graph, keeps and torch.is_grad_enabled(), *weights)
 
 
@@ -89,27 +89,27 @@ class _Messages(torch.autograd.Function):
         squared = r.square().sum(-1, keepdim=True)
         table = _table(h, features, weights)
         total, gates = torch.empty_like(h), torch.empty_like(squared)
-        needed = any(ctx.needs_input_grad)
-        keeps = keeps and needed
+        needs_gradients = any(ctx.needs_input_grad)
+        keeps = keeps and needs_gradients
         work = h.new_empty(2 if keeps else 4, plan.rows, h.shape[-1])
-        kept: list[Tensor] = []
+        activations: list[Tensor] = []
         for block in plan.blocks():
-            first = block.gather(table, squared[block.here])
+            first = block.gather(table, squared[block.edge_slices])
             hidden = _silu(first, out=work[0, : len(first)])
             into = (None, None) if keeps else (work[2, : len(first)], work[3, : len(first)])
             second = torch.addmm(weights.second_bias, hidden, weights.second.t(), out=into[0])
             message = _silu(second, out=work[1, : len(first)])
-            total[block.there] = block.sum(message)
+            total[block.node_slices] = block.sum(message)
             third = torch.addmm(weights.third_bias, message, weights.third.t(), out=into[1])
             hidden = _silu(third, out=work[0, : len(first)])
             # products with a single column are slow as products of matrices
             gate = torch.mv(hidden, weights.last[0]).add_(weights.last_bias)
-            gates[block.here] = gate.view(block.shape)
+            gates[block.edge_slices] = gate.view(block.shape)
             if keeps:
-                kept += [first, second, third]
-        if needed:
-            ctx.plan, ctx.count = plan, len(kept)
-            ctx.save_for_backward(h, features, r, squared, gates, table, *weights, *kept)
+                activations += [first, second, third]
+        if needs_gradients:
+            ctx.plan, ctx.count = plan, len(activations)
+            ctx.save_for_backward(h, features, r, squared, gates, table, *weights, *activations)
         return plan.sum_edges(r * gates), total
 
     @staticmethod
@@ -117,30 +117,32 @@ class _Messages(torch.autograd.Function):
         ctx: Any, for_pull: Tensor, for_total: Tensor
     ) -> tuple[Tensor | None, ...]:
         h, features, r, squared, gates, table, *rest = ctx.saved_tensors
-        weights, kept, plan = Weights(*rest[:8]), rest[8:], ctx.plan
-        pulled = for_pull.index_select(1, plan.receivers)
-        for_gate, for_r = (pulled * r).sum(-1, keepdim=True), pulled * gates
-        way = _WayBack(plan, weights, h, features)
+        weights, activations, plan = Weights(*rest[:8]), rest[8:], ctx.plan
+        edge_pull = for_pull.index_select(1, plan.receivers)
+        for_gate, for_r = (edge_pull * r).sum(-1, keepdim=True), edge_pull * gates
+        gradients = _Gradients(plan, weights, h, features)
         for_squared = torch.empty_like(squared)
         for number, block in enumerate(plan.blocks()):
-            if kept:
-                inputs = kept[3 * number : 3 * number + 3]
-                message = _silu(inputs[1], out=way.work[0, : block.rows])
+            if activations:
+                inputs = activations[3 * number : 3 * number + 3]
+                message = _silu(inputs[1], out=gradients.work[0, : block.rows])
             else:
-                inputs, message = way.again(block.gather(table, squared[block.here]))
-            gate = for_gate[block.here].reshape(-1)
-            into_total = for_total[block.there].reshape(-1, h.shape[-1])
-            back = way.through(block, inputs, message, gate, into_total)
-            way.distance.addmv_(back.t(), squared[block.here].reshape(-1))
+                inputs, message = gradients.recompute(
+                    block.gather(table, squared[block.edge_slices])
+                )
+            gate = for_gate[block.edge_slices].reshape(-1)
+            into_total = for_total[block.node_slices].reshape(-1, h.shape[-1])
+            back = gradients.backward(block, inputs, message, gate, into_total)
+            gradients.distance.addmv_(back.t(), squared[block.edge_slices].reshape(-1))
             distance = weights.first[:, 2 * h.shape[-1]]
-            for_squared[block.here] = torch.mv(back, distance).view(block.shape)
+            for_squared[block.edge_slices] = torch.mv(back, distance).view(block.shape)
         for_r.addcmul_(r, for_squared, value=2.0)
         for_x = plan.sum_edges(for_r).index_add_(1, plan.senders, for_r, alpha=-1.0)
-        for_h, found = way.first_layer()
+        for_h, for_weights = gradients.first_layer()
         for_features = None
         if ctx.needs_input_grad[2]:
-            for_features = way.edge @ weights.first[:, 2 * h.shape[-1] + 1 :]
-        return for_x, for_h, for_features, None, None, *found
+            for_features = gradients.edge @ weights.first[:, 2 * h.shape[-1] + 1 :]
+        return for_x, for_h, for_features, None, None, *for_weights
 
 
 def _table(h: Tensor, features: Tensor, weights: Weights) -> Tensor:
@@ -151,8 +153,8 @@ def _table(h: Tensor, features: Tensor, weights: Weights) -> Tensor:
     table = h.new_empty(1 + len(edges) + 2 * len(nodes), hidden)
     table[0] = distance[:, 0]
     torch.addmm(weights.first_bias, edges, edge.t(), out=table[1 : 1 + len(edges)])
-    both = torch.cat([receiver.t(), sender.t()], dim=1)
-    torch.mm(nodes, both, out=table[1 + len(edges) :].view(len(nodes), 2 * hidden))
+    ends = torch.cat([receiver.t(), sender.t()], dim=1)
+    torch.mm(nodes, ends, out=table[1 + len(edges) :].view(len(nodes), 2 * hidden))
     return table
 
 
@@ -192,9 +194,9 @@ class _Plan:
         starts = torch.zeros(nodes + 1, dtype=torch.int64)
         torch.cumsum(torch.bincount(graph.receivers, minlength=nodes), 0, out=starts[1:])
         self.starts = starts
-        wanted = max(BLOCK // hidden, 1)
-        self.group = min(max(wanted // edges, 1), points)
-        cuts = torch.searchsorted(starts, torch.arange(0, edges, wanted)[1:], right=True) - 1
+        edges_at_once = max(BLOCK // hidden, 1)
+        self.group = min(max(edges_at_once // edges, 1), points)
+        cuts = torch.searchsorted(starts, torch.arange(0, edges, edges_at_once)[1:], right=True) - 1
         self.cuts = torch.unique(torch.cat([torch.tensor([0, nodes]), cuts])).tolist()
         largest = max(b - a for a, b in self._edge_ranges())
         self.rows = largest * self.group
@@ -222,9 +224,16 @@ class _Plan:
                 count, rows = group.stop - group.start, end - begin
                 shift = torch.arange(count)[:, None] * rows
                 index = (self.index[begin:end] + self.step[group]).view(-1, 4)
-                here, there = (group, slice(begin, end)), (group, slice(first, last))
+                edge_slices, node_slices = (group, slice(begin, end)), (group, slice(first, last))
                 bags = (starts + shift).view(-1)
-                yield _Block(here, there, (count, rows, 1), (count, last - first, -1), index, bags)
+                yield _Block(
+                    edge_slices,
+                    node_slices,
+                    (count, rows, 1),
+                    (count, last - first, -1),
+                    index,
+                    bags,
+                )
 
     def sum_edges(self, values: Tensor) -> Tensor:
         """``(points, edges, 3)`` to ``(points, nodes, 3)``."""
@@ -239,16 +248,16 @@ class _Block:
     """Some edges at some time points, as rows.
 
     Attributes:
-        here: points and edges.
-        there: points and nodes that receive them.
+        edge_slices: points and edges.
+        node_slices: points and nodes that receive them.
         shape: points, edges and 1.
         sums: points, nodes and -1.
         index: rows of the table that make up the first layer.
         bags: row where each node's edges begin.
     """
 
-    here: tuple[slice, slice]
-    there: tuple[slice, slice]
+    edge_slices: tuple[slice, slice]
+    node_slices: tuple[slice, slice]
     shape: tuple[int, int, int]
     sums: tuple[int, int, int]
     index: Int[Tensor, "rows 4"]
@@ -266,23 +275,23 @@ class _Block:
 
     def sum(self, values: Tensor) -> Tensor:
         """Rows to sums at the nodes that receive them."""
-        found = embedding_bag(torch.arange(self.rows), values, self.bags, mode="sum")
-        return found.view(self.sums)
+        sums = embedding_bag(torch.arange(self.rows), values, self.bags, mode="sum")
+        return sums.view(self.sums)
 
 
-class _WayBack:
+class _Gradients:
     """Gradients of one layer, block by block."""
 
     def __init__(self, plan: _Plan, weights: Weights, h: Tensor, features: Tensor) -> None:
         self.plan, self.weights, self.h, self.features = plan, weights, h, features
         hidden = h.shape[-1]
         self.work = h.new_empty(3, plan.rows, hidden)
-        self.found = Weights(*(torch.zeros_like(w) for w in weights))
+        self.gradients = Weights(*(torch.zeros_like(w) for w in weights))
         self.receiver, self.sender = torch.empty_like(h), torch.zeros_like(h)
         self.edge = h.new_zeros(len(features), plan.edges, hidden)
         self.distance = h.new_zeros(hidden)
 
-    def again(self, first: Tensor) -> tuple[list[Tensor], Tensor]:
+    def recompute(self, first: Tensor) -> tuple[list[Tensor], Tensor]:
         """The inputs of every SiLU and the message, from the first of them."""
         w = self.weights
         hidden = _silu(first, out=self.work[1, : len(first)])
@@ -290,41 +299,43 @@ class _WayBack:
         message = _silu(second, out=self.work[0, : len(first)])
         return [first, second, torch.addmm(w.third_bias, message, w.third.t())], message
 
-    def through(
+    def backward(
         self, block: _Block, inputs: list[Tensor], message: Tensor, gate: Tensor, total: Tensor
     ) -> Tensor:
         """Gradient at the input of the first SiLU."""
-        (first, second, third), w, found = inputs, self.weights, self.found
+        (first, second, third), w, gradients = inputs, self.weights, self.gradients
         a, b = self.work[1, : block.rows], self.work[2, : block.rows]
         _silu(third, out=a)
-        found.last[0].addmv_(a.t(), gate)
-        found.last_bias.add_(gate.sum())
+        gradients.last[0].addmv_(a.t(), gate)
+        gradients.last_bias.add_(gate.sum())
         torch.mul(gate[:, None], w.last, out=a)
         _silu_backward(a, third, grad_input=a)
-        found.third.addmm_(a.t(), message)
-        found.third_bias.add_(a.sum(0))
+        gradients.third.addmm_(a.t(), message)
+        gradients.third_bias.add_(a.sum(0))
         torch.mm(a, w.third, out=b)
-        (points, edges, _), nodes = block.shape, block.there[1]
-        at = self.plan.receivers[block.here[1]] - nodes.start
+        (points, edges, _), nodes = block.shape, block.node_slices[1]
+        at = self.plan.receivers[block.edge_slices[1]] - nodes.start
         if points > 1:
             at = (at + torch.arange(points)[:, None] * (nodes.stop - nodes.start)).view(-1)
         b.add_(total.index_select(0, at))
         _silu_backward(b, second, grad_input=b)
         _silu(first, out=a)
-        found.second.addmm_(b.t(), a)
-        found.second_bias.add_(b.sum(0))
+        gradients.second.addmm_(b.t(), a)
+        gradients.second_bias.add_(b.sum(0))
         torch.mm(b, w.second, out=a)
         _silu_backward(a, first, grad_input=a)
         self._scatter(block, a, edges)
         return a
 
     def _scatter(self, block: _Block, back: Tensor, edges: int) -> None:
-        self.receiver[block.there] = block.sum(back)
+        self.receiver[block.node_slices] = block.sum(back)
         by_point = back.view(-1, edges, back.shape[1])
-        senders = self.plan.senders[block.here[1]]
-        for point, values in zip(range(*block.here[0].indices(len(self.h))), by_point, strict=True):
+        senders = self.plan.senders[block.edge_slices[1]]
+        for point, values in zip(
+            range(*block.edge_slices[0].indices(len(self.h))), by_point, strict=True
+        ):
             self.sender[point].index_add_(0, senders, values)
-            self.edge[min(point, len(self.edge) - 1), block.here[1]] += values
+            self.edge[min(point, len(self.edge) - 1), block.edge_slices[1]] += values
 
     def first_layer(self) -> tuple[Tensor, Weights]:
         """Gradients of the scalars and of all weights."""
@@ -340,4 +351,4 @@ class _WayBack:
             edge.t() @ self.features.flatten(0, 1),
         ]
         first = torch.cat(parts, dim=1)
-        return for_h, self.found._replace(first=first, first_bias=edge.sum(0))
+        return for_h, self.gradients._replace(first=first, first_bias=edge.sum(0))

@@ -45,8 +45,8 @@ def find_pairs(
         SpecError: the cutoff is beyond half the box.
     """
     if box is None:
-        found = KDTree(positions).query_pairs(cutoff, output_type="ndarray")
-        return np.concatenate([found, found[:, ::-1]]).astype(np.int64)
+        pairs = KDTree(positions).query_pairs(cutoff, output_type="ndarray")
+        return np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64)
     height = smallest_height(box)
     if 2 * cutoff > height:
         raise SpecError(
@@ -78,7 +78,7 @@ class NeighbourList:
         self.cutoff, self.bonded, self.skin = cutoff, bonded, skin
         self.searches = 0
         self._candidates: Array | None = None
-        self._seen: Array | None = None
+        self._positions: Array | None = None
         self._box: Array | None = None
 
     def find(
@@ -89,7 +89,7 @@ class NeighbourList:
         Raises:
             SpecError: the cutoff is beyond half the box.
         """
-        if not self._still_holds(positions, box):
+        if not self._is_current(positions, box):
             self._search(positions, box)
         assert self._candidates is not None
         receivers, senders = self._candidates.T
@@ -100,29 +100,33 @@ class NeighbourList:
         near |= is_bonded[self._order]
         return Neighbours(self._candidates[near], offsets[near])
 
-    def _still_holds(self, positions: Array, box: Array | None) -> bool:
-        if self._candidates is None or self._seen is None or len(self._seen) != len(positions):
+    def _is_current(self, positions: Array, box: Array | None) -> bool:
+        if (
+            self._candidates is None
+            or self._positions is None
+            or len(self._positions) != len(positions)
+        ):
             return False
         if box is None or self._box is None:
             if box is not self._box:
                 return False
         elif not np.array_equal(box, self._box):
             return False
-        moved = np.square(positions - self._seen).sum(1).max()
-        return bool(moved < (0.5 * self.skin) ** 2)
+        farthest = np.square(positions - self._positions).sum(1).max()
+        return bool(farthest < (0.5 * self.skin) ** 2)
 
     def _search(self, positions: Array, box: Array | None) -> None:
         reach = self.cutoff + self.skin
         if box is not None:
             # where the box leaves no room for a skin, every call searches
             reach = max(min(reach, 0.5 * smallest_height(box)), self.cutoff)
-        found = find_pairs(positions, reach, box)
+        pairs = find_pairs(positions, reach, box)
         atoms = len(positions)
-        codes = found[:, 0] * atoms + found[:, 1]
-        known = self.bonded[:, 0] * atoms + self.bonded[:, 1]
-        codes = np.concatenate([known, codes[~np.isin(codes, known)]])
+        codes = pairs[:, 0] * atoms + pairs[:, 1]
+        bond_codes = self.bonded[:, 0] * atoms + self.bonded[:, 1]
+        codes = np.concatenate([bond_codes, codes[~np.isin(codes, bond_codes)]])
         self._order = np.argsort(codes, kind="stable")
         self._candidates = np.stack(np.divmod(codes[self._order], atoms), axis=1)
-        self._seen = positions.copy() if reach == self.cutoff + self.skin else None
+        self._positions = positions.copy() if reach == self.cutoff + self.skin else None
         self._box = None if box is None else box.copy()
         self.searches += 1

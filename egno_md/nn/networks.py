@@ -25,8 +25,8 @@ def build_network(
     """A freshly drawn network.
 
     Args:
-        spec: what the protocol says.
-        node_features: scalars that a node is known by; ‖v‖ comes on top of them.
+        spec: from the protocol.
+        node_features: scalars per node; ‖v‖ comes on top of them.
         edge_features: fixed scalars per edge; functions of the start geometry
             come on top of them.
         points: P, time points of the window it is trained on.

@@ -20,7 +20,7 @@ from egno_md.core.window import Window
 from egno_md.nn.binding import bind_dynamics
 from egno_md.nn.bound import ATOMS_AT_ONCE, BoundOperator, time_positions
 from egno_md.nn.card import Card, DynamicsCard, Scales
-from egno_md.nn.decode import Prediction, Start, decode_together
+from egno_md.nn.decode import Prediction, Start, decode_together, join_predictions
 from egno_md.nn.edges import edge_width
 from egno_md.nn.networks import build_network
 from egno_md.nn.scene import Scene
@@ -31,11 +31,11 @@ __all__ = ["BoundOperator", "Operator", "Prediction", "Start", "WindowOperator",
 
 
 class Bound(Protocol):
-    """An operator of any mode that is bound to a system."""
+    """An operator of any kind that is bound to a system."""
 
     @property
     def card(self) -> Card:
-        """What the operator says of itself; its `mode` tells how windows come about."""
+        """The operator's card; `mode` says whether windows are dynamics or draws."""
         ...
 
     @property
@@ -67,11 +67,11 @@ class Operator(nn.Module, ABC):
     def load(cls, folder: Path | str) -> Self:
         """Read a bundle of any format that was ever shipped, ready for inference on CPU.
 
-        Of `Operator` it reads bundles of every mode, of a subclass those of its own.
+        Called on `Operator` it reads bundles of every kind, on a subclass those of its own.
 
         Raises:
             DataError: files missing, damaged, or weights that do not fit the card.
-            BundleMismatch: the bundle is of another mode.
+            BundleMismatch: the bundle holds another kind of operator.
         """
         from egno_md.nn.bundle import load_operator  # which imports every kind of operator
 
@@ -111,7 +111,7 @@ class WindowOperator(Operator):
 
     @property
     def scales(self) -> Scales:
-        """What normalises the network."""
+        """Scales that normalise the network."""
         return self.card.scales
 
     def bind(self, system: System | None = None, *, mass_tolerance: float = 0.0) -> BoundOperator:
@@ -127,12 +127,14 @@ class WindowOperator(Operator):
             SpecError: the system has no atoms such as the card names.
         """
         if system is None:
-            return self._bind_own()
-        seen = bind_dynamics(self.card, system, mass_tolerance)
+            return self._bind_card_system()
+        subset = bind_dynamics(self.card, system, mass_tolerance)
         atoms = choose_atoms(system.topology, self.card.atoms, system.name)
-        return BoundOperator(self, seen.name, seen.atomic_numbers, seen.bonds, seen.masses, atoms)
+        return BoundOperator(
+            self, subset.name, subset.atomic_numbers, subset.bonds, subset.masses, atoms
+        )
 
-    def _bind_own(self) -> BoundOperator:
+    def _bind_card_system(self) -> BoundOperator:
         one = self.card.one
         if one is None or one.masses is None:
             raise BundleMismatch(
@@ -173,19 +175,14 @@ class WindowOperator(Operator):
         for call in _calls(batches):
             times = self.card.time_points
             starts = [bound.start_of(frames) for _, bound, frames, _ in call]
-            seen = [
+            inputs = [
                 (start, bound.surroundings(start, times, None, follows=first))
                 for start, (_, bound, _, first) in zip(starts, call, strict=True)
             ]
-            windows = decode_together(self.network, network, self.scales, seen)
+            windows = decode_together(self.network, network, self.scales, inputs)
             for (number, *_), window in zip(call, windows, strict=True):
                 parts[number].append(window)
-        return [
-            Prediction(
-                torch.cat([p.positions for p in part]), torch.cat([p.velocities for p in part])
-            )
-            for part in parts
-        ]
+        return [join_predictions(part) for part in parts]
 
     def forward(
         self, start: Start, time_points: Float[Tensor, " points"] | None = None
@@ -198,14 +195,14 @@ class WindowOperator(Operator):
         return self.own.predict(frames)
 
     def scene(self, start: Start) -> Scene:
-        """What a network of the published kind sees of the one system; see `BoundOperator`."""
+        """Inputs of a network of the published kind from the one system; see `BoundOperator`."""
         return self.own.scene(start)
 
     @property
     def own(self) -> BoundOperator:
         """The operator on the one system that its card asks for, kept for later calls."""
         if self._own is None:
-            self._own = self._bind_own()
+            self._own = self._bind_card_system()
         return self._own
 
 

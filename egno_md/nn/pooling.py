@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
 
 POOLED_VECTORS = 3
@@ -28,16 +29,16 @@ class PoolingLayer(nn.Module):
     def __init__(self, hidden: int, edge_features: int) -> None:
         super().__init__()
         products = POOLED_VECTORS**2
-        self.message = _mlp(products + 2 * hidden + edge_features, hidden, hidden, last=True)
-        self.matrix = _mlp(hidden, hidden, products)
-        self.node = _mlp(2 * hidden, hidden, hidden)
+        self.message = mlp(products + 2 * hidden + edge_features, hidden, hidden, nn.SiLU())
+        self.matrix = mlp(hidden, hidden, products)
+        self.node = mlp(2 * hidden, hidden, hidden)
 
     def forward(self, vectors: Tensor, h: Tensor, bonds: Graph) -> tuple[Tensor, Tensor]:
         """New vectors ``(nodes, points, 3, vectors)`` and scalars, both residual."""
         mine, theirs = bonds.gather_receivers(vectors), bonds.gather_senders(vectors)
         edge = bonds.features[:, None].expand(-1, h.shape[1], -1)
-        known = [gram(theirs, mine), bonds.gather_receivers(h), bonds.gather_senders(h), edge]
-        message = self.message(torch.cat(known, dim=-1))
+        inputs = [gram(theirs, mine), bonds.gather_receivers(h), bonds.gather_senders(h), edge]
+        message = self.message(torch.cat(inputs, dim=-1))
         matrix = self.matrix(message).unflatten(-1, (POOLED_VECTORS, POOLED_VECTORS))
         vectors = vectors + bonds.mean(theirs @ matrix)
         return vectors, h + self.node(torch.cat([h, bonds.sum(message)], dim=-1))
@@ -80,14 +81,14 @@ class Unpooling(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        seen = range(UNPOOLED_VECTORS, UNPOOLED_VECTORS + 2)
+        counts = range(UNPOOLED_VECTORS, UNPOOLED_VECTORS + 2)
         scalars = (2 * hidden, hidden)
         self.mix = nn.ModuleList(
-            _mlp(count**2 + width, hidden, hidden, last=True)
-            for count, width in zip(seen, scalars, strict=True)
+            mlp(count**2 + width, hidden, hidden, nn.SiLU())
+            for count, width in zip(counts, scalars, strict=True)
         )
-        self.vector = nn.ModuleList(_mlp(hidden, hidden, count) for count in seen)
-        self.scalar = nn.ModuleList(_mlp(hidden, hidden, hidden) for _ in seen)
+        self.vector = nn.ModuleList(mlp(hidden, hidden, count) for count in counts)
+        self.scalar = nn.ModuleList(mlp(hidden, hidden, hidden) for _ in counts)
 
     def forward(
         self,
@@ -96,9 +97,9 @@ class Unpooling(nn.Module):
     ) -> Float[Tensor, "nodes points 3"]:
         """The last layer's vector; its scalars are counted in the paper and lead nowhere."""
         for mix, to_vector, to_scalar in zip(self.mix, self.vector, self.scalar, strict=True):
-            mixed = mix(torch.cat([gram(vectors, vectors), scalars], dim=-1))
-            made = vectors @ to_vector(mixed)[..., None]
-            vectors, scalars = torch.cat([vectors, made], dim=-1), to_scalar(mixed)
+            hidden = mix(torch.cat([gram(vectors, vectors), scalars], dim=-1))
+            vector = vectors @ to_vector(hidden)[..., None]
+            vectors, scalars = torch.cat([vectors, vector], dim=-1), to_scalar(hidden)
         return vectors[..., -1]
 
 
@@ -107,8 +108,3 @@ def gram(
 ) -> Float[Tensor, "... products"]:
     """Every scalar product of two sets of vectors, as one vector of length 1."""
     return nn.functional.normalize((left.transpose(-1, -2) @ right).flatten(-2), dim=-1)
-
-
-def _mlp(inputs: int, hidden: int, outputs: int, *, last: bool = False) -> nn.Sequential:
-    layers = [nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs)]
-    return nn.Sequential(*layers, *([nn.SiLU()] if last else []))

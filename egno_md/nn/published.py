@@ -65,19 +65,19 @@ class PublishedEgnoNetwork(nn.Module):
         h = self.embed(with_time(scene))
         if self.tensor_embed is not None:
             h = h + self.tensor_embed(scene)[:, None]
-        x, v, mean = self._begin(scene)
+        x, v, mean = self._start_paths(scene)
         state: Tensor | None = None
         for index, layer in enumerate(self.layers):
             if self.scalar_mix:
                 h = mix_scalars(self.scalar_mix[index], h)
             if self.vector_mix:
                 vectors = [x - mean, v] if self.spec.temporal == "full" else [x - mean]
-                moved, *turned = mix_vectors(self.vector_mix[index], vectors)
-                x, v = moved + mean, turned[0] if turned else v
+                offset, *velocities = mix_vectors(self.vector_mix[index], vectors)
+                x, v = offset + mean, velocities[0] if velocities else v
             x, h, state = layer(x, v, h, scene.graph, state)
         return Paths(x, v)
 
-    def _begin(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+    def _start_paths(self, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
         """Positions and velocities at every point, and the mean position of the input."""
         if self.spec.reads == "sequence":
             assert scene.past_positions is not None

@@ -20,7 +20,7 @@ from egno_md.nn.geometry import Torsions, environments
 from egno_md.nn.graph import Graph, make_graph
 from egno_md.nn.operator import Operator
 from egno_md.nn.sampler_card import SamplerCard
-from egno_md.nn.velocity_field import Beginning, Conditions, VelocityField
+from egno_md.nn.velocity_field import Conditions, StartFeatures, VelocityField
 from egno_md.spec.propagate import Solver
 
 LENGTH = 0.1
@@ -37,7 +37,7 @@ EDGES_AT_ONCE = 1500
 """Over replicas: what the network holds then fits into a core's cache (measured)."""
 
 
-def warped(share: Tensor) -> Tensor:
+def flow_times(share: Tensor) -> Tensor:
     """Flow times from shares of the steps."""
     return 1 - (1 - share) ** WARP
 
@@ -68,13 +68,12 @@ class SamplerOperator(Operator):
         self.register_buffer("distances", torch.ones(atoms, atoms))
         self.register_buffer("widths", torch.ones(atoms, atoms))
         self.field = VelocityField(card.network, kinds.shape[1], HOPS + 1)
-        self._joined: Joined | None = None
-        self._graphs: dict[tuple[int, str, torch.dtype], Graph] = {}
+        self._molecule: MoleculeGraph | None = None
         self.register_load_state_dict_post_hook(lambda *_: self._forget())
 
     @property
     def atoms(self) -> int:
-        """How many it sees."""
+        """Number of atoms that it acts on."""
         return len(self.card.molecule.atomic_numbers)
 
     def bind(self, system: System | None = None) -> BoundSampler:
@@ -87,7 +86,7 @@ class SamplerOperator(Operator):
         return BoundSampler(self, atoms)
 
     def learn_distances(self, positions: Float[Tensor, "frames atoms 3"]) -> None:
-        """Measure mean and width of every distance, by which shapes are then told.
+        """Measure mean and width of every distance, which normalise the edge features.
 
         Args:
             positions: of training frames, nm.
@@ -100,7 +99,7 @@ class SamplerOperator(Operator):
         self._forget()
 
     def conditions(self, start: Float[Tensor, "batch atoms 3"]) -> Conditions:
-        """What the network is told of start frames, nm.
+        """Conditions of the network, from start frames in nm.
 
         Raises:
             BundleMismatch: another number of atoms.
@@ -111,11 +110,12 @@ class SamplerOperator(Operator):
                 f"the sampler moves {self.atoms} atoms of {self.card.subject}, the frame has "
                 f"{atoms}. Give it the atoms that its card names (network.atoms)."
             )
-        graph, joined = self._graph(batch, start), self.joined
-        ends = (joined.graph.receivers, joined.graph.senders)
+        molecule = self.molecule
+        graph = molecule.graph.batch(batch, start)
+        ends = (molecule.graph.receivers, molecule.graph.senders)
         receivers, senders = (end.to(start.device) for end in ends)
         shift = torch.arange(batch, device=start.device)[:, None]
-        quads, edges = joined.torsions.to(start.device), joined.torsion_edges.to(start.device)
+        quads, edges = molecule.torsions.to(start.device), molecule.torsion_edges.to(start.device)
         centred = start - start.mean(1, keepdim=True)
         return Conditions(
             start=centred.flatten(0, 1) / LENGTH,
@@ -127,27 +127,19 @@ class SamplerOperator(Operator):
             torsion_edges=(edges + shift * len(receivers)).flatten(),
         )
 
-    def _graph(self, batch: int, like: Tensor) -> Graph:
-        key = (batch, str(like.device), like.dtype)
-        if key not in self._graphs:
-            with torch.inference_mode(False):
-                self._graphs[key] = self.joined.graph.repeat(batch).to(like)
-        return self._graphs[key]
-
     @property
-    def joined(self) -> Joined:
+    def molecule(self) -> MoleculeGraph:
         """Edges and torsions of one molecule; they depend on the distances where there is a cutoff."""
-        if self._joined is None:
+        if self._molecule is None:
             near = None
             if self.card.network.cutoff is not None:
                 near = self.distances.cpu().numpy() * LENGTH < self.card.network.cutoff
             with torch.inference_mode(False):
-                self._joined = join_atoms(self.atoms, self._bonds, near)
-        return self._joined
+                self._molecule = join_atoms(self.atoms, self._bonds, near)
+        return self._molecule
 
     def _forget(self) -> None:
-        self._joined = None
-        self._graphs.clear()
+        self._molecule = None
 
     def preconditioned(
         self, moves: Float[Tensor, "batch points atoms 3"], flow: Float[Tensor, " batch"]
@@ -169,40 +161,42 @@ class SamplerOperator(Operator):
         moves: Float[Tensor, "batch points atoms 3"],
         flow: Float[Tensor, " batch"],
         conditions: Conditions,
-        begin: Beginning,
+        start_features: StartFeatures,
     ) -> Float[Tensor, "batch points atoms 3"]:
-        """Which way noisy windows flow, in units of length per flow time.
+        """Velocity of noisy windows, in units of length per flow time.
 
         Args:
             moves: since the start frame, in units of length, without a common shift.
             flow: time of each window.
             conditions: from `conditions`.
-            begin: what the network makes of them.
+            start_features: features of the start frames.
         """
-        known = self.preconditioned(moves, flow)
-        return known.linear + known.scale * self.residual(moves, known, flow, conditions, begin)
+        linear_part = self.preconditioned(moves, flow)
+        return linear_part.linear + linear_part.scale * self.residual(
+            moves, linear_part, flow, conditions, start_features
+        )
 
     def residual(
         self,
         moves: Tensor,
-        known: Preconditioning,
+        linear_part: Preconditioning,
         flow: Tensor,
         conditions: Conditions,
-        begin: Beginning,
+        start_features: StartFeatures,
     ) -> Float[Tensor, "batch points atoms 3"]:
         """The network's output, of order one."""
         points = moves.shape[1]
         index = torch.arange(points, dtype=moves.dtype, device=moves.device)
-        found = self.field(
+        output = self.field(
             _by_node(moves),
-            _by_node(known.scaled),
+            _by_node(linear_part.scaled),
             flow.repeat_interleave(self.atoms),
             conditions,
-            begin,
+            start_features,
             index,
         )
-        found = found.view(len(moves), self.atoms, 3, points).permute(0, 3, 1, 2)
-        return found - found.mean(2, keepdim=True)
+        output = output.view(len(moves), self.atoms, 3, points).permute(0, 3, 1, 2)
+        return output - output.mean(2, keepdim=True)
 
     @torch.inference_mode()
     def draw(
@@ -222,29 +216,31 @@ class SamplerOperator(Operator):
             steps: of the solver.
             solver: `euler`, one network call a step; `heun`, two, of second order.
         """
-        at_once = max(EDGES_AT_ONCE // max(self.joined.graph.senders.numel(), 1), 1)
+        at_once = max(EDGES_AT_ONCE // max(self.molecule.graph.senders.numel(), 1), 1)
         parts = zip(start.split(at_once), noise.split(at_once), strict=True)
         return torch.cat([self._draw(x, n, steps, solver) for x, n in parts])
 
     def _draw(self, start: Tensor, noise: Tensor, steps: int, solver: Solver) -> Tensor:
         conditions = self.conditions(start)
-        begin = self.field.begin(conditions)
+        start_features = self.field.start_features(conditions)
         moves = centred(noise) * (self.card.network.noise / LENGTH)
-        times = warped(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
+        times = flow_times(torch.linspace(0, 1, steps + 1, dtype=start.dtype)).tolist()
         one = torch.ones(len(start), dtype=start.dtype, device=start.device)
-        for here, there in pairwise(times):
-            slope = self.velocity(moves, one * here, conditions, begin)
-            ahead = moves + (there - here) * slope
-            if solver == "heun" and there < 1:
-                mean = (slope + self.velocity(ahead, one * there, conditions, begin)) / 2
-                ahead = moves + (there - here) * mean
+        for time, next_time in pairwise(times):
+            slope = self.velocity(moves, one * time, conditions, start_features)
+            ahead = moves + (next_time - time) * slope
+            if solver == "heun" and next_time < 1:
+                mean = (
+                    slope + self.velocity(ahead, one * next_time, conditions, start_features)
+                ) / 2
+                ahead = moves + (next_time - time) * mean
             moves = ahead
         return start[:, None] + moves * LENGTH
 
 
 @dataclass(frozen=True, eq=False)
 class BoundSampler:
-    """What `SamplerOperator.bind` gives: the sampler, and which atoms of a system it sees.
+    """A sampler bound to a system: its weights, and the atoms of the system that it acts on.
 
     Attributes:
         operator: whose weights draw; it may be moved to a device later.
@@ -256,7 +252,7 @@ class BoundSampler:
 
     @property
     def card(self) -> SamplerCard:
-        """What the sampler says of itself."""
+        """The sampler's card."""
         return self.operator.card
 
     @property
@@ -281,11 +277,11 @@ class BoundSampler:
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
-    """How the atoms of one molecule are joined.
+class MoleculeGraph:
+    """Edges and torsions of one molecule.
 
     Attributes:
-        graph: edges, which know how many bonds lie between their atoms.
+        graph: edges, with the number of bonds between their atoms one-hot.
         torsions: four atoms of each.
         torsion_edges: the edge between the first and the last of them.
     """
@@ -299,7 +295,7 @@ def join_atoms(
     atoms: int,
     bonds: Int[np.ndarray, "bonds 2"],
     near: Bool[np.ndarray, "atoms atoms"] | None = None,
-) -> Joined:
+) -> MoleculeGraph:
     """Edges between all atoms, or between those that are mostly near each other.
 
     Args:
@@ -311,21 +307,21 @@ def join_atoms(
     pairs = complete_pairs(atoms)
     hops = hops_of(pairs, *hop_pairs(bonds, atoms, HOPS), atoms)
     if near is not None:
-        joined = near[pairs[:, 0], pairs[:, 1]] | (hops > 0)
-        pairs, hops = pairs[joined], hops[joined]
+        is_edge = near[pairs[:, 0], pairs[:, 1]] | (hops > 0)
+        pairs, hops = pairs[is_edge], hops[is_edge]
     features = (hops[:, None] == np.arange(HOPS + 1)).astype(np.float64)
-    found = Torsions.of(pairs, hops, bonds)
+    paths = Torsions.of(pairs, hops, bonds)
     graph = make_graph(pairs, features, atoms)
-    return Joined(graph, torch.from_numpy(found.atoms), torch.from_numpy(found.edges))
+    return MoleculeGraph(graph, torch.from_numpy(paths.atoms), torch.from_numpy(paths.edges))
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioning:
-    """What is known of the velocity before any network.
+    """The velocity's best linear estimate, and scales for the network.
 
     Attributes:
         linear: its linear part.
-        scale: of what is left.
+        scale: of the remainder.
         scaled: the moves over their root mean square.
     """
 
@@ -335,7 +331,7 @@ class Preconditioning:
 
 
 def centred(values: Float[Tensor, "*batch atoms 3"]) -> Float[Tensor, "*batch atoms 3"]:
-    """Without a common shift."""
+    """Values without their mean over atoms."""
     return values - values.mean(-2, keepdim=True)
 
 

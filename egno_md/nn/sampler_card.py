@@ -13,14 +13,14 @@ STATEMENT = (
     "A sampler draws windows from a learned distribution. Its time is not kinetics, and what it "
     "visits is the model's distribution, not the force field's, unless it is corrected."
 )
-"""What everything that shows a sampler's results says."""
+"""Shown with every result of a sampler."""
 
 CORRECTED = (
     "Corrected: metropolis. The sampler only proposes; every move is weighed exactly, so that the "
     "distribution is the force field's, to the error of the MD integrator and of a finite run. "
     "Its time is not kinetics."
 )
-"""What everything that shows a corrected sampler's results says."""
+"""Shown with every result of a corrected sampler."""
 
 
 class SamplerCard(Card):

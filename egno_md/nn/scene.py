@@ -1,4 +1,4 @@
-"""What every network of the published kind sees, and what it gives back."""
+"""Inputs and outputs of every network of the published kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Where a network says the nodes go.
+    """Predicted paths of the nodes.
 
     Attributes:
         positions: at the time points of the scene.

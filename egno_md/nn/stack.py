@@ -66,10 +66,10 @@ class StackNetwork(nn.Module):
         v = scene.velocities[:, None].expand(-1, copies, -1)
         h = self.embed(with_time(scene) if self.is_timed else scene.features[:, None])
         state: Tensor | None = None
-        read: list[Tensor] = []
+        outputs: list[Tensor] = []
         for number, layer in enumerate(self.layers, start=1):
             x, h, state = layer(x, v, h, scene.graph, state)
             if number in self.read_after:
-                read.append(x)
-        positions = torch.cat(read, dim=1)
+                outputs.append(x)
+        positions = torch.cat(outputs, dim=1)
         return Paths(positions, scene.velocities[:, None].expand_as(positions))

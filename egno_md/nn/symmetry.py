@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,30 +14,6 @@ TRANSLATION = 1.0
 """nm: several molecule sizes."""
 
 
-class StartLike(Protocol):
-    """Anything that holds start frames."""
-
-    @property
-    def positions(self) -> Tensor:
-        """Nm."""
-        ...
-
-    @property
-    def velocities(self) -> Tensor:
-        """nm/ps."""
-        ...
-
-    @property
-    def forces(self) -> Tensor | None:
-        """kJ/mol/nm."""
-        ...
-
-    @property
-    def box(self) -> Tensor | None:
-        """Box vectors as rows, nm."""
-        ...
-
-
 def random_rotation(random: np.random.Generator) -> Float[Tensor, "3 3"]:
     """A rotation drawn uniformly (Haar), by QR of a Gaussian matrix."""
     q, r = np.linalg.qr(random.standard_normal((3, 3)))
@@ -49,31 +23,39 @@ def random_rotation(random: np.random.Generator) -> Float[Tensor, "3 3"]:
     return torch.from_numpy(q)
 
 
+def random_motions(
+    random: np.random.Generator, distance: float, dtype: torch.dtype = torch.float64
+) -> dict[str, tuple[Float[Tensor, "3 3"], Float[Tensor, " 3"]]]:
+    """Matrix and offset of a rotation, of it with a reflection, and of a translation.
+
+    Args:
+        random: draws the rotation and the translation.
+        distance: largest component of the translation.
+        dtype: of the tensors.
+    """
+    rotation = random_rotation(random).to(dtype)
+    mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)) @ rotation
+    shift = torch.from_numpy(random.uniform(-distance, distance, 3)).to(dtype)
+    zero, eye = torch.zeros_like(shift), torch.eye(3, dtype=dtype)
+    return {"rotation": (rotation, zero), "reflection": (mirror, zero), "translation": (eye, shift)}
+
+
 @torch.inference_mode()
 def equivariance_residuals(
-    operator: WindowOperator | BoundOperator, batch: StartLike, random: np.random.Generator
+    operator: WindowOperator | BoundOperator, start: Start, random: np.random.Generator
 ) -> dict[str, float]:
     """Largest |f(g·x) - g·f(x)| over the largest predicted move, per symmetry.
 
     Args:
         operator: to test, in its own precision.
-        batch: start frames.
+        start: start frames.
         random: draws the rotation and the translation.
     """
     dtype = next(operator.network.parameters()).dtype
-    rotation = random_rotation(random).to(dtype)
-    mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0], dtype=dtype)) @ rotation
-    shift = torch.from_numpy(random.uniform(-TRANSLATION, TRANSLATION, 3)).to(dtype)
-    zero = torch.zeros_like(shift)
-    eye = torch.eye(3, dtype=dtype)
-    cases = {
-        "rotation": (rotation, zero),
-        "reflection": (mirror, zero),
-        "translation": (eye, shift),
-    }
+    motions = random_motions(random, TRANSLATION, dtype)
     x, v, f, box = (
         None if a is None else a.to(dtype)
-        for a in (batch.positions, batch.velocities, batch.forces, batch.box)
+        for a in (start.positions, start.velocities, start.forces, start.box)
     )
     if not operator.card.validity.periodic:
         box = None
@@ -81,31 +63,31 @@ def equivariance_residuals(
     assert v is not None
     plain = operator(Start(x, v, f, box))
     residuals = {}
-    for name, (matrix, offset) in cases.items():
+    for name, (matrix, offset) in motions.items():
         forces = None if f is None else f @ matrix.T
-        turned = None if box is None else box @ matrix.T
-        moved = operator(Start(x @ matrix.T + offset, v @ matrix.T, forces, turned))
-        residuals[name] = relative_residual(plain, moved, x, matrix, offset)
+        vectors = None if box is None else box @ matrix.T
+        transformed = operator(Start(x @ matrix.T + offset, v @ matrix.T, forces, vectors))
+        residuals[name] = relative_residual(plain, transformed, x, matrix, offset)
     return residuals
 
 
 def relative_residual(
-    plain: Prediction, moved: Prediction, positions: Tensor, matrix: Tensor, offset: Tensor
+    plain: Prediction, transformed: Prediction, positions: Tensor, matrix: Tensor, offset: Tensor
 ) -> float:
     """Largest |f(g·x) - g·f(x)| over the largest predicted move; for velocities over the fastest.
 
     Args:
         plain: f(x).
-        moved: f(g·x).
+        transformed: f(g·x).
         positions: x.
         matrix: of g, a rotation or a reflection.
         offset: of g.
     """
     expected = plain.positions @ matrix.T + offset
-    by_position = (moved.positions - expected).abs().max() / (
+    by_position = (transformed.positions - expected).abs().max() / (
         plain.positions - positions[:, None]
     ).abs().max()
-    by_velocity = (moved.velocities - plain.velocities @ matrix.T).abs().max() / (
+    by_velocity = (transformed.velocities - plain.velocities @ matrix.T).abs().max() / (
         plain.velocities.abs().max()
     )
     return float(torch.maximum(by_position, by_velocity))

@@ -60,7 +60,7 @@ class SpectralMix(nn.Module):
         self._cached: tuple[object, Tensor] | None = None
 
     def train(self, mode: bool = True) -> SpectralMix:
-        """Forget the matrix too: fused optimisers change weights without a new version."""
+        """Drop the cached matrix too: fused optimisers change weights without a new version."""
         self._cached = None
         return super().train(mode)
 
@@ -98,9 +98,9 @@ class SpectralMix(nn.Module):
         real, imaginary = self.weight[:modes].unbind(-1)
         mixed = [(spectrum[0] @ real[0])[None]]
         for mode in range(1, modes):
-            both = torch.cat([real[mode], imaginary[mode]], dim=1)
-            turned = spectrum[2 * mode - 1 : 2 * mode + 1] @ both
-            from_real, from_imaginary = turned.unbind(0)
+            weights = torch.cat([real[mode], imaginary[mode]], dim=1)
+            products = spectrum[2 * mode - 1 : 2 * mode + 1] @ weights
+            from_real, from_imaginary = products.unbind(0)
             mixed += [
                 (from_real[:, :channels] - from_imaginary[:, channels:])[None],
                 (from_real[:, channels:] + from_imaginary[:, :channels])[None],
@@ -130,7 +130,7 @@ class SpectralMix(nn.Module):
         """The whole mix as one real matrix ``(points channels, points channels)``.
 
         A truncated Fourier series times W is a circular convolution in time. It
-        is worked out when the weights have changed since the last call.
+        is computed when the weights have changed since the last call.
         """
         weight = self.weight
         key = (points, weight._version, weight.data_ptr(), weight.dtype, weight.device)
@@ -171,7 +171,7 @@ def mix_scalars(mix: nn.Module, h: Tensor) -> Tensor:
 
 
 def mix_vectors(mix: nn.Module, vectors: list[Tensor]) -> list[Tensor]:
-    """That of vectors ``(nodes, points, 3)``, residual and linear (Eq. 10)."""
+    """EGNO's temporal convolution of vectors ``(nodes, points, 3)``, residual and linear (Eq. 10)."""
     assert isinstance(mix, SpectralMix)
     stacked = torch.stack([v.transpose(0, 1) for v in vectors], dim=-1)
     stacked = stacked + mix.over_points(stacked)
@@ -182,8 +182,8 @@ def with_time(scene: Scene) -> Tensor:
     """Node features with the embedding of each time point, ``(nodes, points, ...)``."""
     points, nodes = len(scene.index), len(scene.features)
     embedding = time_embedding(scene.index)
-    known = [
+    parts = [
         scene.features.expand(points, -1, -1),
         embedding[:, None].expand(-1, nodes, -1),
     ]
-    return torch.cat(known, dim=-1).transpose(0, 1)
+    return torch.cat(parts, dim=-1).transpose(0, 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from egno_md.core.errors import SpecError, WindowMismatch
 from egno_md.core.window import Window
-from egno_md.nn.decode import Prediction, Start
+from egno_md.nn.decode import Prediction, Start, join_predictions
 from egno_md.spec.network import (
     Network,
     block_points,
@@ -29,8 +29,10 @@ Times = tuple[float, ...]
 class Call(Protocol):
     """One call of a network."""
 
-    def __call__(self, start: Start, trained: Times, asked: Times | None) -> Prediction:
-        """Decode the time points `asked`, or all that it was `trained` at."""
+    def __call__(
+        self, start: Start, training_times: Times, query_times: Times | None
+    ) -> Prediction:
+        """Decode the time points `query_times`, or the `training_times` where it is None."""
         ...
 
 
@@ -51,7 +53,7 @@ def decode_window(
     call: Call,
     start: Start,
     times: Times,
-    asked: Float[Tensor, " points"] | None,
+    query_times: Float[Tensor, " points"] | None,
     *,
     is_training: bool,
 ) -> Prediction:
@@ -60,7 +62,7 @@ def decode_window(
     A network that goes through the window in blocks starts every block where the
     one before ended. The velocities that it starts from, and reports, are then the
     displacements since the time point before over the time between: means over a
-    step, which are all that a network knows that predicts positions alone. EGNN-R
+    step, the best estimate of a network that predicts positions alone. EGNN-R
     is trained on its first step only, without its own predictions as input.
 
     Args:
@@ -68,26 +70,26 @@ def decode_window(
         call: calls it once.
         start: the start frames.
         times: the time points it was trained at.
-        asked: others than those.
+        query_times: others than those.
         is_training: whether the prediction is for a loss.
 
     Raises:
-        WindowMismatch: it cannot decode what is asked for.
+        WindowMismatch: it cannot decode those time points.
     """
-    wanted = None if asked is None else tuple(asked.tolist())
+    query = None if query_times is None else tuple(query_times.tolist())
     if decodes_any_time(network):
-        return call(start, times, wanted)
-    own = times[-1:] if decodes_end_alone(network) else times
-    if wanted is not None and not _same(wanted, own):
+        return call(start, times, query)
+    decodable = times[-1:] if decodes_end_alone(network) else times
+    if query is not None and not _same(query, decodable):
         raise WindowMismatch(
             f"a network of kind: {network.kind} decodes the time points it was trained at and no "
             "others. Ask for none, or train kind: egno, which decodes any."
         )
     if decodes_end_alone(network):
-        return replace(call(start, own, None), points=slice(-1, None))
+        return replace(call(start, decodable, None), points=slice(-1, None))
     size = block_points(network)
     if size is None:
-        return call(start, own, None)
+        return call(start, decodable, None)
     if size == 1 and is_training:
         return replace(_with_mean_velocities(call, start, times[:1]), points=slice(0, 1))
     return _in_blocks(call, start, times, size)
@@ -99,10 +101,7 @@ def _in_blocks(call: Call, start: Start, times: Times, size: int) -> Prediction:
         part = _with_mean_velocities(call, start, times[: min(size, len(times) - first)])
         parts.append(part)
         start = replace(start, positions=part.positions[:, -1], velocities=part.velocities[:, -1])
-    return Prediction(
-        torch.cat([p.positions for p in parts], dim=1),
-        torch.cat([p.velocities for p in parts], dim=1),
-    )
+    return join_predictions(parts, dim=1)
 
 
 def _with_mean_velocities(call: Call, start: Start, times: Times) -> Prediction:

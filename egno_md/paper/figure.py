@@ -48,7 +48,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     """Every seed, the median, and the published value."""
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows, strict=True):
-        values = _known(row)
+        values = _finite_errors(row)
         if not values:
             axis.text(0.02, place, "failed", transform=axis.get_yaxis_transform(), va="center")
             continue
@@ -70,7 +70,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     axis.legend(
         handles=handles, frameon=False, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1)
     )
-    shown = [v for row in rows for v in _known(row)] + papers
+    shown = [v for row in rows for v in _finite_errors(row)] + papers
     if shown and max(shown) > WIDE * min(shown):
         _set_log(axis.xaxis)
     else:
@@ -79,7 +79,7 @@ def _draw_errors(axis: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> Non
     axis.set_yticks(places, [r["title"] for r in rows])
 
 
-def _known(row: Mapping[str, Any]) -> list[float]:
+def _finite_errors(row: Mapping[str, Any]) -> list[float]:
     """Errors of the seeds that did not fail."""
     return [value for value in row["f_mse_by_seed"] if value is not None]
 

@@ -33,7 +33,7 @@ class Job:
 
     Attributes:
         name: of the model in the protocol.
-        model: what the protocol says of it.
+        model: from the protocol.
         seed: of weights and batches.
         folder: of its checkpoints, metrics and result.
         device: ``cpu`` or ``gpu``.
@@ -47,7 +47,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Name in progress and notes."""
         return f"{self.name}, seed {self.seed}"
 
     def request(self, protocol: TaskBudget, data: TaskData) -> dict[str, Any]:
@@ -65,13 +65,13 @@ class Job:
 
 
 def data_identity(data: TaskData) -> dict[str, str]:
-    """What is asked for beside settings where data are files."""
+    """Fingerprint of the data where they are files, for the request."""
     return {} if data.fingerprint is None else {"fingerprint": data.fingerprint}
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How many optimiser steps epochs are, and the other way round.
+    """Conversion between epochs and optimiser steps.
 
     Each validation ends an epoch of Lightning's own, whose last step is taken with the
     batches that are left, however few are accumulated.
@@ -88,7 +88,7 @@ class Pace:
 
     @classmethod
     def of(cls, job: Job, protocol: TaskBudget, data: TaskData) -> Pace:
-        """That of a run."""
+        """The pace of a run."""
         steps = job.model.steps
         every = min(protocol.evaluate_every, protocol.epochs)
         return cls(-(-len(data.train) // steps.batch_size), every, steps.accumulate)
@@ -99,31 +99,31 @@ class Pace:
         return -(-self.every * self.batches // self.accumulate)
 
     def steps(self, epochs: int) -> int:
-        """That are no more than so many epochs."""
-        validations, left = divmod(epochs, self.every)
-        return validations * self._between + left * self.batches // self.accumulate
+        """Largest number of steps within so many epochs."""
+        validations, remainder = divmod(epochs, self.every)
+        return validations * self._between + remainder * self.batches // self.accumulate
 
     def epochs(self, steps: int) -> float:
-        """That so many steps are."""
-        validations, left = divmod(steps, self._between)
-        batches = validations * self.every * self.batches + left * self.accumulate
+        """Number of epochs in so many steps."""
+        validations, remainder = divmod(steps, self._between)
+        batches = validations * self.every * self.batches + remainder * self.accumulate
         return round(batches / self.batches, 1)
 
 
-def finished(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
+def earlier_result(job: Job, request: dict[str, Any]) -> dict[str, Any] | None:
     """The result of an earlier, equal run, or None."""
-    found = _read(job.folder / RESULT)
-    same = json.loads(json.dumps(request)) == found.get("request")
-    return found if same else None
+    content = _read(job.folder / RESULT)
+    same = json.loads(json.dumps(request)) == content.get("request")
+    return content if same else None
 
 
 def begin(job: Job, request: dict[str, Any]) -> None:
-    """Make a run's folder; what an earlier run left there stays only if it was asked the same."""
-    asked = job.folder / REQUEST
-    if _read(asked) != json.loads(json.dumps(request)):
+    """Make a run's folder; files of an earlier run stay only if its request was the same."""
+    path = job.folder / REQUEST
+    if _read(path) != json.loads(json.dumps(request)):
         shutil.rmtree(job.folder, ignore_errors=True)
         job.folder.mkdir(parents=True)
-        write_json(asked, request)
+        write_json(path, request)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -135,14 +135,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) -> dict[str, Any]:
-    """Train and test; an interrupted run goes on, a finished one is read.
+    """Train and test; an interrupted run is continued, a finished one is read.
 
     Returns:
         What `result.json` says: errors in the squared unit of the data, budget, time.
         A training that failed is a result too, with `failed` and no errors.
     """
     request = job.request(protocol, data)
-    earlier = finished(job, request)
+    earlier = earlier_result(job, request)
     if earlier is not None:
         return earlier
     begin(job, request)
@@ -156,8 +156,8 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     }
     try:
         pace = Pace.of(job, protocol, data)
-        fitted = _fit(job, protocol, data, operator, pace, progress)
-        result |= _measured(task_errors(operator, data.test)) | _spent(fitted, pace)
+        fit = _fit(job, protocol, data, operator, pace, progress)
+        result |= _test_errors(task_errors(operator, data.test)) | _spent(fit, pace)
         result["validation"] = _learning_curve(job.folder / METRICS, pace)
     except TrainingError as error:
         result |= {"failed": str(error), "f_mse": None, "a_mse": None}
@@ -169,12 +169,12 @@ def run_job(job: Job, protocol: TaskBudget, data: TaskData, progress: Progress) 
     return result
 
 
-def _spent(fitted: FitResult, pace: Pace) -> dict[str, Any]:
+def _spent(fit: FitResult, pace: Pace) -> dict[str, Any]:
     return {
-        "epochs": pace.epochs(fitted.steps),
-        "best_epoch": pace.epochs(fitted.best_step),
-        "seconds": fitted.seconds,
-        "stopped": fitted.stopped,
+        "epochs": pace.epochs(fit.steps),
+        "best_epoch": pace.epochs(fit.best_step),
+        "seconds": fit.seconds,
+        "stopped": fit.stopped,
     }
 
 
@@ -216,7 +216,7 @@ def _fit(
     )
 
 
-def _measured(errors: SquaredErrors) -> dict[str, Any]:
+def _test_errors(errors: SquaredErrors) -> dict[str, Any]:
     many = len(errors.mse) > 1
     if not all(np.isfinite(errors.mse)):
         raise TrainingError("the best weights blow up on the test set")

@@ -39,7 +39,7 @@ class TaskOperator(nn.Module):
     """Any network on the frames of a task; called with a `Start` whose `features` are given.
 
     Args:
-        spec: the network; its own `edges` are ignored, the task knows them.
+        spec: the network; its own `edges` are ignored in favour of the task's.
         task: what a frame consists of.
         scales: that normalise the network.
         layer: a `SpatialLayer` class of your own, for the published EGNO and stacks.
@@ -61,15 +61,14 @@ class TaskOperator(nn.Module):
         self.spec, self.task, self.scales = spec, task, scales
         points = len(task.time_points)
         self.knows_identities = isinstance(spec, Egno) and spec.identities
-        known = task.node_features + (task.atoms if self.knows_identities else 0)
-        self.network = build_network(spec, known, task.width, points, layer)
+        width = task.node_features + (task.atoms if self.knows_identities else 0)
+        self.network = build_network(spec, width, task.width, points, layer)
         fixed = task.edge_features
         if fixed is None:
             fixed = np.zeros((len(task.pairs), 0))
         self._template = make_graph(task.pairs, fixed, task.atoms)
-        both = np.concatenate([task.bonds, task.bonds[:, ::-1]])
-        self._bonds = make_graph(both, np.ones((len(both), 1)), task.atoms)
-        self._graphs: dict[tuple[int, str, torch.dtype, bool], Graph] = {}
+        directed = np.concatenate([task.bonds, task.bonds[:, ::-1]])
+        self._bonds = make_graph(directed, np.ones((len(directed), 1)), task.atoms)
 
     def forward(
         self, start: Start, time_points: Float[Tensor, " points"] | None = None
@@ -98,28 +97,32 @@ class TaskOperator(nn.Module):
         )
 
     def scene(self, start: Start) -> Scene:
-        """What the network sees of start frames, at its own time points."""
-        return make_scene(self.scales, start, self._around(start, self.task.time_points, None))
+        """The network's inputs from start frames, at its own time points."""
+        return make_scene(
+            self.scales, start, self._surroundings(start, self.task.time_points, None)
+        )
 
-    def _decode(self, start: Start, trained: Times, asked: Times | None) -> Prediction:
-        around = self._around(start, trained, asked)
+    def _decode(self, start: Start, training_times: Times, query_times: Times | None) -> Prediction:
+        surroundings = self._surroundings(start, training_times, query_times)
         if isinstance(self.spec, Egno):
-            return decode_ours(self.network, self.spec, self.scales, start, around)
-        return decode_scene(self.network, self.scales, start, around)
+            return decode_ours(self.network, self.spec, self.scales, start, surroundings)
+        return decode_scene(self.network, self.scales, start, surroundings)
 
-    def _around(self, start: Start, trained: Times, asked: Times | None) -> Surroundings:
+    def _surroundings(
+        self, start: Start, training_times: Times, query_times: Times | None
+    ) -> Surroundings:
         assert start.features is not None
         like = start.positions
-        index, tau = time_positions(trained, asked, like.device, like.dtype)
+        index, tau = time_positions(training_times, query_times, like.device, like.dtype)
         return Surroundings(
             centred=like - like.mean(1, keepdim=True),
             accelerations=None,
             nodes=self._nodes(start.features[..., : self.task.node_features]),
             graph=self._graph(start),
-            bonds=self._repeated(len(like), like, bonds=True) if len(self.task.bonds) else None,
+            bonds=self._bonds.batch(len(like), like) if len(self.task.bonds) else None,
             index=index,
             tau=tau,
-            length=trained[-1],
+            length=training_times[-1],
         )
 
     def _nodes(self, features: Float[Tensor, "batch atoms features"]) -> Tensor:
@@ -130,7 +133,7 @@ class TaskOperator(nn.Module):
 
     def _graph(self, start: Start) -> Graph:
         if self.task.cutoff is None:
-            graph = self._repeated(len(start.positions), start.positions, bonds=False)
+            graph = self._template.batch(len(start.positions), start.positions)
         else:
             graph = join_graphs([self._within(x) for x in start.positions])
         features = [graph.features]
@@ -146,14 +149,5 @@ class TaskOperator(nn.Module):
     def _within(self, positions: Tensor) -> Graph:
         neighbours = NeighbourList(self.task.cutoff or 0.0, NO_PAIRS)
         where = positions.detach().cpu().double().numpy()
-        found = neighbours.find(where, None).pairs
-        return make_graph(found, np.zeros((len(found), 0)), self.task.atoms).to(positions)
-
-    def _repeated(self, batch: int, like: Tensor, *, bonds: bool) -> Graph:
-        key = (batch, str(like.device), like.dtype, bonds)
-        if key not in self._graphs:
-            template = self._bonds if bonds else self._template
-            # never inference tensors, which autograd refuses
-            with torch.inference_mode(False):
-                self._graphs[key] = template.repeat(batch).to(like)
-        return self._graphs[key]
+        pairs = neighbours.find(where, None).pairs
+        return make_graph(pairs, np.zeros((len(pairs), 0)), self.task.atoms).to(positions)

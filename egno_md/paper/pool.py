@@ -1,4 +1,4 @@
-"""Many trainings, one after another or shared by processes."""
+"""Many trainings, in sequence or shared by processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from egno_md.core.progress import Progress, Silent, Values
 from egno_md.spec.files import suggest
 
 
-class Labelled(Protocol):
+class WithLabel(Protocol):
     """A training with a name for people."""
 
     @property
@@ -21,7 +21,7 @@ class Labelled(Protocol):
         ...
 
 
-Work = TypeVar("Work", bound=Labelled)
+Work = TypeVar("Work", bound=WithLabel)
 Result = dict[str, Any]
 
 
@@ -35,11 +35,11 @@ def run_all(
     """Results in the order of the trainings.
 
     Args:
-        trainings: independent of each other; processes can be sent them.
-        run: trains one, or reads what an earlier run of it wrote; processes can be sent it.
-        words: what is noted of a result.
+        trainings: independent of each other, picklable.
+        run: trains one, or reads the result of an earlier run; picklable.
+        words: the note of a result.
         workers: processes that share the trainings; one works in this process.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
     """
     results: dict[int, Result] = {}
     if workers <= 1 or len(trainings) <= 1:
@@ -66,10 +66,10 @@ def _in_worker(run: Callable[[Work, Progress], Result], training: Work) -> Resul
 
 
 class PartOf:
-    """Tells the progress of one job as a part of many.
+    """Reports the progress of one job as a part of many.
 
     Args:
-        progress: who listens to all of them.
+        progress: receives updates and notes of all of them.
         done: jobs that are behind.
         total: jobs in all.
         label: of this job.
@@ -79,27 +79,27 @@ class PartOf:
         self.progress, self.done, self.total, self.label = progress, done, total, label
 
     def update(self, done: float, total: float, values: Values = "") -> None:
-        """Tell how far this job is."""
-        told = values if isinstance(values, str) else {"model": self.label, **values}
-        self.progress.update(self.done + done / total, self.total, told)
+        """Report the share of this job that is done."""
+        words = values if isinstance(values, str) else {"model": self.label, **values}
+        self.progress.update(self.done + done / total, self.total, words)
 
     def note(self, text: str) -> None:
-        """Say one thing."""
+        """Report one line of text."""
         self.progress.note(f"{self.label}: {text}")
 
 
-def check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
+def check_names(kind: str, names: Sequence[str], choices: Sequence[str]) -> None:
     """Refuse names of rows or questions that are not in the protocol.
 
     Args:
         kind: what they name, for the message.
-        names: that were asked for.
-        known: all that can be.
+        names: to check.
+        choices: the valid names.
 
     Raises:
         SpecError: with the nearest one.
     """
     for name in names:
-        if name not in known:
-            near = suggest(name, list(known))
-            raise SpecError(f"no {kind} '{name}'.{near} Known: {', '.join(known)}.")
+        if name not in choices:
+            near = suggest(name, list(choices))
+            raise SpecError(f"no {kind} '{name}'.{near} Known: {', '.join(choices)}.")

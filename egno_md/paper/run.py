@@ -14,7 +14,7 @@ from egno_md.nn.device import resolve_device
 from egno_md.nn.native import described
 from egno_md.paper.datasets.load import TaskLoader
 from egno_md.paper.figure import draw_benchmark
-from egno_md.paper.job import RESULT, Job, data_identity, finished, run_job
+from egno_md.paper.job import RESULT, Job, data_identity, earlier_result, run_job
 from egno_md.paper.pool import check_names, run_all
 from egno_md.paper.spec import BenchmarkModel, BenchmarkProtocol
 from egno_md.paper.table import standing_still, summarise
@@ -46,7 +46,7 @@ def run_benchmark(
         device: ``auto``, ``cpu`` or ``gpu``.
         workers: processes that share the runs.
         mode: see `run_folder`.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Returns:
         What `results.json` says.
@@ -56,7 +56,7 @@ def run_benchmark(
         DataError: the data are missing or unusable.
     """
     progress, out = progress or Silent(), Path(out)
-    names = _chosen(protocol, models)
+    names = _names(protocol, models)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
     load = TaskLoader(protocol.data, data)
     task = load(protocol.models[names[0]])  # before anything is written
@@ -89,7 +89,7 @@ def run_benchmark(
         return content
 
 
-def _chosen(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
+def _names(protocol: BenchmarkProtocol, models: Sequence[str]) -> list[str]:
     check_names("model", models, list(protocol.models))
     return list(dict.fromkeys(models)) or list(protocol.models)
 
@@ -103,17 +103,17 @@ def _widest(protocol: BenchmarkProtocol, names: Container[str]) -> BenchmarkMode
 def _earlier(
     jobs: Sequence[Job], protocol: BenchmarkProtocol, out: Path, load: TaskLoader
 ) -> list[dict[str, Any]]:
-    """Results of runs that are not asked for now but finished here, as the protocol has them."""
-    asked = {job.folder for job in jobs}
-    found = []
+    """Results of finished runs of the same protocol that are not among `jobs`."""
+    folders = {job.folder for job in jobs}
+    results = []
     for name, model in protocol.models.items():
         for folder in (path.parent for path in (out / name).glob(f"seed-*/{RESULT}")):
-            if folder in asked:
+            if folder in folders:
                 continue
             seed = int(folder.name.removeprefix("seed-"))
             job = Job(name, model, seed, folder, jobs[0].device)
-            found.append(finished(job, job.request(protocol, load(model))))
-    return [result for result in found if result is not None]
+            results.append(earlier_result(job, job.request(protocol, load(model))))
+    return [result for result in results if result is not None]
 
 
 def _train(

@@ -51,7 +51,7 @@ def summarise(
 
 
 def standing_still(windows: TaskWindows) -> dict[str, float | None]:
-    """Errors of the start frame, taken for every later one: what is to be beaten at the least."""
+    """Errors of predicting no motion: the trivial baseline."""
     moves = windows.future_positions - windows.positions[:, None]
     mse = np.square(moves, dtype=np.float64).mean((0, 2, 3))
     return {"f_mse": float(mse[-1]), "a_mse": float(mse.mean()) if len(mse) > 1 else None}

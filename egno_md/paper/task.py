@@ -17,7 +17,7 @@ NO_PAIRS = np.empty((0, 2), dtype=np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What the frames of a benchmark consist of.
+    """Nodes, edges and time points of a benchmark.
 
     Attributes:
         name: of the data set.
@@ -27,11 +27,11 @@ class Task:
             knows.
         pairs: directed ``(receiver, sender)`` edges that every frame has.
         edge_features: fixed scalars per pair.
-        charge_products: whether an edge also knows the product of its nodes' charges,
+        charge_products: whether edge features include the product of its nodes' charges,
             which come with every frame as one more scalar that the node itself does
             not know: changing the sign of all of them changes nothing.
         cutoff: edges of a frame are the pairs within it, instead of `pairs`.
-        distances: whether an edge also knows the distance in the start frame.
+        distances: whether edge features include the distance in the start frame.
         bonds: undirected pairs that hold the nodes together, for pooling.
         is_reversible: whether windows run backwards, with velocities turned round, are
             windows as well: not where motion is no Hamiltonian's, nor where velocities are

@@ -23,7 +23,7 @@ from egno_md.spec.network import Egno, Network
 from egno_md.spec.train import Optimisation
 from egno_md.train.errors import predictor, total_errors
 from egno_md.train.linear import solve_linear
-from egno_md.train.loop import FitResult, Telling, run_fit
+from egno_md.train.loop import FitResult, Report, run_fit
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import FixedBatches, drawing, piece_of_step, share
@@ -103,8 +103,8 @@ class TaskModule(OperatorModule):
                 self.start_noise.velocities * scales.velocity,
             )
             x, v = (
-                known + deviation * torch.randn(known.shape, generator=random).to(known)
-                for known, deviation in zip(
+                values + deviation * torch.randn(values.shape, generator=random).to(values)
+                for values, deviation in zip(
                     (batch.positions, batch.velocities), deviations, strict=True
                 )
             )
@@ -136,13 +136,13 @@ def fit_task(
         operator: freshly built, its weights drawn.
         data: of its task.
         optimisation: how; `validate_every` is set by `evaluate_every`.
-        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        folder: for checkpoints and `metrics.csv`; an earlier run there is continued.
         velocity_weight: of the velocity term in the loss.
         time_reversal: learn half of the windows run backwards in time.
         evaluate_every: epochs between two validations.
         seed: of the batches and the noise.
-        device: ``cpu`` or ``gpu``, known to be there.
-        progress: receives progress and notes.
+        device: ``cpu`` or ``gpu``, which must be available.
+        progress: receives updates and notes.
         start_noise: on the start frames of training.
 
     Raises:
@@ -165,7 +165,7 @@ def fit_task(
         DataLoader(data.validation, batch_size=None, sampler=held_out),
     )
     return run_fit(
-        module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
+        module, operator, loaders, optimisation, folder, REPORT, device=device, progress=progress
     )
 
 
@@ -232,4 +232,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling(("val_f_mse", "val_a_mse"), _in_words)
+REPORT = Report(("val_f_mse", "val_a_mse"), _in_words)

@@ -26,7 +26,7 @@ from egno_md.propagate.event import EventKind
 from egno_md.propagate.judge import EnergyJudge, Judge, Limits, ShapeJudge, Unjudged
 from egno_md.propagate.observe import Observer
 from egno_md.propagate.shapes import Shapes
-from egno_md.propagate.source import ExactSource, Projected, WindowSource
+from egno_md.propagate.source import ExactSource, ProjectedWindows, WindowSource
 from egno_md.propagate.step import Ending, WindowMove
 from egno_md.propagate.thermostat import Thermostat
 from egno_md.spec import propagate as spec
@@ -98,7 +98,7 @@ def assemble(
     """
     clocks, is_dynamics = parts.clocks, source.kind == "dynamics"
     if parts.constraints is not None and is_dynamics and not is_lifted:
-        source = Projected(source, parts.constraints, clocks)
+        source = ProjectedWindows(source, parts.constraints, clocks)
     judge = _judge(source, parts, rules, is_lifted=is_lifted)
     replacement = Replacement(parts.exact, clocks)
     # a sampler's refiner ends with MD of the system itself: on its constraints, of known energy

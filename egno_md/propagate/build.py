@@ -18,7 +18,7 @@ from egno_md.md.build import BuiltSystem
 from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate.chains import replica_seed
 from egno_md.md.pool import EnginePool
-from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
+from egno_md.md.refine.draws import LangevinDynamics, SamplerRefiner
 from egno_md.md.refine.refiner import OpenMMRefiner, Restraints
 from egno_md.nn.bound import BoundOperator
 from egno_md.nn.card import DynamicsCard
@@ -33,7 +33,13 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.metropolis_move import MetropolisMove
 from egno_md.propagate.observe import find_observers
 from egno_md.propagate.requirements import Model, find_moves
-from egno_md.propagate.source import Exact, ExactLangevin, FunctionWindows, Operator, Sampler
+from egno_md.propagate.source import (
+    ExactWindows,
+    FunctionWindows,
+    OperatorWindows,
+    SamplerWindows,
+    ThermostattedWindows,
+)
 from egno_md.propagate.start import frame_from_structure
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Ending, Move
@@ -219,12 +225,12 @@ def build(
     match protocol.source, model:
         case spec.OperatorSource(), BoundOperator():
             lift = None if model.card.atoms == "all" else Lift.of(built.system, model.card.atoms)
-            source = Operator(model, built.system.masses, lift, bench.clocks)
+            source = OperatorWindows(model, built.system.masses, lift, bench.clocks)
             return _windows_of_dynamics(bench, source, model.card)
         case spec.OperatorSource(), FunctionWindows():
             return _windows_of_dynamics(bench, model, None)
         case spec.ExactSource(window=length, points=points), _:
-            source = Exact(bench.engine, Window.uniform(length, points), bench.clocks)
+            source = ExactWindows(bench.engine, Window.uniform(length, points), bench.clocks)
             return _windows_of_dynamics(bench, source, None)
         case spec.SamplerSource() as drawn, BoundSampler():
             return _drawn_windows(bench, _sampler(bench, model, drawn.steps, drawn.solver))
@@ -236,12 +242,14 @@ def build(
 
 
 def _windows_of_dynamics(
-    bench: Bench, source: Operator | FunctionWindows | Exact, card: DynamicsCard | None
+    bench: Bench,
+    source: OperatorWindows | FunctionWindows | ExactWindows,
+    card: DynamicsCard | None,
 ) -> Plan:
     built, protocol, boundary = bench.built, bench.protocol, bench.protocol.boundary
     thermostat = make_thermostat(boundary, built.system, protocol.temperature)
     parts = Parts(
-        exact=Exact(bench.engine, source.window),
+        exact=ExactWindows(bench.engine, source.window),
         evaluation=bench.evaluation,
         checker=bench.checker,
         clocks=bench.clocks,
@@ -253,12 +261,12 @@ def _windows_of_dynamics(
     )
     keeps_energy = isinstance(boundary, spec.NoThermostat) and boundary.keep_energy
     is_lifted = card is not None and card.atoms != "all"
-    is_exact = isinstance(source, Exact)
+    is_exact = isinstance(source, ExactWindows)
     accepted = "exact" if is_exact else "accept"
     rules = _rules(protocol, keeps_energy=keeps_energy and not is_exact)
     move = assemble(source, parts, rules, is_lifted=is_lifted, accepted=accepted)
     machine = Machine(reference_platform=bench.engine.platform)
-    if isinstance(source, Operator):
+    if isinstance(source, OperatorWindows):
         machine = _machine(bench, source.operator.operator, source.operator.card)
     return Plan(bench, move, source.window.points, thermostat, machine)
 
@@ -332,15 +340,15 @@ def _restraints(built: BuiltSystem, card: DynamicsCard | None) -> Restraints:
     return Restraints(atoms, stereo)
 
 
-def _sampler(bench: Bench, model: BoundSampler, steps: int, solver: spec.Solver) -> Sampler:
+def _sampler(bench: Bench, model: BoundSampler, steps: int, solver: spec.Solver) -> SamplerWindows:
     system = bench.built.system
     lift = Lift.relaxed(system, model.atoms, bench.relaxed.positions)
-    return Sampler(model, lift, steps, solver, bench.clocks)
+    return SamplerWindows(model, lift, steps, solver, bench.clocks)
 
 
-def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
+def _drawn_windows(bench: Bench, source: SamplerWindows) -> Plan:
     protocol = bench.protocol
-    dynamics = LangevinWindows(bench.engine, protocol.temperature)
+    dynamics = LangevinDynamics(bench.engine, protocol.temperature)
     settings = protocol.refine or spec.Refinement()
     made: list[SamplerRefiner] = []
 
@@ -350,7 +358,7 @@ def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
         return made[0]
 
     parts = Parts(
-        exact=ExactLangevin(dynamics, source.window, bench.friction),
+        exact=ThermostattedWindows(dynamics, source.window, bench.friction),
         evaluation=bench.evaluation,
         checker=bench.checker,
         clocks=bench.clocks,
@@ -361,14 +369,16 @@ def _drawn_windows(bench: Bench, source: Sampler) -> Plan:
     return Plan(bench, move, source.window.points, None, _machine(bench, source.operator.operator))
 
 
-def _metropolis_moves(bench: Bench, sampler: Sampler, settings: spec.MetropolisSource) -> Plan:
+def _metropolis_moves(
+    bench: Bench, sampler: SamplerWindows, settings: spec.MetropolisSource
+) -> Plan:
     protocol = bench.protocol
     move = MetropolisMove(
         sampler=sampler,
         rotors=find_moves(bench.built.system, sampler.operator.atoms),
         settings=settings,
         evaluation=bench.evaluation,
-        dynamics=LangevinWindows(bench.engine, protocol.temperature),
+        dynamics=LangevinDynamics(bench.engine, protocol.temperature),
         ending=Ending(bench.checker, bench.clocks, observers=find_observers(bench.built)),
         kelvin=protocol.temperature,
         friction=bench.friction,

@@ -21,7 +21,7 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.event import MoveRecord
 from egno_md.propagate.metropolis import Kernels, Weighing
 from egno_md.propagate.proposal import Halted, Outcome, Settled, by_index, single
-from egno_md.propagate.source import Sampler
+from egno_md.propagate.source import SamplerWindows
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Ending, halt
 from egno_md.spec.propagate import MetropolisSource
@@ -71,7 +71,7 @@ class MetropolisMove:
         clocks: where the time goes.
     """
 
-    sampler: Sampler
+    sampler: SamplerWindows
     rotors: Rotors
     settings: MetropolisSource
     evaluation: Evaluation

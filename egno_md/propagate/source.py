@@ -69,7 +69,7 @@ class ExactSource(WindowSource, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Exact:
+class ExactWindows:
     """Velocity Verlet of the reference.
 
     Attributes:
@@ -95,7 +95,7 @@ class Exact:
 
 
 @dataclass(frozen=True, eq=False)
-class ExactLangevin:
+class ThermostattedWindows:
     """Langevin dynamics with a random stream of the replica's own, from fresh velocities.
 
     Attributes:
@@ -121,7 +121,7 @@ class ExactLangevin:
         return [_propose_exactly(self, state) for state in states]
 
 
-def _propose_exactly(source: Exact | ExactLangevin, state: ReplicaState) -> Proposal:
+def _propose_exactly(source: ExactWindows | ThermostattedWindows, state: ReplicaState) -> Proposal:
     try:
         with source.clocks.charge("dynamics"):
             window = source.run(state, state.frame, list(source.window.time_points))
@@ -170,7 +170,7 @@ class FunctionWindows:
 
 
 @dataclass(frozen=True, eq=False)
-class Operator:
+class OperatorWindows:
     """A window operator of all atoms, or of some that carry the others.
 
     Predictions of all atoms get their linear and angular momentum back; those of
@@ -227,7 +227,7 @@ class Operator:
 
 
 @dataclass(frozen=True, eq=False)
-class Sampler:
+class SamplerWindows:
     """A sampler of heavy atoms, its draws lifted to all atoms. It makes no velocities.
 
     Attributes:
@@ -287,7 +287,7 @@ class Sampler:
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
+class ProjectedWindows:
     """Another source's windows, brought onto the constraints.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Results found on disk, on one self-contained page. Nothing is computed here."""
+"""Results of other verbs on one self-contained page; nothing is computed here."""
 
 from egno_md.core.verbs import make_callable
 

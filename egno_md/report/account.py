@@ -1,4 +1,4 @@
-"""Where a rollout's time went, in parts that add up, beside the same dynamics by MD."""
+"""Wall time of rollouts by parts, beside that of MD for the same dynamics."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Account:
 
     Attributes:
         label: of the rollout.
-        parts: per part; "other" is what no clock holds, so that they add up to `total`.
+        parts: per part; "other" is the rest of `total`.
         total: of the rollout.
         reference: the same dynamics by MD, from its speed timed in the same run.
     """
@@ -47,8 +47,8 @@ class Account:
 
 
 def accounts(folders: Sequence[Folder]) -> list[Account]:
-    """Of every rollout whose summary has clocks."""
-    found = []
+    """Accounts of all rollouts whose summary has wall times."""
+    results = []
     for folder in folders:
         summary = folder.content.get("summary") or {}
         clocks = summary.get("seconds") or {}
@@ -59,29 +59,31 @@ def accounts(folders: Sequence[Folder]) -> list[Account]:
         parts["other"] = max(total - sum(parts.values()), 0.0)
         pace, simulated = summary.get("reference_ns_per_day"), summary.get("simulated_ps")
         reference = simulated * 1e-3 / pace * SECONDS_PER_DAY if pace and simulated else None
-        found.append(Account(folder.label, parts, float(total), reference))
-    return found
+        results.append(Account(folder.label, parts, float(total), reference))
+    return results
 
 
-def draw_accounts(found: Sequence[Account]) -> Drawing | None:
+def draw_accounts(timings: Sequence[Account]) -> Drawing | None:
     """Bars of every rollout, as a share of the time MD takes for the same dynamics."""
-    if not found:
+    if not timings:
         return None
-    is_relative = all(a.reference for a in found)
-    width = 1.0 if is_relative else max(a.total for a in found)
-    width = max(width, *(a.total / _unit(a, is_relative) for a in found))
+    is_relative = all(a.reference for a in timings)
+    width = 1.0 if is_relative else max(a.total for a in timings)
+    width = max(width, *(a.total / _unit(a, is_relative) for a in timings))
 
     def paint(figure: Figure, tips: Tips) -> None:
         axes = figure.subplots()
-        rows = [a.label for a in found]
-        for row, account in enumerate(found):
+        rows = [a.label for a in timings]
+        for row, account in enumerate(timings):
             _bar(axes, row, account, _unit(account, is_relative), width, tips)
         if is_relative:
-            bar = axes.barh(len(found), 1.0, height=0.5, color="none", edgecolor="0.5", hatch="///")
+            bar = axes.barh(
+                len(timings), 1.0, height=0.5, color="none", edgecolor="0.5", hatch="///"
+            )
             tips.put(
                 bar.patches[0],
                 "reference MD of the same length: "
-                + ", ".join(f"{seconds(a.reference)} for {a.label}" for a in found),
+                + ", ".join(f"{seconds(a.reference)} for {a.label}" for a in timings),
             )
             rows.append("reference MD")
         axes.set_yticks(range(len(rows)), rows)
@@ -95,18 +97,18 @@ def draw_accounts(found: Sequence[Account]) -> Drawing | None:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         handles, labels = axes.get_legend_handles_labels()
-        kept = dict(zip(labels, handles, strict=True))
+        unique = dict(zip(labels, handles, strict=True))
         figure.legend(
-            list(kept.values()), list(kept), loc="outside upper center", ncols=4, fontsize=8
+            list(unique.values()), list(unique), loc="outside upper center", ncols=4, fontsize=8
         )
 
     alt = "; ".join(
         f"{a.label}: {seconds(a.total)}, of it "
         + ", ".join(f"{PARTS[p][1]} {percent(s / a.total)}" for p, s in a.parts.items() if s)
         + (f"; MD would take {seconds(a.reference)}" if a.reference else "")
-        for a in found
+        for a in timings
     )
-    height = 1.15 + 0.42 * (len(found) + is_relative)
+    height = 1.15 + 0.42 * (len(timings) + is_relative)
     return draw(
         "speed",
         "Wall time of rollouts beside MD's for the same dynamics",
@@ -122,19 +124,19 @@ def _unit(account: Account, is_relative: bool) -> float:
 
 def _bar(axes: Axes, row: int, account: Account, unit: float, width: float, tips: Tips) -> None:
     left = 0.0
-    for part, spent in account.parts.items():
-        if not spent:
+    for part, wall in account.parts.items():
+        if not wall:
             continue
         colour, name = PARTS[part]
-        share = spent / unit
+        share = wall / unit
         bar = axes.barh(row, share, left=left, height=0.6, color=colour, label=name)
         tips.put(
             bar.patches[0],
-            f"{account.label}, {name}: {seconds(spent)}, {percent(spent / account.total)}",
+            f"{account.label}, {name}: {seconds(wall)}, {percent(wall / account.total)}",
         )
         if share > LABEL_FROM * width:
             axes.text(
-                left + share / 2, row, percent(spent / account.total), ha="center", va="center",
+                left + share / 2, row, percent(wall / account.total), ha="center", va="center",
                 color="#fefefe" if part in ("network", "fallback", "thermostat") else "#010101",
                 fontsize=8,
             )  # fmt: skip

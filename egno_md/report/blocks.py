@@ -1,4 +1,4 @@
-"""What a page is made of: sections of cards, paragraphs, tables, figures and the viewer."""
+"""Content of a page: sections of cards, paragraphs, tables, figures and the viewer."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table that says more than its text.
+    """A cell of a table with more than its text.
 
     Attributes:
         text: shown.
-        sort: what the column sorts by; the text if None.
-        group: what a filter knows it by; the text if empty.
+        sort: key of sorting; the text if None.
+        group: value of filters; the text if empty.
         tone: same, differ or unknown; empty for plain.
-        tip: shown when hovered.
-        plot: SVG markup of our own making, shown before the text.
+        tip: tooltip.
+        plot: trusted SVG markup before the text.
     """
 
     text: str
@@ -68,7 +68,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Viewer:
-    """The place where trajectories play; `notes` say what cannot."""
+    """Player of trajectories; `notes` say what it leaves out."""
 
     notes: tuple[str, ...] = ()
     kind: str = "viewer"
@@ -89,7 +89,7 @@ Block = Text | Table | Image | Fold | Viewer
 
 @dataclass(frozen=True)
 class Card:
-    """One result in large figures.
+    """One result in large numbers.
 
     Attributes:
         title: what it is about.

@@ -1,4 +1,4 @@
-"""Own figures of the page: drawn once, kept as SVG and PNG, with values to hover over."""
+"""Figures drawn for the page, as SVG and PNG with tooltips."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Drawing:
         alt: the same in words.
         svg: the file's text, or None.
         png: the file's bytes, or None.
-        tips: what parts of the SVG say when hovered, by number.
+        tips: tooltips of parts of the SVG, by number.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Tips:
-    """Collects what parts of a figure say."""
+    """Collects the tooltips of a figure."""
 
     texts: dict[int, str] = field(default_factory=dict)
 
     def put(self, artist: Artist, text: str) -> None:
-        """Let an artist say `text` when hovered."""
+        """Give an artist a tooltip."""
         number = len(self.texts)
         self.texts[number] = text
         artist.set_gid(f"tip_{number}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from egno_md.compare.reading import folder_labels
 from egno_md.core.errors import DataError
 
 VERBS = ("generate", "train", "evaluate", "propagate", "parareal", "compare")
@@ -21,7 +22,7 @@ class Folder:
 
     Attributes:
         path: where it is.
-        label: how the page calls it.
+        label: its name on the page.
         verb: the command that wrote it.
         run: its run.json.
         content: its JSON results by file name without ending, where present.
@@ -61,11 +62,7 @@ def read_folders(paths: Sequence[Path]) -> tuple[Folder, ...]:
     Raises:
         DataError: one of them was not written by a verb a report knows.
     """
-    names = [p.resolve().name for p in paths]
-    labels = [
-        n if names.count(n) == 1 else f"{p.resolve().parent.name}/{n}"
-        for n, p in zip(names, paths, strict=True)
-    ]
+    labels = folder_labels(paths)
     return tuple(read_folder(p, label) for p, label in zip(paths, labels, strict=True))
 
 
@@ -83,9 +80,9 @@ def read_folder(path: Path, label: str) -> Folder:
     run = _json(path / RUN)
     verb = run.get("verb") if isinstance(run, dict) else None
     if verb not in VERBS:
-        found = f"was written by 'egno-md {verb}'" if verb else f"has no readable {RUN}"
+        problem = f"was written by 'egno-md {verb}'" if verb else f"has no readable {RUN}"
         raise DataError(
-            f"{path}: {found}. A report shows folders written by egno-md {', '.join(VERBS)}."
+            f"{path}: {problem}. A report shows folders written by egno-md {', '.join(VERBS)}."
         )
     content, missing = {}, []
     events: tuple[dict[str, Any], ...] = ()
@@ -118,10 +115,10 @@ def flat_card(card: dict[str, Any]) -> dict[str, Any]:
     """An operator's card of any format as one table; any other content as it is."""
     validity = card.get("validity") or {}
     one = validity.get("system") or {}
-    known = {k: v for k, v in {**validity, **one}.items() if k not in ("system", "name")}
+    limits = {k: v for k, v in {**validity, **one}.items() if k not in ("system", "name")}
     system = one.get("name", card.get("system"))
     rest = {k: v for k, v in card.items() if k != "validity"}
-    return {**rest, **known, "system": system}
+    return {**rest, **limits, "system": system}
 
 
 def _json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""What is missing from the folders, said where it would stand."""
+"""Notes on missing and unfinished results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories small enough to travel inside the page."""
+"""Trajectories thinned to be embedded in the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAMES = 200
 ATOMS = 400
 """Atoms drawn; beyond that heavy atoms, beyond that a trace of the backbone."""
 PICOMETRES = 1000.0
-"""Per nm: positions travel as whole picometres in 16 bits."""
+"""Per nm: positions are embedded as whole picometres in 16 bits."""
 TRACE_LENGTH = 0.5
 """nm; consecutive alpha carbons farther apart belong to different chains."""
 
@@ -28,7 +28,7 @@ class Movie:
     """Frames of one trajectory.
 
     Attributes:
-        label: as the page calls it.
+        label: its name on the page.
         times: ps, from the first frame on, ``(frames,)``.
         positions: nm, ``(frames, atoms, 3)``, superposed and centred.
         elements: symbol per atom; empty for a point of a trace.
@@ -124,7 +124,7 @@ def make_movie(
     """A movie from frames that were already thinned.
 
     Args:
-        label: as the page calls it.
+        label: its name on the page.
         times: ps.
         positions: nm, ``(frames, selected atoms, 3)``.
         selection: what the atoms are.
@@ -140,11 +140,11 @@ def make_movie(
     onto = positions[0] if template is None else template
     heavy = selection.heavy
     if len(heavy):
-        moved = superposed(positions, onto - onto[heavy].mean(axis=0), heavy)
+        centred = superposed(positions, onto - onto[heavy].mean(axis=0), heavy)
     else:
-        moved = positions - onto.mean(axis=0)
+        centred = positions - onto.mean(axis=0)
     return Movie(
-        label, times - times[0], moved, selection.elements, selection.bonds, selection.note
+        label, times - times[0], centred, selection.elements, selection.bonds, selection.note
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers and sentences as a reader wants them."""
+"""Numbers, shares and durations as text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def percent(share: Any) -> str:
 
 
 def seconds(value: Any) -> str:
-    """A duration in the unit a person would use."""
+    """A duration in ms, s, min or h."""
     if value is None:
         return NONE
     if value < 1:

@@ -32,7 +32,7 @@ class Page:
         html: everything inline; nothing is fetched.
         drawings: its figures, for files of their own.
         tables: its tables, likewise.
-        numbers: what the folders say, for machines.
+        numbers: results of the folders, for machines.
     """
 
     html: str
@@ -45,7 +45,7 @@ def render_page(
     paths: Sequence[Path],
     title: str | None = None,
     movies: Sequence[Movie] = (),
-    unseen: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Page:
     """Render the folders' results.
 
@@ -53,15 +53,15 @@ def render_page(
         paths: output folders of generate, train, evaluate, propagate, compare.
         title: of the page; names the systems if left out.
         movies: trajectories to play side by side.
-        unseen: why others cannot be played.
+        notes: why other trajectories cannot be played.
 
     Raises:
         DataError: a folder was not written by one of these verbs.
     """
     folders = read_folders(paths)
-    found = [
+    candidates = [
         summary(folders),
-        _dynamics(movies, unseen),
+        _dynamics(movies, notes),
         rollouts(folders),
         parareal.parareal(folders),
         sections.observables(folders),
@@ -69,7 +69,7 @@ def render_page(
         sections.reference(folders),
         provenance(folders),
     ]
-    parts = [p for p in found if p is not None]
+    parts = [p for p in candidates if p is not None]
     systems = ", ".join(dict.fromkeys(s for f in folders if (s := _system(f))))
     blocks = [b for p in parts for b in _walk(p.blocks)]
     html = _template().render(
@@ -112,10 +112,10 @@ def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from _walk(block.blocks)
 
 
-def _dynamics(movies: Sequence[Movie], unseen: Sequence[str]) -> Section | None:
-    if not movies and not unseen:
+def _dynamics(movies: Sequence[Movie], notes: Sequence[str]) -> Section | None:
+    if not movies and not notes:
         return None
-    blocks: list[Block] = [Text(u, "note") for u in unseen]
+    blocks: list[Block] = [Text(n, "note") for n in notes]
     if movies:
         blocks.append(Viewer(tuple(f"{m.label}: {m.note}" for m in movies if m.note)))
     return Section("dynamics", "Trajectories side by side", tuple(blocks))
@@ -136,14 +136,14 @@ def provenance(folders: Sequence[Folder]) -> Section:
     blocks: list[Block] = [table("Versions, seeds and digests", columns, rows)]
     commands = [(f, c) for f in _by_start(folders) if (c := f.run.get("command"))]
     if commands:
-        spelled = [c if isinstance(c, str) else shlex.join(map(str, c)) for _, c in commands]
+        lines = [c if isinstance(c, str) else shlex.join(map(str, c)) for _, c in commands]
         blocks += [
             Text("How to reproduce", "heading"),
             Text(
                 "These commands, in the order they ran, with the versions above. The same seed "
                 "gives the same numbers on the same machine."
             ),
-            Text("\n".join(dict.fromkeys(spelled)), "command"),
+            Text("\n".join(dict.fromkeys(lines)), "command"),
         ]
     for f in folders:
         request = json.dumps(f.run.get("request", {}), indent=1, ensure_ascii=False)

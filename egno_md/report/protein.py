@@ -1,4 +1,4 @@
-"""Proteins in rollouts: what was observed at windows' ends, and what refinement moved."""
+"""Proteins in rollouts: observables at windows' ends, and moves by refinement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", ":", "-.")
 """Of the rollouts, in their order."""
 MUCH = 0.5
-"""Å that refinement moves a residue by, which counts as a repair."""
+"""Å; a residue that refinement moves farther counts as repaired."""
 
 Panel = tuple[str, float, dict[str, str]]
 
@@ -87,14 +87,14 @@ def draw_refined(folders: Sequence[Folder]) -> Drawing | None:
 def _panels(names: set[str]) -> list[Panel]:
     """Axis title, factor and curves of each panel, as far as they were observed."""
     states = {n: f"to {n.removeprefix(STATE)}" for n in sorted(names) if n.startswith(STATE)}
-    found: list[Panel] = [
+    panels: list[Panel] = [
         ("CA RMSD\n(Å)", ANGSTROM, states),
         ("radius of\ngyration  (Å)", ANGSTROM, {"radius_of_gyration": "radius of gyration"}),
         ("residues\n(%)", PERCENT, {n: n for n in ("helix", "strand", "coil")}),
         ("energy\n(kJ/mol)", UNCHANGED, {"potential_energy": "potential energy"}),
     ]
-    kept = [(t, f, {n: c for n, c in curves.items() if n in names}) for t, f, curves in found]
-    return [panel for panel in kept if panel[2]]
+    observed = [(t, f, {n: c for n, c in curves.items() if n in names}) for t, f, curves in panels]
+    return [panel for panel in observed if panel[2]]
 
 
 def _lines(

@@ -25,33 +25,33 @@ def read_movies(folders: Sequence[Path]) -> tuple[list[Movie], list[str]]:
     Returns:
         The movies, and a sentence for each store that cannot be played.
     """
-    stores, unseen = [], []
+    stores, notes = [], []
     for folder in folders:
         if not (folder / MANIFEST).is_file():
             continue
         try:
             stores.append(Store(folder))
         except EgnoMDError as error:
-            unseen.append(str(error))
-    # segments that train an operator are short; what is compared is long
+            notes.append(str(error))
+    # training segments are short, reference trajectories long
     stores.sort(key=lambda s: (s.manifest.source == "propagate", -_longest(s)[1]))
     references = sum(s.manifest.source != "propagate" for s in stores)
-    kept = [*stores[: min(references, 1)], *stores[references:]][:MOST]
+    played = [*stores[: min(references, 1)], *stores[references:]][:MOST]
     movies: list[Movie] = []
     template = digest = None
-    for store in kept:
+    for store in played:
         label = store.root.resolve().name
         if digest is not None and store.manifest.digest != digest:
-            unseen.append(f"{label}: other atoms than {movies[0].label}, so it is not played.")
+            notes.append(f"{label}: other atoms than {movies[0].label}, so it is not played.")
             continue
         try:
             movie = _read(store, label, template)
         except (EgnoMDError, OSError) as error:
-            unseen.append(f"{label}: cannot be played: {error}")
+            notes.append(f"{label}: cannot be played: {error}")
             continue
         movies.append(movie)
         template, digest = movies[0].positions[0], store.manifest.digest
-    return movies, unseen
+    return movies, notes
 
 
 def _longest(store: Store) -> tuple[str, int]:

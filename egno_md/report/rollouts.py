@@ -22,17 +22,17 @@ MOST_EVENTS = 300
 
 def rollouts(folders: Folders) -> Section | None:
     """Rollouts side by side: the timeline, its cost, where the time went, and results."""
-    found = of_verb(folders, "propagate")
-    if not found:
+    runs = of_verb(folders, "propagate")
+    if not runs:
         return None
-    shown = [f for f in found if "summary" in f.content]
-    blocks: list[Block] = [*gaps(found), *_caveats(shown)]
+    shown = [f for f in runs if "summary" in f.content]
+    blocks: list[Block] = [*gaps(runs), *_caveats(shown)]
     blocks += [
-        Text(f"{f.label}: {said}", "note")
+        Text(f"{f.label}: {statement}", "note")
         for f in shown
-        if (said := f.content["summary"].get("statement"))
+        if (statement := f.content["summary"].get("statement"))
     ]
-    timeline = draw_timeline(found)
+    timeline = draw_timeline(runs)
     if timeline is not None:
         blocks.append(Image(timeline))
         blocks.append(
@@ -42,16 +42,16 @@ def rollouts(folders: Folders) -> Section | None:
                 "is linear near zero and logarithmic beyond."
             )
         )
-        blocks.append(_events(found))
-        blocks += _interventions(found)
-    for drawing in (draw_observed(found), draw_refined(shown)):
+        blocks.append(_events(runs))
+        blocks += _interventions(runs)
+    for drawing in (draw_observed(runs), draw_refined(shown)):
         if drawing is not None:
             blocks.append(Image(drawing))
-    books = accounts(shown)
-    account = draw_accounts(books)
+    timings = accounts(shown)
+    account = draw_accounts(timings)
     if account is not None:
         blocks.append(Image(account))
-        blocks.append(_account_table(books, shown))
+        blocks.append(_account_table(timings, shown))
     if shown:
         columns = ("", *(f.label for f in shown))
         blocks.append(table("Rollouts side by side", columns, _rollout_rows(shown)))
@@ -59,14 +59,14 @@ def rollouts(folders: Folders) -> Section | None:
 
 
 def _caveats(shown: Folders) -> Iterator[Block]:
-    """What a rollout says of itself that no number shows."""
+    """The caveats in the rollouts' summaries."""
     for folder in shown:
         if caveat := folder.content["summary"].get("caveat"):
             yield Text(f"{folder.label}: {caveat}", "note")
 
 
 def _protein_rows(shown: Folders) -> list[tuple[str, ...]]:
-    """What was observed on line, and what refinement moved most."""
+    """Observables measured during the run, and the residues that refinement moved most."""
     summaries = [f.content["summary"] for f in shown]
     names = list(dict.fromkeys(n for s in summaries for n in s.get("observed", {})))
     units = {"radius_of_gyration": ", nm", "potential_energy": ", kJ/mol"}
@@ -87,9 +87,9 @@ def _protein_rows(shown: Folders) -> list[tuple[str, ...]]:
     return rows
 
 
-def _events(found: Folders) -> Block:
+def _events(runs: Folders) -> Block:
     rows = []
-    for folder in found:
+    for folder in runs:
         costs = event_costs(folder)
         total = sum(n for _, n, _ in costs) or 1
         rows += [
@@ -104,10 +104,10 @@ def _events(found: Folders) -> Block:
     return table("What the windows came to, and its cost", columns, rows, anchor="outcomes")
 
 
-def _interventions(found: Folders) -> Iterator[Block]:
+def _interventions(runs: Folders) -> Iterator[Block]:
     rows = [
         (f.label, e)
-        for f in found
+        for f in runs
         for e in f.events
         if e.get("kind") in KINDS and e["kind"] not in SOUND and not _is_planned(e)
     ]
@@ -133,8 +133,8 @@ def _interventions(found: Folders) -> Iterator[Block]:
     )
     of = f", first {MOST_EVENTS} of {len(rows)}" if len(rows) > MOST_EVENTS else f" ({len(rows)})"
     caption = f"Windows not simply accepted{of}"
-    listed = table(caption, columns, cells, filters=(0, 3), anchor="interventions")
-    yield Fold(caption, (listed,), is_printed=False)
+    interventions = table(caption, columns, cells, filters=(0, 3), anchor="interventions")
+    yield Fold(caption, (interventions,), is_printed=False)
 
 
 def _is_planned(event: dict[str, Any]) -> bool:
@@ -142,24 +142,24 @@ def _is_planned(event: dict[str, Any]) -> bool:
     return event["kind"] == "refine" and event.get("reason") in (None, "", "every window")
 
 
-def _account_table(books: Sequence[Account], shown: Folders) -> Block:
+def _account_table(timings: Sequence[Account], shown: Folders) -> Block:
     rows: list[tuple[str, ...]] = [
-        (title, *(_share(b.parts[part], b.total) for b in books))
+        (title, *(_share(b.parts[part], b.total) for b in timings))
         for part, (_, title) in PARTS.items()
-        if any(b.parts[part] for b in books)
+        if any(b.parts[part] for b in timings)
     ]
-    rows.append(("total", *(seconds(b.total) for b in books)))
-    rows.append(("the same dynamics by MD", *(seconds(b.reference) for b in books)))
+    rows.append(("total", *(seconds(b.total) for b in timings)))
+    rows.append(("the same dynamics by MD", *(seconds(b.reference) for b in timings)))
     summaries = {f.label: f.content["summary"] for f in shown}
     rows += [
-        (title, *(number(summaries[b.label].get(key)) for b in books))
+        (title, *(number(summaries[b.label].get(key)) for b in timings))
         for key, title in (
             ("rollout_ns_per_day", "rollout, ns/day"),
             ("reference_ns_per_day", "reference MD, ns/day"),
             ("speed_up", "speed-up, everything included"),
         )
     ]
-    return table("Where the time went", ("", *(b.label for b in books)), rows)
+    return table("Where the time went", ("", *(b.label for b in timings)), rows)
 
 
 def _share(spent: float, total: float) -> str:
@@ -229,5 +229,5 @@ def _spread(mean: float | None, deviation: float | None) -> str:
 
 
 def _mode(summary: dict[str, Any]) -> str:
-    """What a rollout is; long deterministic windows are neither dynamics nor a sampler."""
+    """Dynamics or sampler; long deterministic windows are neither, but refined means."""
     return REFINED_MEANS if summary.get("caveat") else str(summary.get("mode", NONE))

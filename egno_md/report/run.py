@@ -27,8 +27,8 @@ def run_report(
 ) -> Path:
     """Write one self-contained page about output folders of other verbs.
 
-    Beside the page, its figures stand as SVG and PNG in ``figures/``, its tables as CSV in
-    ``numbers/``, and everything the folders' results say in ``numbers/report.json``.
+    Beside the page, its figures are SVG and PNG in ``figures/``, its tables CSV in
+    ``numbers/``, and all results of the folders are in ``numbers/report.json``.
 
     Args:
         folders: of generate, train, evaluate, propagate and compare, in any order.
@@ -45,8 +45,8 @@ def run_report(
     if not folders:
         raise DataError("nothing to report. Give at least one folder written by egno-md.")
     folders, out = [Path(f) for f in folders], Path(out)
-    movies, unseen = read_movies(folders)
-    page = render_page(folders, title, movies, unseen)
+    movies, notes = read_movies(folders)
+    page = render_page(folders, title, movies, notes)
     path = out / REPORT
     request = {"folders": [str(f) for f in folders], "title": title}
     with run_folder(out, "report", request, mode, folders) as run:

@@ -16,15 +16,15 @@ Folders = Sequence[Folder]
 
 
 def observables(folders: Folders) -> Section | None:
-    """What the comparisons found."""
-    found = of_verb(folders, "compare")
-    if not found:
+    """The comparisons with the reference."""
+    comparisons = of_verb(folders, "compare")
+    if not comparisons:
         return None
-    blocks: list[Block] = [*gaps(found)]
-    for place, folder in enumerate(found):
+    blocks: list[Block] = [*gaps(comparisons)]
+    for place, folder in enumerate(comparisons):
         if "comparison" not in folder.content:
             continue
-        if len(found) > 1:
+        if len(comparisons) > 1:
             system = folder.content["comparison"].get("system", "")
             blocks.append(Text(f"{folder.label}: {system}", "heading"))
         blocks += comparison_blocks(folder, place)
@@ -33,17 +33,17 @@ def observables(folders: Folders) -> Section | None:
 
 def operator(folders: Folders) -> Section | None:
     """Training, the operator's card and its one-window errors."""
-    trained, evaluated = of_verb(folders, "train"), of_verb(folders, "evaluate")
-    used = {} if trained else _cards_used(folders)
-    if not trained and not evaluated and not used:
+    trainings, evaluations = of_verb(folders, "train"), of_verb(folders, "evaluate")
+    cards = {} if trainings else _cards_used(folders)
+    if not trainings and not evaluations and not cards:
         return None
-    blocks: list[Block] = [*gaps([*trained, *evaluated])]
-    for folder in evaluated:
+    blocks: list[Block] = [*gaps([*trainings, *evaluations])]
+    for folder in evaluations:
         if "evaluation" in folder.content:
             blocks += _evaluation(folder)
-    for folder in trained:
+    for folder in trainings:
         blocks += _training(folder)
-    for label, card in used.items():
+    for label, card in cards.items():
         blocks += _card(card, label)
     return Section("operator", "Operator", tuple(blocks))
 
@@ -115,7 +115,7 @@ def _time(ps: float) -> str:
 
 def _card(card: dict[str, Any], label: str) -> Iterator[Block]:
     card = flat_card(card)
-    network, trained = card.get("network", {}), card.get("training") or {}
+    network, training = card.get("network", {}), card.get("training") or {}
     points = card.get("time_points") or []
     facts = {
         "system": card.get("system"),
@@ -127,9 +127,9 @@ def _card(card: dict[str, Any], label: str) -> Iterator[Block]:
             str(network[k]) for k in ("layers", "hidden", "vectors") if k in network
         ),
         "force channel": {True: "yes", False: "no"}.get(network.get("force_channel")),
-        "parameters": number(trained.get("parameters")) if trained else None,
-        "training windows": number(trained.get("training_windows")) if trained else None,
-        "training time": seconds(trained.get("seconds")) if trained else None,
+        "parameters": number(training.get("parameters")) if training else None,
+        "training windows": number(training.get("training_windows")) if training else None,
+        "training time": seconds(training.get("seconds")) if training else None,
         "system digest": str(card.get("digest") or "")[:16],
     }
     rows = [(k, str(v)) for k, v in facts.items() if v]
@@ -141,11 +141,11 @@ def _card(card: dict[str, Any], label: str) -> Iterator[Block]:
 
 def reference(folders: Folders) -> Section | None:
     """The reference molecular dynamics."""
-    found = of_verb(folders, "generate")
-    if not found:
+    runs = of_verb(folders, "generate")
+    if not runs:
         return None
     rows = []
-    for f in found:
+    for f in runs:
         m = f.content.get("manifest", {})
         shards = m.get("shards", [])
         protocol = f.run.get("request", {}).get("protocol", {})
@@ -158,5 +158,5 @@ def reference(folders: Folders) -> Section | None:
             )
         )  # fmt: skip
     columns = ("", "system", "potential", "temperature", "frames", "chains", "ns/day")
-    blocks = (*gaps(found), table("Reference molecular dynamics", columns, rows))
+    blocks = (*gaps(runs), table("Reference molecular dynamics", columns, rows))
     return Section("reference", "Reference", blocks)

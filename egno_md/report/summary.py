@@ -17,7 +17,7 @@ HOT = 0.02
 
 
 def summary(folders: Sequence[Folder]) -> Section:
-    """The cards, and a sentence for what is not there."""
+    """The cards, and a sentence for each missing verb."""
     compared = {
         r["label"]: r
         for f in folders
@@ -64,21 +64,21 @@ def _rollout(folder: Folder, compared: dict[str, Json]) -> Iterator[Card]:
         ),
         (percent(s.get("fallback_share")), "of windows fell back to MD", ""),
     ]
-    found = compared.pop(folder.label, None)
+    comparison = compared.pop(folder.label, None)
     lines = []
     if stops:
         lines.append(
             f"{len(stops)} of {s['replicas']} replicas stopped early: {'; '.join(sorted(set(stops)))}."
         )
-    if found is not None:
-        figures.append(_agreement(found))
-        lines.append(_sentence(found))
+    if comparison is not None:
+        figures.append(_agreement(comparison))
+        lines.append(_sentence(comparison))
     replicas = "1 replica" if s.get("replicas") == 1 else f"{number(s.get('replicas'))} replicas"
     lines.append(
         f"{number(s.get('simulated_ps'))} ps in {replicas}; largest bond "
         f"deviation {number(s.get('largest_bond_deviation'))} nm."
     )
-    lines += [said for key in ("statement", "caveat") if (said := s.get(key))]
+    lines += [text for key in ("statement", "caveat") if (text := s.get(key))]
     yield Card(f"{folder.label} (policy {s.get('policy')})", tuple(figures), tuple(lines))
 
 

@@ -26,7 +26,7 @@ KINDS = {
 }
 """What a controller decides, from best to worst; colours of Okabe and Ito 2008.
 
-A Metropolis move that is not made is no fault, and no intervention; neither is MD as the source."""
+A rejected Metropolis move is neither a fault nor an intervention; nor is MD as the source."""
 SOUND = ("accept", "stay", "exact")
 RARE = ("stay", "exact")
 """Shown where they occur: of Metropolis moves alone, and where the source is MD itself."""
@@ -41,7 +41,7 @@ HEIGHTS = {
     "fallback": 0.82,
     "stop": 0.98,
 }
-"""Of a mark in its lane: worse is taller, for readers who see no colours."""
+"""Of a mark in its lane: worse is taller, so that colours are not needed."""
 BINS = 200
 LANES = 8
 """Replicas with a lane of their own; the rest is left to the table."""
@@ -65,7 +65,7 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         f"{f.label}: " + ", ".join(f"{n} {KINDS[k][1]}" for k, n in count_kinds(f).items() if n)
         for f in shown
     )
-    listed = {k for k in KINDS if k not in RARE or any(count_kinds(f)[k] for f in shown)}
+    occurring = {k for k in KINDS if k not in RARE or any(count_kinds(f)[k] for f in shown)}
     lanes = [max(min(len(_by_replica(f)), LANES), 1) for f in shown]
     heights = [h for n in lanes for h in (0.45 + 0.2 * n, 1.25)]
 
@@ -79,7 +79,7 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
         # marks alone do not widen the axes of a rollout without energies
         axes[-1].set_xlim(0, max(_end(f) for f in shown))
         axes[-1].set_xlabel("simulated time  (ps)")
-        handles = [Patch(color=c, label=t) for k, (c, t) in KINDS.items() if k in listed]
+        handles = [Patch(color=c, label=t) for k, (c, t) in KINDS.items() if k in occurring]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
 
     title = "What happened to each window, and its energy error"
@@ -90,8 +90,8 @@ def draw_timeline(folders: Sequence[Folder]) -> Drawing | None:
 
 def count_kinds(folder: Folder) -> dict[str, int]:
     """Events of each kind."""
-    found = [e.get("kind") for e in folder.events]
-    return {k: found.count(k) for k in KINDS}
+    kinds = [e.get("kind") for e in folder.events]
+    return {k: kinds.count(k) for k in KINDS}
 
 
 def event_costs(folder: Folder) -> list[tuple[str, int, float]]:
@@ -103,11 +103,11 @@ def event_costs(folder: Folder) -> list[tuple[str, int, float]]:
 
 
 def _by_replica(folder: Folder) -> dict[int, list[Event]]:
-    found: dict[int, list[Event]] = defaultdict(list)
+    replicas: dict[int, list[Event]] = defaultdict(list)
     for event in folder.events:
         if event.get("kind") in KINDS and isinstance(event.get("time"), (int, float)):
-            found[int(event.get("replica") or 0)].append(event)
-    return dict(sorted(found.items()))
+            replicas[int(event.get("replica") or 0)].append(event)
+    return dict(sorted(replicas.items()))
 
 
 def _end(folder: Folder) -> float:
@@ -126,10 +126,10 @@ def _lanes(axes: Axes, folder: Folder, tips: Tips) -> None:
                 (first, -lane - height / 2), last - first, height,
                 color=KINDS[worst][0], lw=0 if set(kinds) in SEAMLESS else 0.6,
             )  # fmt: skip
-            said = ", ".join(f"{n} {KINDS[k][1]}" for k, n in kinds.items())
+            counts = ", ".join(f"{n} {KINDS[k][1]}" for k, n in kinds.items())
             tips.put(
                 patch,
-                f"{folder.label}, replica {replica}, {number(first)} to {number(last)} ps: {said}; "
+                f"{folder.label}, replica {replica}, {number(first)} to {number(last)} ps: {counts}; "
                 f"{seconds(spent)} of checks and repair",
             )
             axes.add_patch(patch)
@@ -173,8 +173,8 @@ def _energy_errors(axes: Axes, folder: Folder) -> None:
     axes.tick_params(labelsize=7)
     if not points:
         is_refined = any(e["kind"] == "refine" for r in _by_replica(folder).values() for e in r)
-        said = "windows end in refined frames" if is_refined else "no energies were checked"
-        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center")
+        message = "windows end in refined frames" if is_refined else "no energies were checked"
+        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center")
         axes.set_yticks([])
         return
     times, errors = np.array(points).T

@@ -1,4 +1,4 @@
-"""Figures as SVG inside the page: theme colours, unique ids, values to hover over."""
+"""Figures as SVG inside the page: theme colours, unique ids, tooltips."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def inline_svg(text: str, prefix: str, tips: Mapping[int, str] | None = None) ->
     Args:
         text: of the file.
         prefix: of every id; one per figure.
-        tips: what elements with the id ``tip_N`` say when hovered.
+        tips: tooltips of the elements with the id ``tip_N``.
 
     Returns:
         Markup that starts with ``<svg``, or None where it cannot be parsed.
@@ -77,7 +77,7 @@ def _local(element: ElementTree.Element) -> str:
 
 def _clean(element: ElementTree.Element, prefix: str, tips: Mapping[int, str]) -> None:
     element.tag = _local(element)
-    found = TIP.fullmatch(element.get("id", ""))
+    tip = TIP.fullmatch(element.get("id", ""))
     attributes = {}
     for name, value in element.attrib.items():
         if name == XLINK:
@@ -96,8 +96,8 @@ def _clean(element: ElementTree.Element, prefix: str, tips: Mapping[int, str]) -
         attributes[name] = _themed(REFERENCE_TO_ID.sub(rf"url(#{prefix}\1)", value))
     element.attrib.clear()
     element.attrib.update(attributes)
-    if found and int(found.group(1)) in tips:
-        element.set("data-tip", tips[int(found.group(1))])
+    if tip and int(tip.group(1)) in tips:
+        element.set("data-tip", tips[int(tip.group(1))])
     element.tail = None if element.tag not in ("tspan",) else element.tail
     for child in list(element):
         if _local(child) in TAGS:

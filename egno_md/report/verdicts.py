@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def comparison_blocks(folder: Folder, place: int) -> list[Block]:
-    """What one comparison found."""
+    """Blocks of one comparison."""
     content = folder.content["comparison"]
     rollouts = content.get("rollouts", [])
     blocks: list[Block] = [

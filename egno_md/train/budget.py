@@ -1,4 +1,4 @@
-"""What a training run may spend, and how its learning rate follows that."""
+"""The budget of a training run, and the learning rate that follows it."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Budget(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Tell the module how much is spent."""
-        pl_module.fraction = self._agreed(trainer)  # type: ignore[assignment]
+        """Set the module's share of the budget spent."""
+        pl_module.fraction = self._common_fraction(trainer)  # type: ignore[assignment]
 
     def on_train_batch_end(
         self,
@@ -106,7 +106,7 @@ class Budget(Callback):
         by_time = 0.0 if self.max_seconds is None else self.seconds / self.max_seconds
         return max(by_steps, by_time)
 
-    def _agreed(self, trainer: L.Trainer) -> float:
+    def _common_fraction(self, trainer: L.Trainer) -> float:
         """The share that all processes take for spent."""
         fraction = self.fraction(trainer.global_step)
         if self.max_seconds is None or trainer.world_size == 1:
@@ -114,7 +114,7 @@ class Budget(Callback):
         return trainer.strategy.broadcast(fraction)
 
     def _stop_when_spent(self, trainer: L.Trainer) -> None:
-        if self._agreed(trainer) >= 1:
+        if self._common_fraction(trainer) >= 1:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, float]:

@@ -49,10 +49,10 @@ def write_clusters(
         used = len(np.unique(largest))
         left.set(title=f"atoms by their largest cluster: {used} of {len(colours)} in use")
         _draw_shares(right, shares, colours)
-        drawn = [folder / f"clusters.{suffix}" for suffix in ("png", "svg")]
-        for path in drawn:
+        pictures = [folder / f"clusters.{suffix}" for suffix in ("png", "svg")]
+        for path in pictures:
             figure.savefig(path, dpi=150)
-    return (pdb, *drawn)
+    return (pdb, *pictures)
 
 
 def _draw_atoms(

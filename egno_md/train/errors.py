@@ -44,25 +44,25 @@ def total_errors(
 def predictor(
     operator: WindowDecoder, time_points: Float[Tensor, " points"] | None = None
 ) -> Predictor:
-    """What an operator predicts for batches on the CPU, on whichever device it is.
+    """Predictions of an operator on any device, for batches on the CPU.
 
     Args:
-        operator: to ask.
+        operator: that predicts.
         time_points: as of its call.
     """
     device = next(operator.parameters()).device
 
     def predict(batch: WindowBatch) -> Prediction:
-        decoded = operator(start_of(batch.to(device)), time_points)
+        prediction = operator(start_of(batch.to(device)), time_points)
         return replace(
-            decoded, positions=decoded.positions.cpu(), velocities=decoded.velocities.cpu()
+            prediction, positions=prediction.positions.cpu(), velocities=prediction.velocities.cpu()
         )
 
     return predict
 
 
 def start_of(batch: WindowBatch) -> Start:
-    """What an operator sees of a batch."""
+    """The start frames of a batch."""
     return Start(
         batch.positions,
         batch.velocities,
@@ -96,8 +96,8 @@ def baselines(operator: BoundOperator, windows: WindowDataset) -> dict[str, Pred
         return Prediction(b.positions[:, None].expand(shape), b.velocities[:, None].expand(shape))
 
     def ballistic(b: WindowBatch) -> Prediction:
-        still = persistence(b)
-        return Prediction(still.positions + still.velocities * tau, still.velocities)
+        persistent = persistence(b)
+        return Prediction(persistent.positions + persistent.velocities * tau, persistent.velocities)
 
     def accelerated(b: WindowBatch) -> Prediction:
         assert b.forces is not None

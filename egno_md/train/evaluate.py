@@ -26,7 +26,7 @@ from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.spec.network import decodes_any_time
 from egno_md.spec.train import DATA_MEMORY, Split
 from egno_md.train.clusters_plot import write_clusters
-from egno_md.train.errors import baselines, measure, measure_errors
+from egno_md.train.errors import baselines, measure, measure_errors, start_of
 from egno_md.train.evaluation_plot import plot_evaluation
 from egno_md.train.losses import SquaredErrors
 from egno_md.train.run import Cutter
@@ -55,12 +55,12 @@ def run_evaluate(
         seed: of the random rotations.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
     """
     progress, out = progress or Silent(), Path(out)
     operator = WindowOperator.load(bundle)
     store = Store(Path(data))
-    # errors on data of another potential may well be asked for
+    # errors on data of another potential are a legitimate question
     bound = operator.bind(replace(store.system(), potential=""))
     request = {
         "operator": operator.card.model_dump(mode="json"),
@@ -85,15 +85,15 @@ def run_evaluate(
 
         windows = cut(operator.card.window)
         progress.note(f"{len(windows):,} windows of part '{part}'")
-        known = operator.card.training.get("data", {}).get("fingerprint")
-        if part == "test" and known != store.identity["fingerprint"]:
+        fingerprint = operator.card.training.get("data", {}).get("fingerprint")
+        if part == "test" and fingerprint != store.identity["fingerprint"]:
             progress.note(
                 "These are not the data the operator was trained on: --part all uses more."
             )
         operator.to(target)
         errors = {"operator": measure_errors(bound, windows)}
         errors |= {k: measure(f, windows) for k, f in baselines(bound, windows).items()}
-        seen = windows[windows.spread(16, 3000)]
+        sample = start_of(windows[windows.spread(16, 3000)])
         result = {
             "system": operator.card.subject,
             "data": request["data"],
@@ -105,12 +105,12 @@ def run_evaluate(
             "zero_shot": _zero_shot(bound, cut),
         }
         operator.cpu()
-        result["equivariance"] = equivariance_residuals(bound, seen, np.random.default_rng(seed))
+        result["equivariance"] = equivariance_residuals(bound, sample, np.random.default_rng(seed))
         write_json(out / "evaluation.json", result)
         plot_evaluation(result, out / "figures")
         if isinstance(operator.network, HierarchicalNetwork):
-            first = seen.positions[:1]
-            shares = cluster_assignment(bound, Start(first, seen.velocities[:1]))[0, -1]
+            first = sample.positions[:1]
+            shares = cluster_assignment(bound, Start(first, sample.velocities[:1]))[0, -1]
             topology = reduce_system(store.system(), operator.card.atoms).topology
             write_clusters(topology, first[0].numpy(), shares, out / "clusters")
         run.finish(summary=result)
@@ -141,8 +141,8 @@ def _zero_shot(operator: BoundOperator, cut: Callable[[Window], WindowDataset]) 
         kind = operator.card.network.kind
         return {"available": False, "reason": f"kind: {kind} decodes fixed time points"}
     points = torch.tensor((0.0, *operator.card.time_points), dtype=torch.float64)
-    doubled = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)
-    window = Window(tuple(doubled.tolist()))
+    midpoints = torch.stack([(points[:-1] + points[1:]) / 2, points[1:]], dim=1).reshape(-1)
+    window = Window(tuple(midpoints.tolist()))
     try:
         windows = cut(window)
     except WindowMismatch:

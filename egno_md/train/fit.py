@@ -10,7 +10,7 @@ from egno_md.nn.linear import LinearNetwork
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.train import TrainProtocol
 from egno_md.train.linear import solve_linear
-from egno_md.train.loop import FitResult, Telling, run_fit
+from egno_md.train.loop import FitResult, Report, run_fit
 from egno_md.train.module import OperatorModule
 from egno_md.train.sampling import FixedBatches, loader, random_batches
 
@@ -39,10 +39,10 @@ def fit(
         train: windows to learn from.
         validation: windows that choose the weights.
         protocol: how.
-        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        folder: for checkpoints and `metrics.csv`; an earlier run there is continued.
         seed: of the batches.
-        device: ``cpu`` or ``gpu``, known to be there.
-        progress: receives progress and notes.
+        device: ``cpu`` or ``gpu``, which must be available.
+        progress: receives updates and notes.
 
     Raises:
         TrainingError: the error became NaN.
@@ -58,7 +58,7 @@ def fit(
     held_out = FixedBatches(chosen, max(optimisation.batch_size, at_once))
     loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(
-        module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
+        module, operator, loaders, optimisation, folder, REPORT, device=device, progress=progress
     )
 
 
@@ -70,4 +70,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling(("val_f_mse", "val_a_mse", "val_velocity_error"), _in_words)
+REPORT = Report(("val_f_mse", "val_a_mse", "val_velocity_error"), _in_words)

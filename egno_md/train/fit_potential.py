@@ -66,7 +66,7 @@ def run_fit_potential(
         seed: of the split, the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`; `resume` continues from the last checkpoint.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Raises:
         DataError: no energies or forces, or another molecule.
@@ -89,7 +89,7 @@ def run_fit_potential(
         if run.is_complete:
             return FittedPotential(folder, run.record["summary"])
         offset = float(trajectory.potential_energy[parts["train"]].mean())  # type: ignore[index]
-        frames = {k: _labelled(trajectory, index, offset) for k, index in parts.items()}
+        frames = {k: _labelled_frames(trajectory, index, offset) for k, index in parts.items()}
         torch.manual_seed(seed)
         scale = float(frames["train"].forces.std())
         energy, arguments = new_tensornet(protocol.network, matter.atomic_numbers, scale)
@@ -191,22 +191,22 @@ def _matter(
 ) -> System:
     if system is None:
         return single_system(topology, _name(path), trajectory.positions[0])
-    known = load_system(system).system
-    found = atomic_numbers(topology)
-    if not np.array_equal(found, known.atomic_numbers):
+    built = load_system(system).system
+    numbers = atomic_numbers(topology)
+    if not np.array_equal(numbers, built.atomic_numbers):
         names = " ".join(a.element.symbol for a in topology.atoms)
         raise DataError(
-            f"{path}: its atoms are {names}, those of {known.name} {' '.join(known.elements)}. "
+            f"{path}: its atoms are {names}, those of {built.name} {' '.join(built.elements)}. "
             "Give the system of these atoms, in this order."
         )
-    return replace(known, positions=trajectory.positions[0])
+    return replace(built, positions=trajectory.positions[0])
 
 
 def _name(path: Path) -> str:
     return path.stem.removeprefix("rmd17_").removeprefix("md17_") or "molecule"
 
 
-def _labelled(trajectory: Trajectory, index: np.ndarray, offset: float) -> LabelledFrames:
+def _labelled_frames(trajectory: Trajectory, index: np.ndarray, offset: float) -> LabelledFrames:
     """Å, kcal/mol and kcal/mol/Å, which is what TorchMD-Net works in."""
     energies = (trajectory.potential_energy[index] - offset) / KJ_PER_KCAL  # type: ignore[index]
     forces = trajectory.forces[index] * (NANOMETRE_PER_ANGSTROM / KJ_PER_KCAL)  # type: ignore[index]

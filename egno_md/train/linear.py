@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from egno_md.data.windows import WindowBatch, WindowSet
-from egno_md.nn.decode import Units
+from egno_md.nn.card import Scales
 from egno_md.nn.linear import LinearNetwork
 from egno_md.train.loop import FitResult
 from egno_md.train.sampling import FixedBatches
@@ -18,7 +18,7 @@ ATOMS_AT_ONCE = 30_000
 """Read at once while solving."""
 
 
-def fit_linear(network: LinearNetwork, scales: Units, batches: Iterable[WindowBatch]) -> None:
+def fit_linear(network: LinearNetwork, scales: Scales, batches: Iterable[WindowBatch]) -> None:
     """Fit the coefficients to windows in physical units, each window counted once.
 
     Args:
@@ -29,15 +29,15 @@ def fit_linear(network: LinearNetwork, scales: Units, batches: Iterable[WindowBa
     network.fit(_scaled(scales, batches))
 
 
-def _scaled(scales: Units, batches: Iterable[WindowBatch]) -> Iterator[tuple[Tensor, Tensor]]:
+def _scaled(scales: Scales, batches: Iterable[WindowBatch]) -> Iterator[tuple[Tensor, Tensor]]:
     for batch in batches:
-        moved = batch.future_positions - batch.positions[:, None]
-        yield batch.velocities / scales.velocity, moved.transpose(0, 1) / scales.length
+        displacements = batch.future_positions - batch.positions[:, None]
+        yield batch.velocities / scales.velocity, displacements.transpose(0, 1) / scales.length
 
 
-def solve_linear(network: LinearNetwork, scales: Units, train: WindowSet) -> FitResult:
+def solve_linear(network: LinearNetwork, scales: Scales, train: WindowSet) -> FitResult:
     """Fit the coefficients to every training window; see `fit_linear`."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     numbers = FixedBatches(np.arange(len(train)), max(ATOMS_AT_ONCE // train.atoms, 1))
     fit_linear(network, scales, (train[chosen] for chosen in numbers))
-    return FitResult(0, round(time.perf_counter() - begin, 2), 0, "solved by least squares")
+    return FitResult(0, round(time.perf_counter() - start, 2), 0, "solved by least squares")

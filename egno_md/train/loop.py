@@ -48,13 +48,13 @@ class FitResult:
 
 
 @dataclass(frozen=True)
-class Telling:
-    """What a run writes down and says.
+class Report:
+    """What a run records and reports.
 
     Attributes:
         measures: what validation logs, columns of `metrics.csv`; the least value of the first
             marks the weights that are kept.
-        in_words: what a row says of validation, as named values of the progress.
+        in_words: a row's validation errors, as named values of the progress.
     """
 
     measures: tuple[str, ...]
@@ -68,36 +68,36 @@ class Telling:
 
 def run_fit(
     module: BudgetModule,
-    learned: nn.Module,
+    trainee: nn.Module,
     loaders: tuple[DataLoader[Any], DataLoader[Any]],
     optimisation: Optimisation,
     folder: Path,
-    telling: Telling,
+    report: Report,
     *,
     device: str,
     progress: Progress,
     inference_mode: bool = True,
 ) -> FitResult:
-    """Train in place; `learned` ends with the best validated weights.
+    """Train in place; `trainee` ends with the best validated weights.
 
     Args:
         module: what Lightning trains.
-        learned: the part of it that is kept.
+        trainee: the part of it that is kept.
         loaders: of training and validation batches.
         optimisation: how.
-        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
-        telling: what is written down and said.
-        device: ``cpu`` or ``gpu``, known to be there.
-        progress: receives progress and notes.
+        folder: for checkpoints and `metrics.csv`; an earlier run there is continued.
+        report: what is recorded and reported.
+        device: ``cpu`` or ``gpu``, which must be available.
+        progress: receives updates and notes.
         inference_mode: off where validation needs gradients.
 
     Raises:
         TrainingError: the error became NaN.
     """
-    name = next(n for n, child in module.named_children() if child is learned)
+    name = next(n for n, child in module.named_children() if child is trainee)
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(
-        checkpoints, filename="best", monitor=telling.monitor, enable_version_counter=False
+        checkpoints, filename="best", monitor=report.monitor, enable_version_counter=False
     )
     last = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False, save_top_k=1)
     budget = Budget(optimisation)
@@ -105,8 +105,8 @@ def run_fit(
     if optimisation.weight_average is not None:
         callbacks.append(MovingAverage(optimisation.weight_average))
     if optimisation.patience is not None:
-        callbacks.append(EarlyStopping(telling.monitor, patience=optimisation.patience))
-    callbacks.append(History(folder / "metrics.csv", budget, progress, telling))
+        callbacks.append(EarlyStopping(report.monitor, patience=optimisation.patience))
+    callbacks.append(History(folder / "metrics.csv", budget, progress, report))
     resume = checkpoints / "last.ckpt"
     with (
         quiet(),
@@ -115,22 +115,28 @@ def run_fit(
     ):
         trainer = _new_trainer(callbacks, optimisation, device, inference_mode)
         if optimisation.compile:
-            _compile(learned, optimisation.compile == "cuda-graphs", device, progress)
+            _compile(trainee, optimisation.compile == "cuda-graphs", device, progress)
         trainer.fit(
             module,
             *loaders,
             ckpt_path=str(resume) if resume.is_file() else None,
             weights_only=True,
         )
-    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     prefix = f"{name}."
-    learned.cpu().load_state_dict(
-        {k.removeprefix(prefix): v for k, v in saved["state_dict"].items() if k.startswith(prefix)}
+    trainee.cpu().load_state_dict(
+        {
+            k.removeprefix(prefix): v
+            for k, v in checkpoint["state_dict"].items()
+            if k.startswith(prefix)
+        }
     )
-    learned.eval()
+    trainee.eval()
     spent = budget.fraction(trainer.global_step) >= 1
     stopped = "the budget is spent" if spent else "no gain in validation"
-    return FitResult(trainer.global_step, round(budget.seconds, 2), saved["global_step"], stopped)
+    return FitResult(
+        trainer.global_step, round(budget.seconds, 2), checkpoint["global_step"], stopped
+    )
 
 
 class History(Callback):
@@ -138,14 +144,14 @@ class History(Callback):
 
     Args:
         path: of the CSV; rows beyond a resumed step are dropped.
-        budget: tells seconds and the share that is spent.
-        progress: receives progress and notes.
-        telling: the columns, and what is said.
+        budget: seconds, and the share that is spent.
+        progress: receives updates and notes.
+        report: the columns, and the words of the progress.
     """
 
-    def __init__(self, path: Path, budget: Budget, progress: Progress, telling: Telling) -> None:
+    def __init__(self, path: Path, budget: Budget, progress: Progress, report: Report) -> None:
         self.path, self.budget, self.progress = path, budget, progress
-        self.measures, self.in_words = telling.measures, telling.in_words
+        self.measures, self.in_words = report.measures, report.in_words
         self.columns = (*PROGRESS, *self.measures)
         self.losses: list[float] = []
         self.validated: Mapping[str, str] = {}
@@ -168,7 +174,7 @@ class History(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Collect the loss, over all processes; tell how far we are."""
+        """Collect the loss, over all processes, and report progress."""
         # Lightning hands out the loss divided for accumulation
         loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
         self.losses.append(float(trainer.strategy.reduce(loss, reduce_op="mean")))
@@ -208,12 +214,12 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _compile(learned: nn.Module, with_graphs: bool, device: str, progress: Progress) -> None:
+def _compile(trainee: nn.Module, with_graphs: bool, device: str, progress: Progress) -> None:
     """Translate a network in place, where there is a compiler."""
     if not can_compile():
         progress.note("compile: no C++ compiler is found, so the network runs as it is.")
         return
-    network = getattr(learned, "network", learned)
+    network = getattr(trainee, "network", trainee)
     if with_graphs and device == "gpu":
         network.compile(dynamic=False, mode="reduce-overhead")
         return
@@ -224,9 +230,9 @@ def _compile(learned: nn.Module, with_graphs: bool, device: str, progress: Progr
 
 def can_compile() -> bool:
     """Whether torch.compile finds what it needs on this machine."""
-    named = os.environ.get("CXX", "")
-    found = any(shutil.which(name) for name in (named, "g++", "clang++") if name)
-    return found and sys.platform != "win32"
+    compiler = os.environ.get("CXX", "")
+    is_installed = any(shutil.which(name) for name in (compiler, "g++", "clang++") if name)
+    return is_installed and sys.platform != "win32"
 
 
 def _new_trainer(

@@ -1,4 +1,4 @@
-"""What training minimises, and the errors that are reported."""
+"""The training loss, and reported errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from egno_md.data.windows import WindowBatch
-from egno_md.nn.decode import Prediction, Units
+from egno_md.nn.card import Scales
+from egno_md.nn.decode import Prediction
 
 
 def window_loss(
-    prediction: Prediction, batch: WindowBatch, scales: Units, velocity_weight: float
+    prediction: Prediction, batch: WindowBatch, scales: Scales, velocity_weight: float
 ) -> Tensor:
     """Mean squared position error over the decoded points (Xu et al. 2024, Eq. 11),
     plus `velocity_weight` times that of velocities, each in units of its

@@ -45,7 +45,7 @@ class OperatorModule(BudgetModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the errors of the last validation."""
+        """Reset the errors before a validation."""
         self._errors = None
 
     def validation_step(self, batch: WindowBatch, _: int) -> None:

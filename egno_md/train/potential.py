@@ -15,7 +15,7 @@ from egno_md.core.progress import Progress
 from egno_md.spec.fit_potential import FitPotentialProtocol
 from egno_md.spec.train import Optimisation
 from egno_md.train.budget import BudgetModule
-from egno_md.train.loop import FitResult, Telling, run_fit
+from egno_md.train.loop import FitResult, Report, run_fit
 from egno_md.train.sampling import FixedBatches, random_batches
 
 VALIDATION_FRAMES = 512
@@ -68,7 +68,7 @@ class PotentialErrors:
 def energies_and_forces(
     energy: nn.Module, positions: Tensor, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What `energy` gives at `positions`, and the forces it implies."""
+    """Energies at `positions`, and forces as their negative gradient."""
     with torch.enable_grad():
         positions = positions.detach().requires_grad_(True)
         energies = energy(positions)
@@ -101,23 +101,23 @@ class PotentialModule(BudgetModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Mean squared errors of forces and energies, each over its variance."""
         positions, energies, forces = batch
-        found, pulls = energies_and_forces(self.energy, positions, create_graph=True)
+        predictions, pulls = energies_and_forces(self.energy, positions, create_graph=True)
         of_forces = (pulls - forces).square().mean() / self.scales[1] ** 2
-        of_energies = (found - energies).square().mean() / self.scales[0] ** 2
+        of_energies = (predictions - energies).square().mean() / self.scales[0] ** 2
         loss = of_forces + self.energy_weight * of_energies
         self.log("loss", loss, batch_size=len(positions))
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the errors of the last validation."""
+        """Reset the errors before a validation."""
         self._sums = torch.zeros(3)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect the errors of one batch."""
         positions, energies, forces = batch
-        found, pulls = energies_and_forces(self.energy, positions)
+        predictions, pulls = energies_and_forces(self.energy, positions)
         force = (pulls - forces).abs().mean((1, 2)).sum()
-        energy = (found.detach() - energies).abs().sum()
+        energy = (predictions.detach() - energies).abs().sum()
         self._sums += torch.stack([force, energy, force.new_tensor(len(positions))]).cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -146,10 +146,10 @@ def fit_potential(
         train: frames to learn from.
         validation: frames that choose the weights.
         protocol: how.
-        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        folder: for checkpoints and `metrics.csv`; an earlier run there is continued.
         seed: of the batches.
-        device: ``cpu`` or ``gpu``, known to be there.
-        progress: receives progress and notes.
+        device: ``cpu`` or ``gpu``, which must be available.
+        progress: receives updates and notes.
 
     Raises:
         TrainingError: the error became NaN.
@@ -158,8 +158,8 @@ def fit_potential(
     scales = (float(train.energies.std()) or 1.0, float(train.forces.std()) or 1.0)
     module = PotentialModule(energy, optimisation, scales, protocol.energy_weight)
     batches = random_batches(len(train), optimisation, seed)
-    kept = min(len(validation), VALIDATION_FRAMES)
-    chosen = np.linspace(0, len(validation) - 1, kept).astype(int)
+    count = min(len(validation), VALIDATION_FRAMES)
+    chosen = np.linspace(0, len(validation) - 1, count).astype(int)
     held_out = FixedBatches(chosen, FRAMES_PER_BATCH)
     loaders = (
         DataLoader(train, batch_size=None, sampler=batches),
@@ -171,7 +171,7 @@ def fit_potential(
         loaders,
         optimisation,
         folder,
-        TELLING,
+        REPORT,
         device=device,
         progress=progress,
         inference_mode=False,
@@ -183,10 +183,10 @@ def measure_potential(energy: nn.Module, frames: LabelledFrames) -> PotentialErr
     force, energies = [], []
     for start in range(0, len(frames), FRAMES_PER_BATCH):
         index = np.arange(start, min(start + FRAMES_PER_BATCH, len(frames)))
-        positions, expected, pulls = frames[index]
-        found, computed = energies_and_forces(energy, positions)
-        force.append((computed - pulls).double().flatten())
-        energies.append((found.detach() - expected).double())
+        positions, labels, pulls = frames[index]
+        predictions, forces = energies_and_forces(energy, positions)
+        force.append((forces - pulls).double().flatten())
+        energies.append((predictions.detach() - labels).double())
     of_forces, of_energies = torch.cat(force), torch.cat(energies)
     return PotentialErrors(
         frames=len(frames),
@@ -204,4 +204,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     }
 
 
-TELLING = Telling(("val_force_mae", "val_energy_mae"), _in_words)
+REPORT = Report(("val_force_mae", "val_energy_mae"), _in_words)

@@ -1,4 +1,4 @@
-"""What trainings of every kind share: the request, the steps, the bundle on disk."""
+"""The steps of every training: request, fit, bundle on disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from egno_md.spec.train import TrainProtocol
 from egno_md.train.loop import FitResult, read_metrics
 from egno_md.train.training_plot import plot_training
 
-Learned = TypeVar("Learned", bound=Operator)
+Trainee = TypeVar("Trainee", bound=Operator)
 Windows = TypeVar("Windows", bound=FramedWindows)
 
 TRAINING = ("train", "validation")
@@ -51,13 +51,13 @@ class Training:
     summary: dict[str, Any]
 
 
-class Recipe(ABC, Generic[Learned, Windows]):
+class Recipe(ABC, Generic[Trainee, Windows]):
     """How operators of one kind are trained on a store.
 
     Args:
         store: frames to learn from.
         protocol: window, network, optimisation.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Attributes:
         system: what the windows are of.
@@ -75,15 +75,15 @@ class Recipe(ABC, Generic[Learned, Windows]):
         self.store, self.protocol, self.progress = store, protocol, progress
 
     @abstractmethod
-    def build(self) -> Learned:
+    def build(self) -> Trainee:
         """An operator with freshly drawn weights."""
 
     @abstractmethod
-    def describe(self, operator: Learned) -> dict[str, Any]:
-        """What the summary says of this kind."""
+    def describe(self, operator: Trainee) -> dict[str, Any]:
+        """Entries of the summary that this kind of operator adds."""
 
     @abstractmethod
-    def validate(self, operator: Learned, folder: Path) -> dict[str, Any]:
+    def validate(self, operator: Trainee, folder: Path) -> dict[str, Any]:
         """Errors on validation windows, for the summary."""
 
     def train(self, out: Path, *, seed: int, device: str, mode: OutputMode) -> Training:
@@ -107,7 +107,7 @@ class Recipe(ABC, Generic[Learned, Windows]):
                 f"{parameters:,} parameters, {len(train):,} training and {len(validation):,} "
                 f"validation {self.noun}"
             )
-            fitted = self.fit(
+            fit = self.fit(
                 operator,
                 train,
                 validation,
@@ -123,7 +123,7 @@ class Recipe(ABC, Generic[Learned, Windows]):
                 "parameters": parameters,
                 "training_windows": len(train),
                 "validation": self.validate(operator, out),
-                **asdict(fitted),
+                **asdict(fit),
                 "seed": seed,
             }
             training = {**request, **summary, "provenance": provenance() | {"loops": described()}}
@@ -167,21 +167,21 @@ def frame_spacing(store: Store) -> float:
     return store.manifest.spacing
 
 
-def memory_for(store: Store, columns: Sequence[str], atoms: int, allowed: float) -> float | None:
+def memory_for(store: Store, columns: Sequence[str], atoms: int, gibibytes: float) -> float | None:
     """Bytes of frames that may be read ahead from files; None where all fit into memory.
 
     Args:
         store: the frames.
-        columns: that are wanted of them.
-        atoms: likewise.
-        allowed: GiB.
+        columns: to read of them.
+        atoms: to read of a frame.
+        gibibytes: of memory that they may take.
     """
-    needed = store.manifest.frames * frame_bytes(columns, atoms)
-    return None if needed <= allowed * 2**30 else allowed * 2**30
+    size = store.manifest.frames * frame_bytes(columns, atoms)
+    return None if size <= gibibytes * 2**30 else gibibytes * 2**30
 
 
 def validity_of(store: Store, system: System, one: OneSystem) -> Validity:
-    """Of an operator that was trained on one store, and asks for the system in it.
+    """Validity of an operator trained on one store, for the system in it.
 
     Args:
         store: the training data.

@@ -55,7 +55,7 @@ def run_train(
         seed: of the weights and the batches.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: see `run_folder`; `resume` continues from the last checkpoint.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Raises:
         DataError: the store lacks what training needs.
@@ -98,7 +98,7 @@ class DynamicsRecipe(Recipe[WindowOperator, WindowDataset]):
         return WindowOperator(with_neighbours(card, self.system, windows))
 
     def describe(self, operator: WindowOperator) -> dict[str, Any]:
-        """Nothing further."""
+        """No further entries."""
         return {}
 
     def validate(self, operator: WindowOperator, folder: Path) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Cutter:
 
     Attributes:
         spacing: ps between frames.
-        with_forces: whether the start forces are wanted.
+        with_forces: whether windows carry the start forces.
         atoms: that an operator sees; None for all.
         memory: see `FramedWindows`.
     """
@@ -139,7 +139,7 @@ class Cutter:
     memory: float | None
 
     @classmethod
-    def of(cls, store: Store, choice: AtomChoice, with_forces: bool, allowed: float) -> Cutter:
+    def of(cls, store: Store, choice: AtomChoice, with_forces: bool, gibibytes: float) -> Cutter:
         """For some atoms of a store, in so many GiB of memory.
 
         Raises:
@@ -150,8 +150,8 @@ class Cutter:
         if choice != "all":
             atoms = choose_atoms(store.topology, choice, store.manifest.system)
         columns = ["positions", "velocities", "box"] + ["forces"] * with_forces
-        seen = len(store.manifest.masses) if atoms is None else len(atoms)
-        memory = memory_for(store, columns, seen, allowed)
+        count = len(store.manifest.masses) if atoms is None else len(atoms)
+        memory = memory_for(store, columns, count, gibibytes)
         return cls(frame_spacing(store), with_forces, atoms, memory)
 
     def __call__(self, stretches: Sequence[StoredStretch], window: Window) -> WindowDataset:

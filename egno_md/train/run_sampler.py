@@ -51,9 +51,9 @@ class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
         super().__init__(store, protocol, progress)
         check_equilibrium(store)
         self.network, self.system = network, store.system()
-        self.seen = SeenAtoms.of(self.system, network.atoms)
-        self.window, self.sets = sampler_datasets(store, protocol, self.seen)
-        self.noun = f"windows of {len(self.seen.atoms)} atoms"
+        self.selection = SeenAtoms.of(self.system, network.atoms)
+        self.window, self.sets = sampler_datasets(store, protocol, self.selection)
+        self.noun = f"windows of {len(self.selection.atoms)} atoms"
         if self.window.length < TOO_SHORT_A_WINDOW:
             progress.note(
                 f"A window of {format_quantity(self.window.length, 'time')} still remembers the "
@@ -69,8 +69,8 @@ class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
         return operator
 
     def _card(self, windows: SamplerWindows) -> SamplerCard:
-        numbers = tuple(self.seen.atomic_numbers.tolist())
-        bonds = tuple((int(a), int(b)) for a, b in self.seen.bonds)
+        numbers = tuple(self.selection.atomic_numbers.tolist())
+        bonds = tuple((int(a), int(b)) for a, b in self.selection.bonds)
         one = OneSystem(name=self.system.name, atomic_numbers=numbers, bonds=bonds)
         return SamplerCard(
             network=self.network,
@@ -81,7 +81,7 @@ class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
         )
 
     def describe(self, operator: SamplerOperator) -> dict[str, Any]:
-        """What a sampler's time means."""
+        """The sampler's statement on time."""
         return {"mode": "sampler", "statement": operator.card.statement}
 
     def validate(self, operator: SamplerOperator, folder: Path) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class SamplerRecipe(Recipe[SamplerOperator, SamplerWindows]):
 
 
 def sampler_datasets(
-    store: Store, protocol: TrainProtocol, seen: SeenAtoms
+    store: Store, protocol: TrainProtocol, selection: SeenAtoms
 ) -> tuple[Window, dict[str, SamplerWindows]]:
     """The windows of a store that training reads, in blocks of time as the protocol says."""
     network = protocol.network
@@ -99,13 +99,13 @@ def sampler_datasets(
     spacing = frame_spacing(store)
     window = protocol.window.window(spacing)
     parts = split_stretches(store.stretches, protocol.split, window.offsets(spacing)[-1])
-    memory = memory_for(store, ["positions"], len(seen.atoms), protocol.data_memory)
+    memory = memory_for(store, ["positions"], len(selection.atoms), protocol.data_memory)
     return window, {
         name: SamplerWindows(
             parts[name],
             window,
             spacing,
-            seen.atoms,
+            selection.atoms,
             time_reversal=network.time_reversal,
             memory=memory,
         )
@@ -119,8 +119,8 @@ def check_equilibrium(store: Store) -> None:
     Raises:
         DataError: NVE segments, a sampler's own frames, or a periodic system.
     """
-    known = store.manifest.provenance.get("protocol") or {}
-    if (known.get("sampling") or {}).get("kind") == "nve-segments":
+    protocol = store.manifest.provenance.get("protocol") or {}
+    if (protocol.get("sampling") or {}).get("kind") == "nve-segments":
         raise DataError(
             f"{store.root}: holds NVE segments, from which no ensemble can be learned. Generate "
             "one long thermostatted trajectory (sampling.kind: nvt), such as --protocol "

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from egno_md.core.progress import Progress
 from egno_md.data.sampler_windows import SamplerBatch, SamplerWindows
-from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, warped
+from egno_md.nn.sampler import LENGTH, SamplerOperator, centred, flow_times
 from egno_md.spec.train import Optimisation, TrainProtocol
 from egno_md.train.budget import BudgetModule
-from egno_md.train.loop import FitResult, Telling, run_fit
+from egno_md.train.loop import FitResult, Report, run_fit
 from egno_md.train.sampling import (
     FixedBatches,
     drawing,
@@ -73,18 +73,18 @@ def flow_loss(operator: SamplerOperator, batch: SamplerBatch, generator: torch.G
     count, device = len(batch.start), batch.start.device
     # one in each stratum: less noise than independent draws
     share = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    flow = warped(share).to(device)
+    flow = flow_times(share).to(device)
     noise = centred(torch.randn(batch.future.shape, generator=generator)).to(device)
     noise = noise * (operator.card.network.noise / LENGTH)
     true = (batch.future - batch.start[:, None]) / LENGTH
     t = flow.view(-1, 1, 1, 1)
     moves = t * true + (1 - t) * noise
-    known = operator.preconditioned(moves, flow)
-    wanted = (true - noise - known.linear) / known.scale
+    linear_part = operator.preconditioned(moves, flow)
+    target = (true - noise - linear_part.linear) / linear_part.scale
     conditions = operator.conditions(batch.start)
-    begin = operator.field.begin(conditions)
-    found = operator.residual(moves, known, flow, conditions, begin)
-    return (found - wanted).square().mean()
+    start_features = operator.field.start_features(conditions)
+    output = operator.residual(moves, linear_part, flow, conditions, start_features)
+    return (output - target).square().mean()
 
 
 def window_spread(windows: SamplerWindows) -> tuple[float, ...]:
@@ -112,10 +112,10 @@ def fit_sampler(
         train: windows to learn from.
         validation: windows that choose the weights.
         protocol: how.
-        folder: for checkpoints and `metrics.csv`; an earlier run there goes on.
+        folder: for checkpoints and `metrics.csv`; an earlier run there is continued.
         seed: of batches, flow times and noise.
-        device: ``cpu`` or ``gpu``, known to be there.
-        progress: receives progress and notes.
+        device: ``cpu`` or ``gpu``, which must be available.
+        progress: receives updates and notes.
 
     Raises:
         TrainingError: the error became NaN.
@@ -126,7 +126,7 @@ def fit_sampler(
     held_out = FixedBatches(validation.spread(VALIDATION_WINDOWS), VALIDATION_BATCH)
     loaders = loader(train, batches), loader(validation, held_out)
     return run_fit(
-        module, operator, loaders, optimisation, folder, TELLING, device=device, progress=progress
+        module, operator, loaders, optimisation, folder, REPORT, device=device, progress=progress
     )
 
 
@@ -134,4 +134,4 @@ def _in_words(row: dict[str, float]) -> dict[str, str]:
     return {"validation loss": f"{row['val_flow_loss']:.4f} (1 knows only widths)"}
 
 
-TELLING = Telling(("val_flow_loss",), _in_words)
+REPORT = Report(("val_flow_loss",), _in_words)

@@ -88,7 +88,7 @@ def drawing(seed: int, part: int, number: int, piece: int = 0) -> torch.Generato
 
     Args:
         seed: of the training.
-        part: tells streams of one seed apart.
+        part: distinguishes streams of one seed.
         number: of the step.
         piece: of the step's windows; see `piece_of_step`.
     """
@@ -132,8 +132,8 @@ class ReadAhead(Sampler[np.ndarray]):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        left = iter(self.batches)
-        while ahead := list(islice(left, self.together)):
+        batches = iter(self.batches)
+        while ahead := list(islice(batches, self.together)):
             self.windows.read_ahead(np.concatenate(ahead))
             yield from ahead
 

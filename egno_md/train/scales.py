@@ -61,7 +61,7 @@ def with_neighbours(card: DynamicsCard, system: System, windows: WindowDataset) 
 
     Args:
         card: of a fresh operator.
-        system: as the operator sees it.
+        system: of the atoms that the operator acts on.
         windows: to learn from.
 
     Raises:
@@ -71,7 +71,7 @@ def with_neighbours(card: DynamicsCard, system: System, windows: WindowDataset) 
         return card
     batch = windows[windows.spread(NEIGHBOUR_SAMPLE, NEIGHBOUR_SAMPLE * windows.atoms)]
     edges = EdgeFinder(card, system.atomic_numbers, system.bonds)
-    graph = edges.found(batch.positions, batch.box, follows=None)
+    graph = edges.neighbour_graph(batch.positions, batch.box, follows=None)
     assert graph.envelope is not None
     count = max(float(graph.envelope.sum()) / graph.nodes, 1.0)
     scales = card.scales.model_copy(update={"neighbours": count})

@@ -51,8 +51,8 @@ def test_options_of_propagate_are_read_or_refused() -> None:
 
 
 def test_the_default_protocol_suits_what_an_operator_sees(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = shorthands.read_any_card(shorthands.find_operator("ethanol", None))
+    card = shorthands.read_card(shorthands.find_operator("ethanol", None))
     assert shorthands.default_protocol("ethanol", None) == "nvt-300k"
     backbone = card.model_copy(update={"atoms": "backbone"})
-    monkeypatch.setattr(shorthands, "read_any_card", lambda _: backbone)
+    monkeypatch.setattr(shorthands, "read_card", lambda _: backbone)
     assert shorthands.default_protocol("ethanol", None) == "protein-300k"

@@ -208,4 +208,4 @@ def test_exit_codes_are_those_documented(monkeypatch: pytest.MonkeyPatch) -> Non
     assert code_when(KeyboardInterrupt()) == 130
     assert code_when(ZeroDivisionError()) == 1
     assert runner.invoke(main, ["systems", "--no-such-option"]).exit_code == 2
-    assert setup.FOUND_WANTING == 1
+    assert setup.CHECK_FAILED == 1

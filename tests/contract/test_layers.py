@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from egno_md.core.errors import ContractError, SpecError
 from egno_md.core.system import System
 from egno_md.geometry.bonded import complete_pairs
-from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
 from egno_md.nn.card import Scales
 from egno_md.nn.contract import ALWAYS, CLAIMED, check_layer, layer_residuals
 from egno_md.nn.decode import Start
 from egno_md.nn.egnn import EgnnLayer
 from egno_md.nn.graph import Graph, make_graph
+from egno_md.nn.operator import WindowOperator
 from egno_md.nn.published import PublishedEgnoNetwork
 from egno_md.nn.spatial import layer_factory
 from egno_md.nn.symmetry import random_rotation
@@ -224,7 +225,7 @@ def test_saved_and_pickled_is_the_same_to_the_bit(
     shape = (2, ethanol.n_atoms, 3)
     start = Start(0.1 * torch.randn(shape, generator=random), torch.randn(shape, generator=random))
     plain = operator(start).positions
-    for other in (load_bundle(tmp_path), pickle.loads(pickle.dumps(operator))):
+    for other in (WindowOperator.load(tmp_path), pickle.loads(pickle.dumps(operator))):
         assert torch.equal(other(start).positions, plain)
 
 

@@ -22,7 +22,8 @@ from egno_md.core.errors import EgnoMDError
 from egno_md.core.state import Frame
 from egno_md.interop.openmm import SurrogateSimulation
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.nn.bundle import load_any_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
+from egno_md.nn.operator import Operator
 from egno_md.propagate.build import Plan, build
 from egno_md.propagate.proposal import Outcome
 from egno_md.propagate.record import State, pack_state, unpack_state
@@ -105,7 +106,7 @@ class Given:
         """A rollout on alanine dipeptide, or on another system, requirements checked."""
         model, spec = self.models[kind], protocol(kind, **changes)
         if built is not None and kind == "operator":
-            model = load_any_bundle(GOLDEN / "bundles" / "waterbox-rigid")
+            model = Operator.load(GOLDEN / "bundles" / "waterbox-rigid")
         subject = built or self.built
         bound = None if model is None else model.bind(subject.system)
         extent(spec, subject, bound)

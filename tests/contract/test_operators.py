@@ -12,7 +12,7 @@ import torch
 from egno_md.core.errors import BundleMismatch, WindowMismatch
 from egno_md.core.state import Frame
 from egno_md.core.system import System
-from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import Start, WindowOperator
 from egno_md.nn.symmetry import equivariance_residuals
 from egno_md.spec.network import (
@@ -165,7 +165,7 @@ def test_saved_and_loaded_is_the_same_to_the_bit(
     operator: WindowOperator, start: Start, tmp_path: Path
 ) -> None:
     save_bundle(tmp_path, operator)
-    loaded = load_bundle(tmp_path)
+    loaded = WindowOperator.load(tmp_path)
     assert loaded.card == operator.card
     assert torch.equal(loaded(start).positions, operator(start).positions)
     assert torch.equal(loaded(start).velocities, operator(start).velocities)

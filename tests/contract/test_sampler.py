@@ -92,7 +92,7 @@ def test_batched_replicas_do_not_see_each_other(sampler, given) -> None:
 
 
 def test_many_replicas_are_drawn_in_parts(sampler, given) -> None:
-    many = EDGES_AT_ONCE // len(sampler.joined.graph.senders) // BATCH + 2
+    many = EDGES_AT_ONCE // len(sampler.molecule.graph.senders) // BATCH + 2
     start, noise = given[0].repeat(many, 1, 1), given[1].repeat(many, 1, 1, 1)
     window = sampler.draw(start, noise, 1)
     assert len(window) == len(start)
@@ -109,11 +109,11 @@ def test_a_cutoff_joins_what_is_near_or_few_bonds_apart(sampler, given, tmp_path
     start, noise = given
     wide, narrow = with_cutoff(100.0), with_cutoff(0.3)
     assert torch.equal(wide.draw(start, noise, STEPS), sampler.draw(start, noise, STEPS))
-    graph = narrow.joined.graph
+    graph = narrow.molecule.graph
     apart = narrow.distances[graph.receivers, graph.senders] >= 3.0
     assert bool((graph.features[apart, 0] == 0).all())
-    assert 0 < len(graph.senders) < len(sampler.joined.graph.senders)
-    assert len(narrow.joined.torsions) == len(sampler.joined.torsions)
+    assert 0 < len(graph.senders) < len(sampler.molecule.graph.senders)
+    assert len(narrow.molecule.torsions) == len(sampler.molecule.torsions)
     save_bundle(tmp_path, narrow)
     loaded = SamplerOperator.load(tmp_path)
     assert torch.equal(loaded.draw(start, noise, STEPS), narrow.draw(start, noise, STEPS))
@@ -158,6 +158,6 @@ def test_gradients_are_finite_where_atoms_coincide(sampler, given) -> None:
     moves = given[1].clone().requires_grad_(True)
     flow = torch.full((BATCH,), 0.5)
     conditions = sampler.conditions(start)
-    speed = sampler.velocity(moves, flow, conditions, sampler.field.begin(conditions))
+    speed = sampler.velocity(moves, flow, conditions, sampler.field.start_features(conditions))
     (gradient,) = torch.autograd.grad(speed.square().sum(), moves)
     assert torch.isfinite(gradient).all()

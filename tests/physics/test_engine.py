@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from egno_md import api as em
-from egno_md.nn.bundle import load_bundle, save_bundle
+from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
 from egno_md.spec.files import find_operator
 
@@ -21,7 +21,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle as bad as can be."""
     bundle = tmp_path_factory.mktemp("bad") / "bundle"
     torch.manual_seed(1)
-    save_bundle(bundle, WindowOperator(load_bundle(find_operator("ethanol", SHIPPED)).card))
+    save_bundle(bundle, WindowOperator(WindowOperator.load(find_operator("ethanol", SHIPPED)).card))
     return bundle
 
 

@@ -15,7 +15,7 @@ from egno_md.core.units import BOLTZMANN
 from egno_md.geometry.lift import Lift
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.engine import NVT, OpenMMEngine
-from egno_md.md.refine.draws import LangevinWindows, SamplerRefiner
+from egno_md.md.refine.draws import LangevinDynamics, SamplerRefiner
 from egno_md.spec.propagate import Refinement
 
 KELVIN = 300.0
@@ -56,7 +56,7 @@ def lifted(built: BuiltSystem, frames: list[Frame]) -> np.ndarray:
 
 def refiner(built: BuiltSystem, engine: OpenMMEngine, **changes: object) -> SamplerRefiner:
     spec = {"dynamics": "0.2 ps", "restraint": "5000 kJ/mol/nm**2"} | changes
-    dynamics = LangevinWindows(engine, KELVIN)
+    dynamics = LangevinDynamics(engine, KELVIN)
     return SamplerRefiner(built, Refinement.model_validate(spec), dynamics, "auto")
 
 
@@ -120,7 +120,7 @@ def test_a_clash_relaxes_and_a_wreck_is_refused(
 def test_md_in_place_of_a_draw_is_recorded_at_its_points(
     engine: OpenMMEngine, frames: list[Frame]
 ) -> None:
-    window = LangevinWindows(engine, KELVIN).window(
+    window = LangevinDynamics(engine, KELVIN).window(
         frames[0], (0.4, 0.8), 1.0, np.random.default_rng(0)
     )
     assert np.allclose(window.times - frames[0].time, [0.4, 0.8])
@@ -133,7 +133,7 @@ def test_md_in_place_of_a_draw_does_not_heat_at_its_time_points(
 ) -> None:
     """Velocities drawn anew at 200 points 20 fs apart heated stiff bonds until they broke."""
     points = 0.02 * np.arange(1, 201)
-    window = LangevinWindows(engine, KELVIN).window(
+    window = LangevinDynamics(engine, KELVIN).window(
         frames[0], points.tolist(), 1.0, np.random.default_rng(3)
     )
     assert window.potential_energy is not None
@@ -147,7 +147,7 @@ def test_md_in_place_of_a_draw_is_one_run_of_langevin_middle(
     engine: OpenMMEngine, frames: list[Frame]
 ) -> None:
     """In between its velocities are the integrator's own, at the end they are drawn."""
-    dynamics = LangevinWindows(engine, KELVIN)
+    dynamics = LangevinDynamics(engine, KELVIN)
     window = dynamics.window(frames[2], (0.2, 0.4), 1.0, np.random.default_rng(8))
     random = np.random.default_rng(8)
     engine.load(frames[2])
@@ -173,7 +173,7 @@ def test_seams_of_stretches_do_not_heat_and_those_of_drawn_velocities_do(
     engine: OpenMMEngine, frames: list[Frame]
 ) -> None:
     """500 seams 20 fs apart; with velocities drawn anew so often MD at 4 fs explodes."""
-    dynamics = LangevinWindows(engine, KELVIN)
+    dynamics = LangevinDynamics(engine, KELVIN)
     by_md = np.array([f.potential_energy for f in frames])
     kept, error = mean_energy(dynamics.stretch, frames[0], 500, 0.02)
     scale = np.sqrt(error**2 + by_md.var() / FRAMES)
@@ -185,7 +185,7 @@ def test_seams_of_stretches_do_not_heat_and_those_of_drawn_velocities_do(
 def test_a_stretch_depends_on_its_start_and_stream_alone(
     engine: OpenMMEngine, frames: list[Frame]
 ) -> None:
-    dynamics = LangevinWindows(engine, KELVIN)
+    dynamics = LangevinDynamics(engine, KELVIN)
     ends = []
     for _ in range(2):
         ends.append(dynamics.stretch(frames[3], 0.2, 1.0, np.random.default_rng(9)))

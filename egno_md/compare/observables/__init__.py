@@ -1,1 +1,1 @@
-"""What is measured of a trajectory."""
+"""Observables of a trajectory, one module a topic."""

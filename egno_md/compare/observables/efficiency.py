@@ -8,7 +8,7 @@ from egno_md.compare.catalogue import entry
 from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, not_available
 from egno_md.compare.observable import Efficiency
-from egno_md.compare.statistics import ENOUGH_SAMPLES, effective_samples, inefficiency
+from egno_md.compare.statistics import ENOUGH_SAMPLES, effective_samples, phases
 from egno_md.geometry import internal
 
 Array = np.ndarray
@@ -20,7 +20,7 @@ def efficiency(context: Context, bench: Bench) -> tuple[Efficiency | None, Findi
     """Of the observable that is slowest in the reference, of torsions and energy.
 
     Returns:
-        The rates, and why there are none.
+        The rates, or None and the reason.
     """
     if reason := bench.pair.no_kinetics():
         return None, not_available(reason, NAME)
@@ -28,18 +28,18 @@ def efficiency(context: Context, bench: Bench) -> tuple[Efficiency | None, Findi
     if seconds == [None, None]:
         reason = "the wall time of neither side is known. Compare folders of ours."
         return None, not_available(reason, NAME)
-    found = _samples(context, bench)
-    if not found:
+    candidates = _samples(context, bench)
+    if not candidates:
         return None, not_available("neither torsions nor energies on both sides.", NAME)
-    slowest = min(found, key=lambda n: found[n][0])
-    samples = found[slowest]
+    slowest = min(candidates, key=lambda n: candidates[n][0])
+    samples = candidates[slowest]
     rates = [None if s is None else n / s for n, s in zip(samples, seconds, strict=True)]
     is_known = None not in rates and min(samples) >= ENOUGH_SAMPLES
     ratio = rates[1] / rates[0] if is_known else None  # type: ignore[operator]
-    known = entry(NAME)
+    listing = entry(NAME)
     return Efficiency(
         slowest=slowest,
-        unit=known.unit,
+        unit=listing.unit,
         reference=rates[0],
         rollout=rates[1],
         ratio=ratio,
@@ -47,25 +47,21 @@ def efficiency(context: Context, bench: Bench) -> tuple[Efficiency | None, Findi
         rollout_seconds=seconds[1],
         reference_samples=samples[0],
         rollout_samples=samples[1],
-        definition=known.definition,
+        definition=listing.definition,
     ), Findings()
 
 
 def _samples(context: Context, bench: Bench) -> dict[str, tuple[float, float]]:
-    found: dict[str, tuple[float, float]] = {}
+    samples: dict[str, tuple[float, float]] = {}
     if all("followed" in r.series for r in bench.records):
         labels = internal.labels(context.system, context.torsions[context.followed])
-        sides = []
-        for record in bench.records:
-            phases = [
-                np.stack([np.cos(c), np.sin(c)], axis=-1).astype(np.float64)
-                for c in record.series["followed"]
-            ]
-            sides.append(effective_samples(phases, inefficiency(phases)).min(axis=-1))
+        sides = [
+            effective_samples(phases(r.series["followed"])).min(axis=-1) for r in bench.records
+        ]
         for k, label in enumerate(labels):
-            found[f"Torsion {label}"] = (float(sides[0][k]), float(sides[1][k]))
+            samples[f"Torsion {label}"] = (float(sides[0][k]), float(sides[1][k]))
     if not bench.pair.missing("potential_energy"):
         energies = [r.series["potential"] for r in bench.records]
-        values = [float(effective_samples(c, inefficiency(c))) for c in energies]
-        found["Potential energy"] = (values[0], values[1])
-    return found
+        values = [float(effective_samples(c)) for c in energies]
+        samples["Potential energy"] = (values[0], values[1])
+    return samples

@@ -30,7 +30,6 @@ from egno_md.compare.statistics import (
     effective_samples,
     inefficiency,
 )
-from egno_md.compare.verdicts import difference
 from egno_md.core.state import Trajectory
 
 Array = np.ndarray
@@ -64,10 +63,10 @@ def kinetic_probes(survey: Survey) -> list[Probe]:
     elements = dict.fromkeys(system.elements)
 
     def kelvin(part: Trajectory) -> Mapping[str, Array]:
-        found = {"temperature": thermal.temperatures(system, part)}
+        values_by_name = {"temperature": thermal.temperatures(system, part)}
         for e, values in thermal.element_temperatures(system, part).items():
-            found[f"temperature of {e}"] = values
-        return found
+            values_by_name[f"temperature of {e}"] = values
+        return values_by_name
 
     def total(part: Trajectory) -> Mapping[str, Array]:
         if part.potential_energy is None:
@@ -90,7 +89,7 @@ def findings(context: Context, bench: Bench) -> Findings:
 def _temperatures(context: Context, bench: Bench) -> Findings:
     if reason := bench.pair.missing("velocities") or bench.pair.no_temperature():
         return not_available(reason, "Temperature", "Temperature of *", "Exact temperature *")
-    found = Findings(
+    results = Findings(
         observables=(bench.scalar("Temperature", "temperature", MEAN),),
         series=(bench.trace("Temperature", "K", "temperature"),),
     )
@@ -98,34 +97,34 @@ def _temperatures(context: Context, bench: Bench) -> Findings:
     freedoms = [s.internal_freedom for s in systems]
     if freedoms[0] == freedoms[1]:
         width = bench.scalar("Temperature, width", "temperature", WIDTH, with_square)
-        found += Findings((width,))
+        results += Findings((width,))
     else:
         reason = (
             f"{freedoms[0]} degrees of freedom fluctuate otherwise than {freedoms[1]}; each side "
             "is held against its own exact width where the thermostat is known."
         )
-        found += not_available(reason, "Temperature, width")
+        results += not_available(reason, "Temperature, width")
     if any(s.has_constraints for s in systems):
         reason = "constraints take degrees of freedom from pairs of atoms, not from elements."
-        found += not_available(reason, "Temperature of *")
+        results += not_available(reason, "Temperature of *")
         elements: list[str] = []
     else:
         elements = list(dict.fromkeys(context.system.elements))
-        found += Findings(
+        results += Findings(
             tuple(
                 bench.scalar(f"Temperature of {e}", f"temperature of {e}", MEAN) for e in elements
             )
         )
-    return found + exact_findings(bench, elements)
+    return results + exact_findings(bench, elements)
 
 
 def _energies(bench: Bench) -> Findings:
     if reason := bench.pair.missing("potential_energy"):
         return not_available(reason, "Potential energy", "Total energy")
-    found = _energy("Potential energy", "potential", bench)
+    results = _energy("Potential energy", "potential", bench)
     if reason := bench.pair.missing("velocities") or bench.pair.no_masses():
-        return found + not_available(reason, "Total energy")
-    return found + _energy("Total energy", "total", bench) + _drift(bench)
+        return results + not_available(reason, "Total energy")
+    return results + _energy("Total energy", "total", bench) + _drift(bench)
 
 
 def _energy(name: str, quantity: str, bench: Bench) -> Findings:
@@ -154,9 +153,9 @@ def _drift(bench: Bench) -> Findings:
     sides = [drift(r.series["total"], t, bench.generator)
              for r, t in zip(bench.records, times, strict=True)]  # fmt: skip
     points = [sum(map(len, t)) for t in times]
-    found = difference(sides[0], sides[1], bench.extents(points))
+    extents = bench.extents(points)
     floor = _drift_between_halves(bench.reference.series["total"], times[0])
-    return Findings((observable(name, sides[0], sides[1], found, floor),))
+    return Findings((observable(name, sides, extents, floor),))
 
 
 def _times(record: Record) -> list[Array]:

@@ -91,10 +91,10 @@ def _verdicts(side: list[tuple[float, Estimate]]) -> list[Verdict]:
 
 def _row(row: _Row, first: Verdict, second: Verdict) -> Exact:
     name, exact, (a, b) = row
-    known = entry("Exact temperature *")
+    listing = entry("Exact temperature *")
     return Exact(
         name=name.replace("Exact temperature", "Temperature"),
-        unit=known.unit,
+        unit=listing.unit,
         exact=exact[0],
         rollout_exact=None if exact[0] == exact[1] else exact[1],
         reference=float(a.value[0]),
@@ -103,8 +103,8 @@ def _row(row: _Row, first: Verdict, second: Verdict) -> Exact:
         rollout=float(b.value[0]),
         rollout_interval=_interval(b),
         rollout_verdict=second,
-        definition=known.definition,
-        source=known.source,
+        definition=listing.definition,
+        source=listing.source,
     )
 
 

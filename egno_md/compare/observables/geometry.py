@@ -12,7 +12,7 @@ from egno_md.compare.findings import Bench, Findings, not_available
 from egno_md.compare.histograms import FREE_ENERGY, JENSEN_SHANNON, compare_histograms
 from egno_md.compare.observable import Profile
 from egno_md.compare.record import Probe, Record
-from egno_md.compare.statistics import MEAN, WIDTH, effective_samples, inefficiency
+from egno_md.compare.statistics import MEAN, WIDTH, effective_samples, phases
 from egno_md.core.state import Trajectory
 from egno_md.geometry import internal
 from egno_md.geometry.torsions import torsion_angles
@@ -26,7 +26,7 @@ EDGES = np.linspace(-180.0, 180.0, TORSION_BINS + 1)
 def probes(context: Context) -> list[Probe]:
     """Bond lengths, angles, torsions."""
     system = context.system
-    found = []
+    measurements = []
     if len(system.bonds):
 
         def bonds(part: Trajectory) -> Mapping[str, Array]:
@@ -37,9 +37,9 @@ def probes(context: Context) -> list[Probe]:
             }
 
         keep = {"bonds": "blocks", "bond deviation": "series"}
-        found.append(Probe(keep, bonds, width=8 * len(system.bonds)))  # type: ignore[arg-type]
+        measurements.append(Probe(keep, bonds, width=8 * len(system.bonds)))  # type: ignore[arg-type]
     if len(context.angles):
-        found.append(
+        measurements.append(
             Probe(
                 {"angles": "blocks"},
                 lambda p: {
@@ -57,8 +57,8 @@ def probes(context: Context) -> list[Probe]:
 
         keep = {"torsions": "blocks", "followed": "series"}
         width = 2 * TORSION_BINS * len(context.torsions)
-        found.append(Probe(keep, torsions, width=width))  # type: ignore[arg-type]
-    return found
+        measurements.append(Probe(keep, torsions, width=width))  # type: ignore[arg-type]
+    return measurements
 
 
 def moments(values: Array) -> Array:
@@ -81,15 +81,15 @@ def findings(context: Context, bench: Bench) -> Findings:
         return not_available(
             reason, "Bond length, mean", "Angle, mean", "Torsion *", "Free energy along *"
         )
-    found = Findings(profiles=_mean_and_width(context, bench, "Bond length", "bonds"))
+    results = Findings(profiles=_mean_and_width(context, bench, "Bond length", "bonds"))
     if len(context.angles):
-        found += Findings(profiles=_mean_and_width(context, bench, "Angle", "angles"))
+        results += Findings(profiles=_mean_and_width(context, bench, "Angle", "angles"))
     else:
-        found += not_available("no two bonds meet.", "Angle, mean")
+        results += not_available("no two bonds meet.", "Angle, mean")
     if not len(context.torsions):
         reason = "no rotatable bond between heavy atoms."
-        return found + not_available(reason, "Torsion *", "Free energy along *")
-    return found + _torsions(context, bench)
+        return results + not_available(reason, "Torsion *", "Free energy along *")
+    return results + _torsions(context, bench)
 
 
 def _mean_and_width(
@@ -117,17 +117,19 @@ def _torsions(context: Context, bench: Bench) -> Findings:
     for t, label in enumerate(internal.labels(context.system, context.torsions)):
         blocks = [Blocks(b.counts, b.sums[:, t], b.chain) for b in bench.sums("torsions")]
         place = np.searchsorted(context.followed, t)
-        known = None
+        effective_frames = None
         if place < len(context.followed) and context.followed[place] == t:
-            known = (float(samples[0][place]), float(samples[1][place]))
+            effective_frames = (float(samples[0][place]), float(samples[1][place]))
         both = (blocks[0], blocks[1])
         one = compare_histograms(
-            f"Torsion {label}", EDGES, both, slow, JENSEN_SHANNON, bench, known
+            f"Torsion {label}", EDGES, both, slow, JENSEN_SHANNON, bench, effective_frames
         )
         distributions.append(one)
-        if known is not None:
+        if effective_frames is not None:
             name = f"Free energy along {label}"
-            energies.append(compare_histograms(name, EDGES, both, slow, FREE_ENERGY, bench, known))
+            energies.append(
+                compare_histograms(name, EDGES, both, slow, FREE_ENERGY, bench, effective_frames)
+            )
     return Findings(distributions=(*distributions, *energies))
 
 
@@ -139,5 +141,4 @@ def _followed_samples(record: Record) -> Array:
 
 
 def _samples(angles: Sequence[Array]) -> float:
-    chains = [np.stack([np.cos(a), np.sin(a)], axis=-1, dtype=np.float64) for a in angles]
-    return float(effective_samples(chains, inefficiency(chains)).min())
+    return float(effective_samples(phases(angles)).min())

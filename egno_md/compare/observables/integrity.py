@@ -1,4 +1,4 @@
-"""Whether molecules stay whole: chirality, peptide bonds, clashes, broken bonds."""
+"""Integrity of molecules: chirality, peptide bonds, clashes, broken bonds."""
 
 from __future__ import annotations
 
@@ -63,21 +63,21 @@ def clash_count(
 def probes(context: Context) -> list[Probe]:
     """Handedness, peptide bonds, clashes, backbone torsions."""
     system, peptide, stereo = context.system, context.peptide, context.stereochemistry
-    found = []
+    measurements = []
     if len(stereo.centres):
 
         def inverted(part: Trajectory) -> Mapping[str, Array]:
             return {"inverted": stereo.inverted(context.start, part.positions).mean(axis=1)}
 
-        found.append(Probe({"inverted": "series"}, inverted, width=24 * system.n_atoms))
+        measurements.append(Probe({"inverted": "series"}, inverted, width=24 * system.n_atoms))
     if len(stereo.peptides):
 
         def cis(part: Trajectory) -> Mapping[str, Array]:
             return {"cis": stereo.cis(part.positions).mean(axis=1)}
 
-        found.append(Probe({"cis": "series"}, cis, width=8 * system.n_atoms))
+        measurements.append(Probe({"cis": "series"}, cis, width=8 * system.n_atoms))
     if peptide is not None and len(peptide.ramachandran):
-        found.append(
+        measurements.append(
             Probe(
                 {"outliers": "series"},
                 lambda p: {"outliers": outlier_shares(system, peptide, p.positions)},
@@ -92,8 +92,8 @@ def probes(context: Context) -> list[Probe]:
             each = [clash_count(x, system, context.bonds_apart, box) for x, box in frames]
             return {"clashes": per * np.array(each, dtype=float)}
 
-        found.append(Probe({"clashes": "series"}, clashes, context.needs_box, CLASH_FRAMES))
-    return found
+        measurements.append(Probe({"clashes": "series"}, clashes, context.needs_box, CLASH_FRAMES))
+    return measurements
 
 
 def _may_clash(context: Context) -> bool:
@@ -102,7 +102,7 @@ def _may_clash(context: Context) -> bool:
 
 
 def findings(_: Context, bench: Bench) -> Findings:
-    """What went wrong, and how often."""
+    """How often molecules are damaged, and how soon."""
     reasons = {
         "Inverted centres": ("inverted", "no atom has four different neighbours."),
         "Cis peptides": ("cis", "no peptide bond."),
@@ -110,22 +110,22 @@ def findings(_: Context, bench: Bench) -> Findings:
         "Clashes": ("clashes", "no two heavy atoms are four bonds apart."),
         "Largest bond deviation": ("bond deviation", "the topology has no bonds."),
     }
-    found = Findings()
+    results = Findings()
     for name, (quantity, reason) in reasons.items():
-        lacking = bench.pair.no_images() if name == "Clashes" else None
-        if lacking or quantity not in bench.reference.series:
-            found += not_available(lacking or reason, name)
+        no_images = bench.pair.no_images() if name == "Clashes" else None
+        if no_images or quantity not in bench.reference.series:
+            results += not_available(no_images or reason, name)
         else:
-            found += Findings((bench.scalar(name, quantity, MEAN),))
+            results += Findings((bench.scalar(name, quantity, MEAN),))
     if "bond deviation" not in bench.reference.series:
-        return found + not_available("the topology has no bonds.", "Stability time")
+        return results + not_available("the topology has no bonds.", "Stability time")
     if reason := bench.pair.no_kinetics():
-        return found + not_available(reason, "Stability time", "Bond breaking rate")
-    return found + Findings((breaking_rate(stability(bench)),))
+        return results + not_available(reason, "Stability time", "Bond breaking rate")
+    return results + Findings((breaking_rate(stability(bench)),))
 
 
 def stability(bench: Bench) -> Stability:
-    """Until when the chains of both sides held together."""
+    """How long the chains of both sides stayed unbroken."""
     reference, rollout = (_lifetimes(r) for r in bench.records)
     return Stability(BROKEN, *reference, *rollout)
 
@@ -140,15 +140,15 @@ def _lifetimes(record: Record) -> tuple[tuple[float, ...], tuple[bool, ...]]:
     return tuple(times), tuple(broken)
 
 
-def breaking_rate(held: Stability) -> Observable:
+def breaking_rate(lifetimes: Stability) -> Observable:
     """Breaks per nanosecond of both sides.
 
     Given k breaks in all, those of the rollout are binomial with its share of
     the time where both rates are equal (Przyborowski and Wilenski 1940).
     """
-    known = entry("Bond breaking rate")
-    breaks = sum(held.reference_broken), sum(held.rollout_broken)
-    spans = [max(sum(s), 1e-9) / PS_PER_NS for s in (held.reference_ps, held.rollout_ps)]
+    listing = entry("Bond breaking rate")
+    breaks = sum(lifetimes.reference_broken), sum(lifetimes.rollout_broken)
+    spans = [max(sum(s), 1e-9) / PS_PER_NS for s in (lifetimes.reference_ps, lifetimes.rollout_ps)]
     rates = [b / s for b, s in zip(breaks, spans, strict=True)]
     p_value = 1.0
     if sum(breaks):
@@ -160,16 +160,16 @@ def breaking_rate(held: Stability) -> Observable:
     above = np.hypot(high[1] - rates[1], rates[0] - low[0])
     delta = rates[1] - rates[0]
     return Observable(
-        name=known.name,
-        unit=known.unit,
+        name=listing.name,
+        unit=listing.unit,
         reference=rates[0],
         rollout=rates[1],
         difference=delta,
         interval=(float(delta - below), float(delta + above)),
         noise_floor=0.0,
         verdict=INDISTINGUISHABLE,
-        definition=known.definition,
-        group=known.group,
-        source=known.source,
+        definition=listing.definition,
+        group=listing.group,
+        source=listing.source,
         p_value=p_value,
     )

@@ -1,4 +1,4 @@
-"""How fast torsions decorrelate, one by one."""
+"""Decorrelation times of torsions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from egno_md.compare.statistics import (
     estimate_together,
     inefficiency,
     joined,
+    phases,
 )
-from egno_md.compare.verdicts import difference
 from egno_md.geometry import internal
 
 Array = np.ndarray
@@ -51,16 +51,16 @@ def findings(context: Context, bench: Bench) -> Findings:
             if s == 0:
                 low.append(floor(blocks, partial(decorrelation_time, lags=lags))[0])
             sides[s].append(_estimate(blocks, lags, one, bench))
-    a, b = joined(sides[0]), joined(sides[1])
-    found = difference(a, b, bench.extents([sum(map(len, c)) for c in chains]))
+    extents = bench.extents([sum(map(len, c)) for c in chains])
     labels = internal.labels(context.system, context.torsions[context.followed])
-    return Findings(profiles=(profile(name, labels, a, b, found, np.array(low)),))
+    return Findings(
+        profiles=(profile(name, labels, [joined(s) for s in sides], extents, np.array(low)),)
+    )
 
 
 def _longest(chains: list[Array], spacing: float, room: float, least: float) -> float:
     """Ps up to which the autocorrelation is summed."""
-    phases = [np.stack([np.cos(c), np.sin(c)], axis=-1).astype(np.float64) for c in chains]
-    g = float(np.max(inefficiency(phases)))
+    g = float(np.max(inefficiency(phases(chains))))
     return float(np.clip(REACH * spacing * g / 2, min(4 * least, room), room))
 
 
@@ -77,9 +77,9 @@ def lagged(chains: list[Array], longest: float, spacing: float) -> tuple[list[Ar
     for theta in chains:
         frames = len(theta) - steps[-1]
         if frames > 0:
-            turned = [np.cos(theta[s : s + frames] - theta[:frames]) for s in steps]
+            products = [np.cos(theta[s : s + frames] - theta[:frames]) for s in steps]
             start = theta[:frames]
-            features.append(np.stack([*turned, np.cos(start), np.sin(start)], axis=1))
+            features.append(np.stack([*products, np.cos(start), np.sin(start)], axis=1))
     return features, spacing * steps
 
 
@@ -93,8 +93,7 @@ def decorrelation_time(mean: Array, lags: Array) -> Array:
 def _estimate(blocks: Blocks, lags: Array, theta: list[Array], bench: Bench) -> Estimate:
     each = blocks.each
     slow = np.column_stack([np.trapezoid(each[:, :-2], lags, axis=1), each[:, -2:]])
-    phases = [np.stack([np.cos(c), np.sin(c)], axis=-1) for c in theta]
-    samples = float(effective_samples(phases, inefficiency(phases)).min())
+    samples = float(effective_samples(phases(theta)).min())
     return estimate_together(
         blocks,
         partial(decorrelation_time, lags=lags),

@@ -1,4 +1,4 @@
-"""Peptide backbones: where they are, and how they fold."""
+"""Fold of peptides: extent, contacts and secondary structure."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ def contact_number(
         boxes: of every frame, where chains meet by their nearest images.
     """
     each = [None] * len(alpha) if boxes is None else boxes
-    found = []
+    counts = []
     for x, box in zip(np.asarray(alpha, np.float64), each, strict=True):
         i, j = near_pairs(x, x, CONTACT, box)[0].T
-        found.append((numbers[j] - numbers[i] >= CONTACT_SEPARATION).sum())
-    return np.array(found, dtype=float)
+        counts.append((numbers[j] - numbers[i] >= CONTACT_SEPARATION).sum())
+    return np.array(counts, dtype=float)
 
 
 def secondary_shares(trajectory: mdtraj.Trajectory) -> Float[Array, "frames 2"]:
     """Shares of residues in helices and in strands by DSSP, of those it can assign."""
     codes = mdtraj.compute_dssp(trajectory, simplified=True)
-    known = np.maximum((codes != "NA").sum(axis=1), 1)
-    return np.stack([(codes == c).sum(axis=1) / known for c in "HE"], axis=1)
+    assigned = np.maximum((codes != "NA").sum(axis=1), 1)
+    return np.stack([(codes == c).sum(axis=1) / assigned for c in "HE"], axis=1)
 
 
 def probes(context: Context) -> list[Probe]:
@@ -100,20 +100,20 @@ def probes(context: Context) -> list[Probe]:
     def measure(part: Trajectory) -> Mapping[str, Array]:
         x = np.asarray(part.positions, np.float64)
         boxes = context.boxes(part) if peptide.has_several_chains else None
-        found = {
+        values = {
             "ends": np.linalg.norm(x[:, last] - x[:, first], axis=-1),
             "contacts": contact_number(x[:, peptide.alpha], peptide.numbers, boxes),
         }
         if len(pairs):
-            found["native"] = native_fraction(part.positions, pairs, lengths)
-        return found
+            values["native"] = native_fraction(part.positions, pairs, lengths)
+        return values
 
     keep = dict.fromkeys(("ends", "contacts", *(["native"] if len(pairs) else [])), "series")
-    found = [Probe(keep, measure, width=8 * max(len(pairs), system.n_atoms))]  # type: ignore[arg-type]
+    measurements = [Probe(keep, measure, width=8 * max(len(pairs), system.n_atoms))]  # type: ignore[arg-type]
     if len(peptide.residues) > FEWEST_RESIDUES:
-        found.append(Probe({"helix": "series", "strand": "series"}, _Dssp(system, peptide),
+        measurements.append(Probe({"helix": "series", "strand": "series"}, _Dssp(system, peptide),
                            most=DSSP_FRAMES, width=100 * system.n_atoms))  # fmt: skip
-    return found
+    return measurements
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,18 +145,18 @@ def findings(context: Context, bench: Bench) -> Findings:
     if peptide is None or "ends" not in measured:
         reason = f"no peptide chain of {FEWEST_RESIDUES} residues or more."
         return not_available(reason, *names)
-    found = Findings()
+    results = Findings()
     apart = bench.pair.no_images() if peptide.has_several_chains else None
     for name, (quantity, is_width) in names.items():
         if apart and quantity == "contacts":
-            found += not_available(apart, name)
+            results += not_available(apart, name)
         elif quantity not in measured:
-            found += not_available(_reason(name), name)
+            results += not_available(_reason(name), name)
         elif is_width:
-            found += Findings((bench.scalar(name, quantity, WIDTH, with_square),))
+            results += Findings((bench.scalar(name, quantity, WIDTH, with_square),))
         else:
-            found += Findings((bench.scalar(name, quantity, MEAN),))
-    return found
+            results += Findings((bench.scalar(name, quantity, MEAN),))
+    return results
 
 
 def _reason(name: str) -> str:

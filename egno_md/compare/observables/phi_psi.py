@@ -1,4 +1,4 @@
-"""Maps of φ and ψ: how far two of them are apart, what is rare on them, what is slow."""
+"""Maps of φ and ψ: their distance, the share of a rare basin, the slowest process."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ RULE_OF_THREE = 3.0
 
 @dataclass(frozen=True)
 class Share:
-    """How often something is the case.
+    """Share of frames in which a condition holds.
 
     Attributes:
         value: share of the frames.
         low: of its 95% interval, by block bootstrap.
-        high: likewise; 3/n where it never is the case in n independent frames (of the slowest
+        high: likewise; 3/n where it holds in none of n independent frames (of the slowest
             of the cosines and sines of φ and ψ).
-        visits: how many stretches of frames it is the case in.
+        visits: number of stretches of frames in which it holds.
     """
 
     value: float
@@ -86,21 +86,21 @@ def positive_phi(chains: Sequence[Float[Array, "frames 2"]], seed: int = 0) -> S
     """How often φ > 0, the rare basin of L residues."""
     series = [(c[:, 0] > 0).astype(np.float64) for c in chains]
     visits = int(sum((np.diff(s, prepend=0.0) > 0).sum() for s in series))
-    found = series_estimate([s[:, None, None] for s in series], MEAN, np.random.default_rng(seed))
-    value = float(found.value[0])
+    share = series_estimate([s[:, None, None] for s in series], MEAN, np.random.default_rng(seed))
+    value = float(share.value[0])
     if visits == 0:
         return Share(value, 0.0, min(RULE_OF_THREE / _slowest_samples(chains, seed), 1.0), visits)
-    reach = float(student_reach(found.error, found.blocks - 1)[0])
+    reach = float(student_reach(share.error, share.blocks - 1)[0])
     if not np.isfinite(reach):  # one block has no error
         return Share(value, 0.0, 1.0, visits)
     return Share(value, max(value - reach, 0.0), min(value + reach, 1.0), visits)
 
 
 def _slowest_samples(chains: Sequence[Array], seed: int) -> float:
-    """Independent frames, of whichever of the cosines and sines of φ and ψ is slowest."""
+    """Independent frames of the slowest of the cosines and sines of φ and ψ."""
     each = [np.concatenate([np.cos(c), np.sin(c)], axis=1)[..., None] for c in chains]
-    found = series_estimate(each, MEAN, np.random.default_rng(seed))
-    return max(float(found.samples.min()), 1.0)
+    averages = series_estimate(each, MEAN, np.random.default_rng(seed))
+    return max(float(averages.samples.min()), 1.0)
 
 
 def slowest_process(chains: Sequence[Float[Array, "frames 2"]], lag: int, spacing: float) -> float:

@@ -50,12 +50,12 @@ class RadialPairs:
         whole.unitcell_vectors = np.asarray(part.box, np.float32)
         shells = 4 / 3 * np.pi * np.diff(self.edges**3)
         volumes = np.abs(np.linalg.det(np.asarray(part.box, np.float64)))
-        found = []
+        densities = []
         for number, volume in enumerate(volumes):
             r = mdtraj.compute_distances(whole[number], self.pairs, periodic=True)[0]
             counts = np.histogram(r, bins=self.edges)[0]
-            found.append(counts * volume / (shells * len(self.pairs)))
-        return np.array(found)
+            densities.append(counts * volume / (shells * len(self.pairs)))
+        return np.array(densities)
 
 
 def radial_pairs(system: System, box: Array, molecule: Array | None = None) -> list[RadialPairs]:
@@ -73,15 +73,15 @@ def radial_pairs(system: System, box: Array, molecule: Array | None = None) -> l
         [np.linalg.norm(np.cross(box[(k + 1) % 3], box[(k + 2) % 3])) for k in range(3)]
     )
     reach = float(min(RANGE, heights.min() / 2))
-    found = []
+    kinds = []
     for one, two in combinations_with_replacement(sorted(common), 2):
         pairs = system.topology.select_pairs(
             np.flatnonzero(elements == one), np.flatnonzero(elements == two)
         )
         pairs = pairs[molecule[pairs[:, 0]] != molecule[pairs[:, 1]]] if len(pairs) else pairs
         if len(pairs):
-            found.append(RadialPairs(f"g(r) {one}–{two}", np.asarray(pairs), reach))
-    return found
+            kinds.append(RadialPairs(f"g(r) {one}–{two}", np.asarray(pairs), reach))
+    return kinds
 
 
 def _kinds(context: Context) -> list[RadialPairs]:
@@ -94,15 +94,17 @@ def _kinds(context: Context) -> list[RadialPairs]:
 
 def probes(context: Context) -> list[Probe]:
     """One g(r) per kind of pair."""
-    found = []
+    measurements = []
     for kind in _kinds(context):
 
         def measure(part: Trajectory, kind: RadialPairs = kind) -> Mapping[str, Array]:
             return {kind.name: kind.measure(part, context.system)}
 
         most = max(int(MOST_DISTANCES / len(kind.pairs)), FEWEST_FRAMES)
-        found.append(Probe({kind.name: "blocks"}, measure, needs="box", most=most, width=BINS))
-    return found
+        measurements.append(
+            Probe({kind.name: "blocks"}, measure, needs="box", most=most, width=BINS)
+        )
+    return measurements
 
 
 def findings(context: Context, bench: Bench) -> Findings:
@@ -112,10 +114,10 @@ def findings(context: Context, bench: Bench) -> Findings:
     kinds = _kinds(context)
     if not kinds:
         return not_available("all heavy atoms are in one molecule.", "g(r) *")
-    found = []
+    distributions = []
     for kind in kinds:
         centres = (kind.edges[1:] + kind.edges[:-1]) / 2
         slow = np.stack([np.sin(np.pi * k * centres / kind.reach) for k in (1, 2, 4, 8)], axis=1)
         blocks = bench.sums(kind.name)
-        found.append(compare_histograms(kind.name, kind.edges, blocks, slow, G_MAE, bench))
-    return Findings(distributions=tuple(found))
+        distributions.append(compare_histograms(kind.name, kind.edges, blocks, slow, G_MAE, bench))
+    return Findings(distributions=tuple(distributions))

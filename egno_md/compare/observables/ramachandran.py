@@ -1,4 +1,4 @@
-"""Which backbone torsions proteins have.
+"""Allowed regions of backbone torsions.
 
 The regions come from the Top500 set of Lovell et al. 2003 (Proteins 50, 437), on
 a grid of 10 degrees: see ramachandran.txt.

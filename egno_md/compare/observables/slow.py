@@ -18,7 +18,6 @@ from egno_md.compare.statistics import (
     estimate_together,
     inefficiency,
 )
-from egno_md.compare.verdicts import difference
 
 Array = np.ndarray
 
@@ -130,8 +129,8 @@ def timescales(mean: Array, size: int, lag: float) -> Array:
     """-lag/ln λ of the slowest components, ``(..., 3)``, ps."""
     _, now, later = _matrices(mean.reshape(-1, mean.shape[-1]), size)
     values = np.array([decomposed(*both)[0][:TIMESCALES] for both in zip(now, later, strict=True)])
-    found = -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
-    return found.reshape(*mean.shape[:-1], -1)
+    times = -lag / np.log(np.clip(np.abs(values), 1e-12, 1 - 1e-12))
+    return times.reshape(*mean.shape[:-1], -1)
 
 
 def find_components(context: Context, chains: Sequence[Array], spacing: float) -> Components | None:
@@ -165,14 +164,14 @@ def findings(
         return not_available(reason, *names), None
     chains = [r.series["followed"] for r in bench.records]
     projected = [components.project(c) for c in chains]
-    found = Findings(distributions=_free_energies(projected, bench))
+    results = Findings(distributions=_free_energies(projected, bench))
     if reason := bench.pair.no_kinetics():
-        return found + not_available(reason, names[0]), projected
-    return found + _timescales(components, chains, projected, bench), projected
+        return results + not_available(reason, names[0]), projected
+    return results + _timescales(components, chains, projected, bench), projected
 
 
 def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple[Distribution, ...]:
-    found = []
+    distributions = []
     for k in range(projected[0][0].shape[1]):
         values = np.concatenate([c[:, k] for c in projected[0]])
         low, high = np.percentile(values, (0.5, 99.5))
@@ -182,12 +181,13 @@ def _free_energies(projected: list[list[Array]], bench: Bench) -> tuple[Distribu
         blocks = [from_series([_one_hot(c[:, k], edges) for c in side]) for side in projected]
         centres = np.linspace(-1, 1, BINS)
         slow = np.stack([centres, centres**2], axis=1)
-        samples = [float(effective_samples([c[:, k] for c in s], inefficiency([c[:, k] for c in s])))
-                   for s in projected]  # fmt: skip
+        samples = [float(effective_samples([c[:, k] for c in s])) for s in projected]
         name = f"Free energy along TICA {k + 1}"
-        both, known = (blocks[0], blocks[1]), (samples[0], samples[1])
-        found.append(compare_histograms(name, edges, both, slow, FREE_ENERGY, bench, known))
-    return tuple(found)
+        both, effective_frames = (blocks[0], blocks[1]), (samples[0], samples[1])
+        distributions.append(
+            compare_histograms(name, edges, both, slow, FREE_ENERGY, bench, effective_frames)
+        )
+    return tuple(distributions)
 
 
 def _one_hot(values: Array, edges: Array) -> Array:
@@ -215,13 +215,13 @@ def _timescales(
         def value(m: Array, size: int = size, lag: float = lag * spacing) -> Array:
             return timescales(m, size, lag)
 
-        samples = float(effective_samples(slow, inefficiency(slow)).min())
+        samples = float(effective_samples(slow).min())
         series = blocks.split(blocks.each[:, :size])
         sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
         if low is None:
             low = floor(blocks, value)
     points = [sum(map(len, c)) for c in chains]
-    found = difference(sides[0], sides[1], bench.extents(points))
+    extents = bench.extents(points)
     labels = tuple(f"component {k + 1}" for k in range(len(sides[0].value)))
     assert low is not None
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+    return Findings(profiles=(profile(name, labels, sides, extents, low),))

@@ -1,4 +1,4 @@
-"""The vibrational spectrum: what velocities do in time."""
+"""The vibrational spectrum and the velocity autocorrelation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from egno_md.compare.observable import Series
 from egno_md.compare.observables.thermal import peculiar_velocities
 from egno_md.compare.sides import Survey
 from egno_md.compare.statistics import Estimate, estimate_together
-from egno_md.compare.verdicts import difference
 from egno_md.core.state import Trajectory
 
 Array = np.ndarray
@@ -95,20 +94,20 @@ class SpectrumCollector:
         self.system, self.spacing = system, survey.spacing
         self.frames = round(SEGMENT / self.spacing)
         self.sums = BlockSums()
-        self.held = np.empty((0, system.n_atoms, 3))
+        self.buffer = np.empty((0, system.n_atoms, 3))
 
     def begin(self) -> None:
         """A new chain begins."""
         self.sums.begin()
-        self.held = self.held[:0]
+        self.buffer = self.buffer[:0]
 
     def add(self, part: Trajectory) -> None:
         """Consecutive frames."""
-        self.held = np.concatenate([self.held, peculiar_velocities(self.system, part)])
-        while len(self.held) >= self.frames:
-            segment = self.held[: self.frames]
+        self.buffer = np.concatenate([self.buffer, peculiar_velocities(self.system, part)])
+        while len(self.buffer) >= self.frames:
+            segment = self.buffer[: self.frames]
             self.sums.add(power(segment, self.system.masses, self.spacing)[None])
-            self.held = self.held[self.frames // 2 :]
+            self.buffer = self.buffer[self.frames // 2 :]
 
     def finish(self) -> Blocks | None:
         """The spectra."""
@@ -155,14 +154,14 @@ def findings(bench: Bench) -> Findings:
 def peak_bins(spectrum: Array) -> Array:
     """Bins of the peaks of a spectrum."""
     prominence = SMALLEST_PEAK * spectrum.max()
-    found, _ = find_peaks(spectrum, prominence=prominence, distance=round(APART / 2 / STEP))
-    return found
+    bins, _ = find_peaks(spectrum, prominence=prominence, distance=round(APART / 2 / STEP))
+    return bins
 
 
 def peak_positions(spectra: Array, bins: Array) -> Array:
     """Positions ``(..., peaks)`` near the given bins, 1/cm, of spectra ``(..., bins)``."""
     reach = round(APART / 4 / STEP)
-    found = []
+    positions = []
     for b in bins:
         low, high = max(b - reach, 1), min(b + reach, spectra.shape[-1] - 2)
         top = low + spectra[..., low : high + 1].argmax(axis=-1)
@@ -172,8 +171,8 @@ def peak_positions(spectra: Array, bins: Array) -> Array:
         )  # fmt: skip
         curve = left - 2 * middle + right
         shift = np.where(curve < 0, (left - right) / (2 * np.where(curve < 0, curve, -1.0)), 0.0)
-        found.append((top + 0.5 + np.clip(shift, -0.5, 0.5)) * STEP)
-    return np.stack(found, axis=-1)
+        positions.append((top + 0.5 + np.clip(shift, -0.5, 0.5)) * STEP)
+    return np.stack(positions, axis=-1)
 
 
 def matched_peaks(reference: Array, rollout: Array) -> tuple[Array, Array]:
@@ -194,10 +193,10 @@ def _peaks(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Finding
         _estimate(b, lambda m, at=at: peak_positions(m, at), bands, bench)
         for b, at in zip(blocks, bins, strict=True)
     ]
-    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    extents = bench.extents([len(b) for b in blocks])
     labels = tuple(f"{p:.0f}/cm" for p in sides[0].value)
     low = floor(blocks[0], lambda m: peak_positions(m, bins[0]))
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+    return Findings(profiles=(profile(name, labels, sides, extents, low),))
 
 
 def _estimate(
@@ -210,8 +209,8 @@ def autocorrelation(spectra: Array, lags: Array) -> Array:
     """Normalised velocity autocorrelation ``(..., lags)`` at lags in ps, of spectra."""
     frequencies = (np.arange(spectra.shape[-1]) + 0.5) * STEP / WAVENUMBER
     waves = np.cos(2 * np.pi * frequencies[:, None] * lags)
-    found = spectra @ waves
-    return found / np.maximum(spectra.sum(axis=-1, keepdims=True), 1e-300)
+    correlation = spectra @ waves
+    return correlation / np.maximum(spectra.sum(axis=-1, keepdims=True), 1e-300)
 
 
 def first_zero(spectra: Array) -> Array:
@@ -228,11 +227,11 @@ def first_zero(spectra: Array) -> Array:
 
 def _autocorrelation(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Findings:
     lags = np.linspace(0.0, VACF_LENGTH, VACF_POINTS)
-    drawn = [tuple(autocorrelation(b.mean, lags).tolist()) for b in blocks]
+    curves = [tuple(autocorrelation(b.mean, lags).tolist()) for b in blocks]
     times = tuple(lags.tolist())
-    series = Series("Velocity autocorrelation", "", times, drawn[0], times, drawn[1])
+    series = Series("Velocity autocorrelation", "", times, curves[0], times, curves[1])
     sides = [_estimate(b, first_zero, bands, bench) for b in blocks]
-    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    extents = bench.extents([len(b) for b in blocks])
     low = float(floor(blocks[0], first_zero)[0])
-    one = observable("Velocity decorrelation time", sides[0], sides[1], found, low)
+    one = observable("Velocity decorrelation time", sides, extents, low)
     return Findings(observables=(one,), series=(series,))

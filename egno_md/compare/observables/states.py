@@ -18,9 +18,8 @@ from egno_md.compare.statistics import (
     effective_samples,
     estimate,
     estimate_together,
-    inefficiency,
 )
-from egno_md.compare.verdicts import Extent, difference
+from egno_md.compare.verdicts import Extent
 
 Array = np.ndarray
 
@@ -71,9 +70,9 @@ def find_states(projected: Sequence[Array], lag: int) -> States | str:
     if clusters < 4:
         return "the reference has too few frames for a Markov state model."
     model: Any = KMeans(clusters, fixed_seed=True, max_iter=100, n_jobs=1).fit_fetch(sample)
-    found = States(np.asarray(model.cluster_centers), np.empty((0, 0)))
-    markov, kept = markov_model(count_matrix(found.assign(projected), lag, clusters))
-    if markov is None or len(kept) < 4:
+    clustering = States(np.asarray(model.cluster_centers), np.empty((0, 0)))
+    markov, connected = markov_model(count_matrix(clustering.assign(projected), lag, clusters))
+    if markov is None or len(connected) < 4:
         return "the reference's states are not connected at this lag."
     times = markov.timescales()[: MOST_STATES - 1]
     times = times[times > 1.0]  # in lags
@@ -82,11 +81,15 @@ def find_states(projected: Sequence[Array], lag: int) -> States | str:
     gaps = times / np.append(times[1:], 1.0)
     states = int(np.argmax(gaps)) + 2
     memberships = np.zeros((clusters, states))
-    memberships[kept] = markov.pcca(states).memberships
+    memberships[connected] = markov.pcca(states).memberships
     lost = memberships.sum(axis=1) == 0
-    nearest = ((found.centres[lost][:, None] - found.centres[kept]) ** 2).sum(-1).argmin(-1)
-    memberships[lost] = memberships[kept][nearest]
-    return States(found.centres, memberships)
+    nearest = (
+        ((clustering.centres[lost][:, None] - clustering.centres[connected]) ** 2)
+        .sum(-1)
+        .argmin(-1)
+    )
+    memberships[lost] = memberships[connected][nearest]
+    return States(clustering.centres, memberships)
 
 
 def count_matrix(assigned: Sequence[Array], lag: int, clusters: int) -> Array:
@@ -115,12 +118,12 @@ def markov_model(counts: Array):
 
 def implied_timescales(counts: Array, lag: float) -> Array:
     """The slowest two, in the unit of `lag`; zero where there is none."""
-    found = np.zeros(TIMESCALES)
+    timescales = np.zeros(TIMESCALES)
     markov, _ = markov_model(counts)
     if markov is not None:
         times = markov.timescales()[:TIMESCALES] * lag
-        found[: len(times)] = np.nan_to_num(times, posinf=0.0)
-    return found
+        timescales[: len(times)] = np.nan_to_num(times, posinf=0.0)
+    return timescales
 
 
 def findings(
@@ -135,12 +138,12 @@ def findings(
     if isinstance(states, str):
         return not_available(states, *names)
     assigned = [states.assign(side) for side in projected]
-    samples = [float(effective_samples(s, inefficiency(s)).min()) for s in projected]
-    found = _occupancies(states, assigned, samples, bench)
+    samples = [float(effective_samples(s).min()) for s in projected]
+    occupancies = _occupancies(states, assigned, samples, bench)
     if reason := bench.pair.no_kinetics():
-        return found + not_available(reason, names[0], names[2])
+        return occupancies + not_available(reason, names[0], names[2])
     timescales = _timescales(components, states, assigned, samples, bench)
-    return timescales + found + _fluxes(states, assigned, samples, bench)
+    return timescales + occupancies + _fluxes(states, assigned, samples, bench)
 
 
 def _timescales(
@@ -173,9 +176,9 @@ def _timescales(
         sides.append(estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k]))
         if k == 0:
             low = floor(blocks, value)
-    found = difference(sides[0], sides[1], _extents(assigned, bench))
+    extents = _extents(assigned, bench)
     labels = tuple(f"process {k + 1}" for k in range(TIMESCALES))
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+    return Findings(profiles=(profile(name, labels, sides, extents, low),))
 
 
 def _labels(states: int) -> tuple[str, ...]:
@@ -214,8 +217,8 @@ def core_sequence(assigned: Array, memberships: Array) -> Array:
 
 def transitions(sequence: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     """``(frames, pairs)``: one where a frame is the first in the pair's second state."""
-    before = np.append(-1, sequence[:-1])
-    return np.stack([(before == i) & (sequence == j) for i, j in pairs], axis=1).astype(float)
+    previous = np.append(-1, sequence[:-1])
+    return np.stack([(previous == i) & (sequence == j) for i, j in pairs], axis=1).astype(float)
 
 
 def _profile(
@@ -228,11 +231,11 @@ def _profile(
 ) -> Findings:
     sides: list[Estimate] = []
     for b, n in zip(blocks, samples, strict=True):
-        known = np.full(len(labels), n)
-        sides.append(estimate(b, MEAN, bench.generator, known))
-    found = difference(sides[0], sides[1], _extents(assigned, bench))
+        effective_frames = np.full(len(labels), n)
+        sides.append(estimate(b, MEAN, bench.generator, effective_frames))
+    extents = _extents(assigned, bench)
     low = floor(blocks[0], MEAN.value)
-    return Findings(profiles=(profile(name, labels, sides[0], sides[1], found, low),))
+    return Findings(profiles=(profile(name, labels, sides, extents, low),))
 
 
 def _extents(assigned: list[list[Array]], bench: Bench) -> tuple[Extent, Extent]:

@@ -1,4 +1,4 @@
-"""How a molecule sits and moves as a whole: deviation, fluctuation, extent."""
+"""Deviation from the mean structure, fluctuation and extent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from egno_md.compare.context import Context
 from egno_md.compare.findings import Bench, Findings, floor, not_available, observable, with_square
 from egno_md.compare.record import Probe
 from egno_md.compare.statistics import MEAN, WIDTH, Statistic, estimate
-from egno_md.compare.verdicts import difference
 from egno_md.core.state import Trajectory
 from egno_md.core.system import System
 from egno_md.geometry import internal
@@ -37,8 +36,8 @@ def fluctuation_features(
 
     The RMSF about the mean position is the `WIDTH` of these.
     """
-    moved = superposed(positions, target, heavy_atoms(system.atomic_numbers)) - target
-    return np.concatenate([moved, (moved**2).sum(-1, keepdims=True)], axis=-1)
+    displacements = superposed(positions, target, heavy_atoms(system.atomic_numbers)) - target
+    return np.concatenate([displacements, (displacements**2).sum(-1, keepdims=True)], axis=-1)
 
 
 def probes(context: Context) -> list[Probe]:
@@ -103,6 +102,6 @@ def _heavy_fluctuation(system: System, bench: Bench):
         chosen = b.sums[:, heavy].reshape(len(b), 1, -1)
         blocks.append(type(b)(b.counts, chosen, b.chain))
     sides = [estimate(b, statistic, bench.generator) for b in blocks]
-    found = difference(sides[0], sides[1], bench.extents([len(b) for b in blocks]))
+    extents = bench.extents([len(b) for b in blocks])
     low = float(floor(blocks[0], statistic.value)[0])
-    return observable("RMSF of heavy atoms", sides[0], sides[1], found, low)
+    return observable("RMSF of heavy atoms", sides, extents, low)

@@ -35,7 +35,7 @@ FEWEST_BONDS_APART = 3
 
 @dataclass(frozen=True, eq=False)
 class HydrogenBonds:
-    """Where hydrogen bonds may form.
+    """Donors and acceptors of hydrogen bonds.
 
     Attributes:
         donors: ``(donors, 2)`` atoms D and H.
@@ -84,9 +84,9 @@ def surface_area(system: System, positions: Float[Array, "frames atoms 3"]) -> A
 def probes(context: Context) -> list[Probe]:
     """Surface and hydrogen bonds."""
     system = context.system
-    found = []
+    measurements = []
     if not context.has_images:
-        found.append(
+        measurements.append(
             Probe(
                 {"surface": "series"},
                 lambda p: {"surface": surface_area(system, p.positions)},
@@ -102,19 +102,19 @@ def probes(context: Context) -> list[Probe]:
             return {"hydrogen bonds": np.array([bonds.count(*f) for f in frames], float)}
 
         keep = {"hydrogen bonds": "series"}
-        found.append(Probe(keep, count, context.needs_box, BOND_FRAMES))  # type: ignore[arg-type]
-    return found
+        measurements.append(Probe(keep, count, context.needs_box, BOND_FRAMES))  # type: ignore[arg-type]
+    return measurements
 
 
 def findings(_: Context, bench: Bench) -> Findings:
     """Surface and hydrogen bonds."""
     if reason := bench.pair.no_extent():
-        found = not_available(reason, "Surface area")
+        results = not_available(reason, "Surface area")
     else:
-        found = Findings((bench.scalar("Surface area", "surface", MEAN),))
+        results = Findings((bench.scalar("Surface area", "surface", MEAN),))
     if reason := bench.pair.no_images():
-        return found + not_available(reason, "Hydrogen bonds")
+        return results + not_available(reason, "Hydrogen bonds")
     if "hydrogen bonds" not in bench.reference.series:
         reason = "no nitrogen or oxygen with a hydrogen has an acceptor three bonds or more away."
-        return found + not_available(reason, "Hydrogen bonds")
-    return found + Findings((bench.scalar("Hydrogen bonds", "hydrogen bonds", MEAN),))
+        return results + not_available(reason, "Hydrogen bonds")
+    return results + Findings((bench.scalar("Hydrogen bonds", "hydrogen bonds", MEAN),))

@@ -29,13 +29,13 @@ def element_widths(system: System) -> dict[str, float]:
     """
     total = float(system.masses.sum())
     elements = np.array(system.elements)
-    found = {}
+    widths = {}
     for e in dict.fromkeys(system.elements):
         chosen = elements == e
         rest = 1.0 - float(system.masses[chosen].sum()) / total
         count = float(chosen.sum()) - 1.0
-        found[e] = float(np.sqrt(2 * 3 * (count + rest**2)) / max(3 * (count + rest), 1e-12))
-    return found
+        widths[e] = float(np.sqrt(2 * 3 * (count + rest**2)) / max(3 * (count + rest), 1e-12))
+    return widths
 
 
 def temperatures(system: System, trajectory: Trajectory) -> Float[Array, " frames"]:
@@ -60,12 +60,12 @@ def element_temperatures(
     """
     elements = np.array(system.elements)
     v = peculiar_velocities(system, trajectory)
-    found = {}
+    kelvins = {}
     for e in dict.fromkeys(system.elements):
         chosen = elements == e
         kinetic = kinetic_energy(v[:, chosen], system.masses[chosen])
-        found[e] = np.asarray(temperature(kinetic, system.freedom[e]))
-    return found
+        kelvins[e] = np.asarray(temperature(kinetic, system.freedom[e]))
+    return kelvins
 
 
 def total_energies(system: System, trajectory: Trajectory) -> Float[Array, " frames"]:

@@ -27,7 +27,7 @@ CONSTRAINT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class LangevinWindows:
+class LangevinDynamics:
     """Stretches of LangevinMiddle dynamics, each from a seed of its own.
 
     OpenMM's random streams depend on the past, and on Reference on every other
@@ -141,7 +141,7 @@ class SamplerRefiner:
     """
 
     def __init__(
-        self, built: BuiltSystem, spec: RefinementSpec, dynamics: LangevinWindows, platform: str
+        self, built: BuiltSystem, spec: RefinementSpec, dynamics: LangevinDynamics, platform: str
     ) -> None:
         self.spec, self.dynamics = spec, dynamics
         flexible = built.flexible()

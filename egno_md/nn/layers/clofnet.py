@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import Symmetry, join, mlp, see, soft_unit
+from egno_md.nn.layers.parts import Symmetry, edge_geometry, join, soft_unit
 
 FIRST_GAIN = 1e-3
 
@@ -22,7 +23,7 @@ class ClofLayer(nn.Module):
     and the message gives one weight per axis. The frame is complete, so any
     field can be written in it; b is an axial vector, so mirrored input does
     **not** give mirrored output: SE(3)-equivariant, not E(3). Nodes of one graph
-    know of each other through the centre even without edges.
+    see each other through the centre even without edges.
     """
 
     symmetry: ClassVar[Symmetry] = "SE(3)"
@@ -44,18 +45,18 @@ class ClofLayer(nn.Module):
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """One layer on ``(nodes, points, ...)``; see `SpatialLayer`."""
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         centred = x - graph.centre(x.flatten(1)).view(x.shape)
         pair = [graph.gather_receivers(centred), graph.gather_senders(centred)]
         b = soft_unit(torch.linalg.cross(*pair))
         frame = torch.stack([edges.direction, b, torch.linalg.cross(edges.direction, b)], dim=-1)
         pair += [graph.gather_receivers(v), graph.gather_senders(v)]
-        read = (torch.stack(pair, dim=-2) @ frame).flatten(-2)
+        projections = (torch.stack(pair, dim=-2) @ frame).flatten(-2)
         message = (
             graph.gather_receivers(self.by_receiver(h))
             + graph.gather_senders(self.by_sender(h))
             + self.by_edge(graph.features)[:, None]
-            + self.by_geometry(join(edges.distance.square(), read))
+            + self.by_geometry(join(edges.distance.square(), projections))
         )
         message = self.message(message)
         step = (frame @ self.axes(message)[..., None]).squeeze(-1)

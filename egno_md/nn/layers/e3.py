@@ -45,7 +45,7 @@ class Features:
         degree: highest l of the state: hidden/4 vectors, hidden/8 tensors of degree 2.
     """
 
-    scalars: Any  # e3nn says nothing useful of its types
+    scalars: Any  # e3nn has no useful types
     state: Any
     all: Any
     sphere: Any
@@ -66,7 +66,7 @@ class Features:
         return Gate(self.scalars, [silu], gates, [sigmoid], self.state)
 
     def harmonics(self) -> Any:
-        """Of `Edges.direction`: solid harmonics, which are smooth where nodes coincide."""
+        """Harmonics of `Edges.direction`: solid ones, which are smooth where nodes coincide."""
         return o3.SphericalHarmonics(self.sphere, normalize=False, normalization="component")
 
     def split(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ class Features:
 
 
 class Carrier(nn.Module):
-    """What arrives at and leaves a steerable layer.
+    """Input and output stage of a steerable layer.
 
     The velocity is added to the vectors in every layer, since an EGNO mixes it
     along time between layers.
@@ -96,8 +96,8 @@ class Carrier(nn.Module):
         """The state with the velocity in it."""
         vectors = self.begin(v[..., None]).transpose(-1, -2).flatten(-2)
         rest = self.features.state.dim - vectors.shape[-1]
-        begun = nn.functional.pad(vectors, (0, rest))
-        return begun if state is None else begun + state
+        initial = nn.functional.pad(vectors, (0, rest))
+        return initial if state is None else initial + state
 
     def forward(self, x: Tensor, v: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """New positions, scalars and state."""

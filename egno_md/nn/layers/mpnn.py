@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import Symmetry, join, mlp
+from egno_md.nn.layers.parts import Symmetry, join
 
 
 class MessagePassingLayer(nn.Module):

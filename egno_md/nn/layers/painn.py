@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import EdgeWeights, Mover, Symmetry, join, length, mlp, see
+from egno_md.nn.layers.parts import EdgeWeights, Mover, Symmetry, edge_geometry, join, length
 
 
 class PainnLayer(nn.Module):
@@ -17,7 +18,7 @@ class PainnLayer(nn.Module):
     Message and update are PaiNN's. Vectors start from
     the velocity, which every layer adds again, since an EGNO mixes it along time
     between layers; a linear map of the vectors moves the nodes. The envelope of
-    a cutoff is left out: the graph says who interacts.
+    a cutoff is left out: the graph decides who interacts.
     """
 
     symmetry: ClassVar[Symmetry] = "E(3)"
@@ -44,15 +45,15 @@ class PainnLayer(nn.Module):
     def _message(
         self, x: Tensor, h: Tensor, vectors: Tensor, graph: Graph
     ) -> tuple[Tensor, Tensor]:
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         weights = self.filter(edges.distance, graph) * graph.gather_senders(self.sent(h))
-        scalars, carried, along = weights.chunk(3, dim=-1)
-        sent = torch.addcmul(
-            graph.gather_senders(vectors) * carried[..., None, :],
+        scalars, for_vectors, for_direction = weights.chunk(3, dim=-1)
+        vector_messages = torch.addcmul(
+            graph.gather_senders(vectors) * for_vectors[..., None, :],
             edges.direction[..., None],
-            along[..., None, :],
+            for_direction[..., None, :],
         )
-        return h + graph.sum(scalars), vectors + graph.sum(sent)
+        return h + graph.sum(scalars), vectors + graph.sum(vector_messages)
 
     def _update(self, h: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         first, second = self.both(vectors).chunk(2, dim=-1)

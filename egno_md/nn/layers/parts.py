@@ -1,7 +1,7 @@
-"""What layers share: the geometry of edges, weights that depend on it, how nodes move.
+"""Parts shared by layers: edge geometry, weights that depend on it, moves of nodes.
 
 Networks here see lengths of any size: a charge may be flung far away. Edges are
-therefore known by s = d/(1 + d) in [0, 1) and by the direction r/(1 + d), which
+therefore described by s = d/(1 + d) in [0, 1) and by the direction r/(1 + d), which
 is a unit vector far away and smooth where two nodes coincide. A weight that is
 learned from s makes up for the difference to r/d.
 """
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from egno_md.nn.egnn import mlp
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.foreign import GaussianSmearing
 
@@ -25,10 +26,10 @@ TINY = 1e-12
 """Added to squared lengths, so that a length of 0 has the gradient 0."""
 
 FIRST_STEP = 0.1
-"""Of a fresh layer, per vector of length 1: more would send nodes away from each other."""
+"""First moves of a fresh layer, per vector of length 1: larger ones drive nodes apart."""
 
 Symmetry = Literal["E(3)", "SE(3)", "T(3)"]
-"""What a layer's positions turn with: rotations and reflections, rotations, or neither.
+"""The group a layer's positions are equivariant under: with reflections, rotations, or neither.
 
 All three contain translations.
 """
@@ -44,14 +45,9 @@ def soft_unit(vectors: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
     return vectors / (1 + length(vectors))
 
 
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Two linear maps with SiLU between them."""
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
-
-
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """Where senders stand, seen from receivers.
+    """Geometry of edges.
 
     Attributes:
         r: receiver minus sender.
@@ -64,7 +60,7 @@ class Edges:
     direction: Float[Tensor, "edges points 3"]
 
 
-def see(x: Float[Tensor, "nodes points 3"], graph: Graph) -> Edges:
+def edge_geometry(x: Float[Tensor, "nodes points 3"], graph: Graph) -> Edges:
     """The edges of a graph at every time point."""
     r = graph.gather_receivers(x) - graph.gather_senders(x)
     distance = length(r)
@@ -109,8 +105,8 @@ class EdgeWeights(nn.Module):
     def forward(self, distance: Float[Tensor, "edges points 1"], graph: Graph) -> Tensor:
         """``(edges, points, outputs)``."""
         fixed = self.by_edge(graph.features / (1 + graph.features.abs()))
-        known = self.by_distance(self.basis(distance)) + fixed[:, None]
-        return self.out(self.activation(known))
+        hidden = self.by_distance(self.basis(distance)) + fixed[:, None]
+        return self.out(self.activation(hidden))
 
 
 class Mover(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
-from egno_md.nn.layers.parts import Symmetry, length, see
+from egno_md.nn.layers.parts import Symmetry, edge_geometry, length
 
 SLOPE = 0.2
 FIRST_GAIN = 1e-3
@@ -18,7 +18,7 @@ class RadialFieldLayer(nn.Module):
     """x_i ← x_i + φ_v(‖v_i‖) v_i + mean_j r_ij tanh φ(d_ij, e_ij).
 
     A central field: the weight of a pair depends on its distance alone. Node
-    features h go through unchanged. They tell time points apart, so both terms
+    features h go through unchanged. They differ between time points, so both terms
     are multiplied by 1 + w·h_i, with w = 0 at the start: the one departure.
     """
 
@@ -41,7 +41,7 @@ class RadialFieldLayer(nn.Module):
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """One layer on ``(nodes, points, ...)``; see `SpatialLayer`."""
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         fixed = graph.features[:, None].expand(-1, x.shape[1], -1)
         pull = graph.mean(edges.r * self.field(torch.cat([edges.distance, fixed], dim=-1)))
         of_velocity, of_field = (1 + self.strength(h)).split(1, dim=-1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.foreign import ShiftedSoftplus
-from egno_md.nn.layers.parts import EdgeWeights, Symmetry, see
+from egno_md.nn.layers.parts import EdgeWeights, Symmetry, edge_geometry
 
 
 class SchNetLayer(nn.Module):
@@ -16,9 +16,9 @@ class SchNetLayer(nn.Module):
 
     SchNet predicts invariants, whose gradients are forces. Here nodes move along
     their edges by an invariant gate of the message, and along their velocity:
-    x_i ← x_i + φ_v(h_i) v_i + mean_j r̂_ij φ_x(m_ij). The filter knows no node
+    x_i ← x_i + φ_v(h_i) v_i + mean_j r̂_ij φ_x(m_ij). The filter reads no node
     features, so nodes are weighed linearly. Gaussians cover all distances
-    instead of those within a cutoff: the graph says who interacts.
+    instead of those within a cutoff: the graph decides who interacts.
     """
 
     symmetry: ClassVar[Symmetry] = "E(3)"
@@ -37,7 +37,7 @@ class SchNetLayer(nn.Module):
         self, x: Tensor, v: Tensor, h: Tensor, graph: Graph, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """One layer on ``(nodes, points, ...)``; see `SpatialLayer`."""
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         message = self.filter(edges.distance, graph) * graph.gather_senders(self.sent(h))
         x = x + self.velocity(h) * v + graph.mean(edges.direction * self.position(message))
         return x, h + self.interaction(graph.sum(message)), state

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.e3 import Carrier, Coupling, Features, o3, plain_torch
 from egno_md.nn.layers.foreign import softmax
-from egno_md.nn.layers.parts import EdgeWeights, Symmetry, join, see
+from egno_md.nn.layers.parts import EdgeWeights, Symmetry, edge_geometry, join
 
 DEGREE = 2
 """Highest l of features and harmonics."""
@@ -49,7 +49,7 @@ class Se3TransformerLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer on ``(nodes, points, ...)``; the state is ``(nodes, points, ...)``."""
         f = join(h, self.carrier.state(v, state))
-        edges, coupling = see(x, graph), self.coupling
+        edges, coupling = edge_geometry(x, graph), self.coupling
         product = coupling(self.sent(f), self.harmonics(edges.direction), graph)
         keys = coupling.weigh(product, self.keys(edges.distance, graph))
         query = coupling.by_channel(self.query(f), coupling.irreps)

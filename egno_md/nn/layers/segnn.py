@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.e3 import Carrier, Features, o3, plain_torch
-from egno_md.nn.layers.parts import RADIAL, EdgeBasis, Symmetry, join, see, soft_unit
+from egno_md.nn.layers.parts import RADIAL, EdgeBasis, Symmetry, edge_geometry, join, soft_unit
 
 DEGREE = 1
 """Highest l of features and harmonics, as published for n-body."""
@@ -29,9 +29,9 @@ class SegnnLayer(nn.Module):
         super().__init__()
         features = Features(hidden, DEGREE)
         self.features = features
-        known = RADIAL + edge_features
+        scalars = RADIAL + edge_features
         with plain_torch():
-            pair: Any = o3.Irreps([(2 * hidden + known, (0, 1)), (2 * features.vectors, (1, -1))])
+            pair: Any = o3.Irreps([(2 * hidden + scalars, (0, 1)), (2 * features.vectors, (1, -1))])
             both: Any = o3.Irreps([(2 * hidden, (0, 1)), (2 * features.vectors, (1, -1))])
             self.harmonics = features.harmonics()
             self.gate: Any = features.gate()
@@ -48,7 +48,7 @@ class SegnnLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer on ``(nodes, points, ...)``; the state is ``(nodes, points, ...)``."""
         state = self.carrier.state(v, state)
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         fixed = graph.features[:, None].expand(-1, x.shape[1], -1)
         on_edge = self.harmonics(edges.direction)
         on_node = (graph.mean(on_edge) + self.harmonics(soft_unit(v))) / 2

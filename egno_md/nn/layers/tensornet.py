@@ -24,7 +24,7 @@ class TensorNetEmbedding(nn.Module):
     """Invariant scalars per node out of TorchMD-Net's TensorNet on the start frame.
 
     Its edges are the scene's, and its distances are s = d/(1 + d) with the
-    cutoff at 1, so that all distances count and far ones fade. Nodes are known by
+    cutoff at 1, so that all distances count and far ones fade. Nodes are described by
     their features instead of an atomic number. Invariant under rotations,
     reflections and translations.
 
@@ -52,12 +52,12 @@ class TensorNetEmbedding(nn.Module):
         x = scene.positions
         molecule = torch.zeros(len(x), dtype=torch.long, device=x.device)
         charge = x.new_zeros(1)
-        # TensorNet only hands the box on, to what finds its edges
+        # TensorNet passes the box on to its neighbour search
         return self.net(scene.features, x, molecule, box=scene.graph, q=charge)[0]
 
 
 class _GivenEdges(nn.Module):
-    """Stands where TensorNet searches neighbours: a graph's edges, and each node with itself."""
+    """Replaces TensorNet's neighbour search: a graph's edges, and each node with itself."""
 
     def forward(self, positions: Tensor, _: Tensor, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
         r = graph.gather_receivers(positions) - graph.gather_senders(positions)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from egno_md.nn.graph import Graph
 from egno_md.nn.layers.e3 import Carrier, Coupling, Features, o3, plain_torch
-from egno_md.nn.layers.parts import EdgeWeights, Symmetry, join, see
+from egno_md.nn.layers.parts import EdgeWeights, Symmetry, edge_geometry, join
 
 DEGREE = 2
 """Highest l of features and harmonics."""
@@ -43,7 +43,7 @@ class TfnLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer on ``(nodes, points, ...)``; the state is ``(nodes, points, ...)``."""
         f = join(h, self.carrier.state(v, state))
-        edges = see(x, graph)
+        edges = edge_geometry(x, graph)
         product = self.coupling(self.sent(f), self.harmonics(edges.direction), graph)
         messages = self.coupling.weigh(product, self.weights(edges.distance, graph))
         mixed = self.mix(self.coupling.flatten(graph.mean(messages)))

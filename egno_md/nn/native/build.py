@@ -49,20 +49,20 @@ class _Missing:
 
 def library() -> Library | None:
     """The compiled functions, or None where there are none; built by the first call."""
-    found = _load(os.environ.get(SWITCH, "1"))
-    return found if isinstance(found, Library) else None
+    result = _load(os.environ.get(SWITCH, "1"))
+    return result if isinstance(result, Library) else None
 
 
 def described() -> str:
     """In a word for records: compiled, and how wide, or torch, and why."""
-    found = library()
-    return f"torch ({reason()})" if found is None else f"compiled, vectors of {found.lanes}"
+    functions = library()
+    return f"torch ({reason()})" if functions is None else f"compiled, vectors of {functions.lanes}"
 
 
 def reason() -> str | None:
     """Why there is no library, or None where there is one."""
-    found = _load(os.environ.get(SWITCH, "1"))
-    return found.reason if isinstance(found, _Missing) else None
+    result = _load(os.environ.get(SWITCH, "1"))
+    return result.reason if isinstance(result, _Missing) else None
 
 
 @cache
@@ -74,36 +74,36 @@ def _load(switch: str) -> Library | _Missing:
         return _Missing("no C compiler was found. Install gcc or clang, or set CC")
     try:
         with _folder() as folder:
-            path = _built(compiler, folder)
-            loaded = ctypes.CDLL(str(path))
-        lanes = int(loaded.lanes())
+            path = _build(compiler, folder)
+            shared = ctypes.CDLL(str(path))
+        lanes = int(shared.lanes())
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError, AttributeError) as error:
         return _Missing(f"{compiler} could not build it: {_line(error)}")
 
     def find(name: str) -> Callable[..., int]:
-        return getattr(loaded, name)
+        return getattr(shared, name)
 
     return Library(path, lanes, find)
 
 
 def _compiler() -> str | None:
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        if name and (found := shutil.which(name)):
-            return found
+        if name and (path := shutil.which(name)):
+            return path
     return None
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Where builds are kept, if nobody else can write there; else one for this process alone."""
+    """The folder of builds, if nobody else can write there; else one for this process alone."""
     folder = Path()
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(base) / "egno-md" / "native"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-        own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
-        is_ours = own and not status.st_mode & 0o022 and os.access(folder, os.W_OK)
+        is_owner = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+        is_ours = is_owner and not status.st_mode & 0o022 and os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # no home, or none that can be written
         is_ours = False
     if is_ours:
@@ -113,9 +113,9 @@ def _folder() -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _built(compiler: str, folder: Path) -> Path:
+def _build(compiler: str, folder: Path) -> Path:
     flags = [*FLAGS, *(NATIVE if _takes(compiler, NATIVE) else ())]
-    # what the compiler predefines tells its version and what this machine's processor can do
+    # predefined macros name the compiler's version and the processor's instruction sets
     machine = _run([compiler, *flags, "-dM", "-E", "-x", "c", os.devnull])
     digest = hashlib.sha256(machine.encode())
     for file in sorted(SOURCES.glob("*.[ch]")):
@@ -123,10 +123,10 @@ def _built(compiler: str, folder: Path) -> Path:
     path = folder / f"egno-{digest.hexdigest()[:16]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / path.name
+            target = Path(scratch) / path.name
             units = [str(SOURCES / unit) for unit in UNITS]
-            _run([compiler, *flags, "-o", str(made), *units, "-lm"])
-            made.replace(path)
+            _run([compiler, *flags, "-o", str(target), *units, "-lm"])
+            target.replace(path)
     return path
 
 
@@ -144,6 +144,6 @@ def _run(command: list[str]) -> str:
 
 
 def _line(error: Exception) -> str:
-    said = getattr(error, "stderr", None) or str(error)
-    lines = said.strip().splitlines() or [type(error).__name__]
+    output = getattr(error, "stderr", None) or str(error)
+    lines = output.strip().splitlines() or [type(error).__name__]
     return next((line for line in lines if "error" in line), lines[0])

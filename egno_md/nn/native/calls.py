@@ -1,11 +1,11 @@
-"""What the C functions take: structures like theirs, addresses of tensors, threads over edges."""
+"""Calls of the C functions: their structures, addresses of tensors, threads over edges."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, Structure, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_int64, c_void_p
 from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ class Maps(Structure):
     """`maps`: the networks of a message."""
 
     _fields_: ClassVar = [
-        *((name, c_int64) for name in ("hidden", "known", "outs", "is_deep")),
+        *((name, c_int64) for name in ("hidden", "inputs", "outs", "is_deep")),
         *((name, c_void_p) for name in ("wk", "w2", "b2", "w3", "b3", "wo", "bo")),
     ]
 
@@ -69,19 +69,61 @@ def padded(count: int) -> int:
 
 
 def address(values: Tensor | None) -> int | None:
-    """Of a contiguous tensor's first number."""
+    """Address of a contiguous tensor's first number."""
     if values is None:
         return None
     assert values.is_contiguous()
     return values.data_ptr()
 
 
+def run_native(name: str, call: Structure, parts: Sequence[tuple[int, int]]) -> None:
+    """Run a function of the library on ranges of rows or edges, in threads where there are several.
+
+    Raises:
+        MemoryError: a call found no memory.
+    """
+    native = _function(name, type(call))
+    _over([(byref(call), *part) for part in parts], native)
+
+
+def run_gradient(
+    name: str,
+    call: Structure,
+    parts: Sequence[tuple[int, int]],
+    zeros: Callable[[], list[Tensor]],
+    gradients: Callable[[list[Tensor]], Structure],
+) -> list[Tensor]:
+    """Run the gradient of a function on such ranges.
+
+    Args:
+        name: of the function.
+        call: its arguments.
+        parts: of the rows or edges.
+        zeros: arrays for the sums of one part.
+        gradients: their structure, with all other gradients.
+
+    Returns:
+        Sums of those arrays over the parts.
+
+    Raises:
+        MemoryError: a call found no memory.
+    """
+    sets = [zeros() for _ in parts]
+    structures = [gradients(arrays) for arrays in sets]
+    native = _function(name, type(call), type(structures[0]))
+    pointers = zip(structures, parts, strict=True)
+    _over([(byref(call), byref(g), *part) for g, part in pointers], native)
+    if len(sets) == 1:
+        return sets[0]
+    return [torch.stack(same).sum(0) for same in zip(*sets, strict=True)]
+
+
 @cache
-def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
+def _function(name: str, *structures: type[Structure]) -> Callable[..., int]:
     """A function of the library that takes pointers to these and the ends of a range."""
-    found = library()
-    assert found is not None
-    call: Any = found.find(name)
+    functions = library()
+    assert functions is not None
+    call: Any = functions.find(name)
     call.argtypes = [*map(POINTER, structures), c_int64, c_int64]
     return call
 
@@ -89,12 +131,12 @@ def function(name: str, *structures: type[Structure]) -> Callable[..., int]:
 def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
     """Edges cut where a receiver's end, one part for every thread that is worth it."""
     edges = len(graph.senders)
-    wanted = min(torch.get_num_threads(), max(edges * points // PART, 1))
-    key = ("native", wanted)
+    count = min(torch.get_num_threads(), max(edges * points // PART, 1))
+    key = ("native", count)
     if key not in graph.plans:
         cuts = [0]
-        for part in range(1, wanted):
-            at = graph.receivers[edges * part // wanted]
+        for part in range(1, count):
+            at = graph.receivers[edges * part // count]
             cuts.append(int(torch.searchsorted(graph.receivers, at)))
         cuts = sorted({*cuts, edges})
         graph.plans[key] = list(pairwise(cuts))
@@ -103,43 +145,19 @@ def ranges(graph: Graph, points: int) -> list[tuple[int, int]]:
 
 def shares(rows: int) -> list[tuple[int, int]]:
     """Rows cut into one part for every thread that is worth it."""
-    wanted = min(torch.get_num_threads(), max(rows // PART, 1))
-    cuts = [rows * k // wanted for k in range(wanted + 1)]
+    count = min(torch.get_num_threads(), max(rows // PART, 1))
+    cuts = [rows * k // count for k in range(count + 1)]
     return list(pairwise(cuts))
 
 
-def over(parts: Sequence[Any], call: Callable[..., int]) -> None:
-    """Call once with every part as arguments, in threads where there are several.
-
-    Raises:
-        MemoryError: a call found no memory.
-    """
+def _over(parts: Sequence[tuple[Any, ...]], call: Callable[..., int]) -> None:
     if len(parts) == 1:
-        found = [call(*parts[0])]
+        results = [call(*parts[0])]
     else:
         threads = _threads(os.getpid(), torch.get_num_threads())
-        found = list(threads.map(lambda part: call(*part), parts))
-    if not all(found):
+        results = list(threads.map(lambda part: call(*part), parts))
+    if not all(results):
         raise MemoryError("no memory for a block of rows")
-
-
-def totals(
-    parts: Sequence[Any],
-    make: Callable[[], list[Tensor]],
-    call: Callable[..., int],
-) -> list[Tensor]:
-    """Sums over parts of what each adds to arrays of its own.
-
-    Args:
-        parts: arguments of each call.
-        make: the arrays of one part, zeros.
-        call: takes such arrays and a part.
-    """
-    own = [make() for _ in parts]
-    over([(arrays, *part) for arrays, part in zip(own, parts, strict=True)], call)
-    if len(own) == 1:
-        return own[0]
-    return [torch.stack(same).sum(0) for same in zip(*own, strict=True)]
 
 
 @cache

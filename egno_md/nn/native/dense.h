@@ -192,7 +192,7 @@ static index_t block_rows(index_t hidden) {
   return rows < ROWS ? ROWS : rows > 96 ? 96 : rows;
 }
 
-/* Memory in one piece, handed out in parts; whole vectors each. */
+/* One allocation, divided into parts of whole vectors. */
 typedef struct {
   float *base, *next;
 } arena;
@@ -203,7 +203,7 @@ static inline int arena_open(arena *memory, index_t floats) {
 }
 
 static inline float *take(arena *memory, index_t floats) {
-  float *found = memory->next;
+  float *start = memory->next;
   memory->next += (floats + 15) / 16 * 16;
-  return found;
+  return start;
 }

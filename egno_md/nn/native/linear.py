@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -12,11 +12,10 @@ from torch.autograd.function import once_differentiable
 from egno_md.nn.native.calls import (
     LANES,
     address,
-    function,
     is_native,
-    over,
+    run_gradient,
+    run_native,
     shares,
-    totals,
 )
 
 
@@ -35,8 +34,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """X Wᵀ + b of ``(..., inputs)``; torch's where the library has nothing for these sizes."""
     if len(weight) % LANES or not is_native(x):
         return nn.functional.linear(x, weight, bias)
-    found: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-    return found.view(*x.shape[:-1], len(weight))
+    out: Any = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+    return out.view(*x.shape[:-1], len(weight))
 
 
 class _Linear(torch.autograd.Function):
@@ -46,8 +45,7 @@ class _Linear(torch.autograd.Function):
         out = x.new_empty(len(x), len(weight))
         call = _call(x, weight, bias)
         call.out = address(out)
-        forward = function("linear_forward", _Call)
-        over(shares(len(x)), lambda *part: forward(byref(call), *part))
+        run_native("linear_forward", call, shares(len(x)))
         ctx.save_for_backward(x, weight, bias)
         return out
 
@@ -58,16 +56,14 @@ class _Linear(torch.autograd.Function):
         for_out = for_out.contiguous()
         call = _call(x, weight, bias)
         for_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        backward = function("linear_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [torch.zeros_like(weight), weight.new_zeros(len(weight))]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
-            g = _Gradients(address(for_out), address(for_x), *map(address, arrays))
-            return backward(byref(call), byref(g), *part)
+        def gradients(arrays: list[Tensor]) -> _Gradients:
+            return _Gradients(address(for_out), address(for_x), *map(address, arrays))
 
-        for_w, for_b = totals(shares(len(x)), own, add)
+        for_w, for_b = run_gradient("linear_backward", call, shares(len(x)), zeros, gradients)
         return for_x, for_w, None if bias is None else for_b
 
 

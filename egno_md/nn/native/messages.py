@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +15,10 @@ from egno_md.nn.native.calls import (
     MapGradients,
     Maps,
     address,
-    function,
-    over,
     padded,
     ranges,
-    totals,
+    run_gradient,
+    run_native,
 )
 from egno_md.nn.native.linear import linear
 
@@ -43,15 +42,15 @@ class _Gradients(Structure):
 def native_messages(
     x: Tensor, h: Tensor, features: Tensor, weights: Any, graph: Graph
 ) -> tuple[Tensor, Tensor]:
-    """As `egno_md.nn.messages.pass_messages`; nothing is kept for the way back."""
+    """As `egno_md.nn.messages.pass_messages`; nothing is kept for the backward pass."""
     hidden = h.shape[-1]
-    receiver, sender, known = weights.first.split(
+    receiver, sender, edge = weights.first.split(
         [hidden, hidden, weights.first.shape[1] - 2 * hidden], dim=1
     )
     rows = h.flatten(0, 1)
     receive, send = linear(rows, receiver, weights.first_bias), linear(rows, sender)
     rest = weights[2:]
-    return _Messages.apply(x, receive, send, features, graph, known, *rest)  # type: ignore[no-any-return]
+    return _Messages.apply(x, receive, send, features, graph, edge, *rest)  # type: ignore[no-any-return]
 
 
 class _Messages(torch.autograd.Function):
@@ -63,8 +62,7 @@ class _Messages(torch.autograd.Function):
         pull, total = torch.zeros_like(x), receive.new_zeros(*x.shape[:2], receive.shape[1])
         call = _call(x, receive, send, features, graph, weights)
         call.pull, call.total = address(pull), address(total)
-        forward = function("egnn_forward", _Call)
-        over(ranges(graph, len(x)), lambda *part: forward(byref(call), *part))
+        run_native("egnn_forward", call, ranges(graph, len(x)))
         ctx.graph = graph
         ctx.save_for_backward(x, receive, send, features, *weights)
         return pull, total
@@ -80,19 +78,17 @@ class _Messages(torch.autograd.Function):
         for_pull, for_total = for_pull.contiguous(), for_total.contiguous()
         for_receive = torch.zeros_like(receive)
         for_features = torch.zeros_like(features) if ctx.needs_input_grad[3] else None
-        backward = function("egnn_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [torch.zeros_like(x), torch.zeros_like(send), *gradient_arrays(weights)]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
+        def gradients(arrays: list[Tensor]) -> _Gradients:
             for_x, for_send, *maps = arrays
-            g = _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
+            return _Gradients(pull=address(for_pull), total=address(for_total), x=address(for_x),
                            receive=address(for_receive), send=address(for_send),
                            edges=address(for_features), weights=gradients_of(maps))  # fmt: skip
-            return backward(byref(call), byref(g), *part)
 
-        for_x, for_send, *maps = totals(parts, own, add)
+        for_x, for_send, *maps = run_gradient("egnn_backward", call, parts, zeros, gradients)
         return for_x, for_receive, for_send, for_features, None, *weight_gradients(maps, weights)
 
 
@@ -112,26 +108,26 @@ def _call(x: Tensor, receive: Tensor, send: Tensor, features: Tensor, graph: Gra
 
 
 def maps_of(weights: tuple[Tensor, ...], *, is_deep: bool) -> Maps:
-    """The networks of a message: known, second and its bias, third and its if deep, last and its."""
-    known, last = weights[0], weights[-2]
+    """The networks of a message: first map; second, third if deep and last, each with its bias."""
+    first, last = weights[0], weights[-2]
     inner = weights[1:-2] if is_deep else (*weights[1:-2], None, None)
-    pointers = map(address, (known, *inner, *weights[-2:]))
-    return Maps(len(known), known.shape[1], len(last), is_deep, *pointers)
+    pointers = map(address, (first, *inner, *weights[-2:]))
+    return Maps(len(first), first.shape[1], len(last), is_deep, *pointers)
 
 
 def gradient_arrays(weights: Any) -> list[Tensor]:
-    """Zeros for the gradients of such weights: known transposed, the last bias padded."""
-    known, *inner, bias = weights
+    """Zeros for the gradients of such weights: the first transposed, the last bias padded."""
+    first, *inner, bias = weights
     wide = bias.new_zeros(padded(len(bias)))
-    return [known.new_zeros(known.shape[1], len(known)), *map(torch.zeros_like, inner), wide]
+    return [first.new_zeros(first.shape[1], len(first)), *map(torch.zeros_like, inner), wide]
 
 
 def gradients_of(arrays: list[Tensor]) -> MapGradients:
     """Such arrays as the library takes them."""
-    known, second, bias, *third, last, last_bias = map(address, arrays)
-    return MapGradients(known, second, bias, *(third or (None, None)), last, last_bias)
+    first, second, bias, *third, last, last_bias = map(address, arrays)
+    return MapGradients(first, second, bias, *(third or (None, None)), last, last_bias)
 
 
 def weight_gradients(maps: list[Tensor], weights: Any) -> list[Tensor]:
-    """Those of the weights, as autograd wants them."""
+    """Gradients of the weights, in the shapes of the weights."""
     return [maps[0].t(), *maps[1:-1], maps[-1][: len(weights[-1])]]

@@ -10,13 +10,13 @@ typedef struct {
 
 typedef struct {
   const float *out;
-  float *x[2];                     /* written; NULL where nobody asks */
+  float *x[2];                     /* written; NULL without a gradient */
   float *w1[2], *b1, *w2, *b2;     /* added to; w1 as (inputs, hidden), w2, b2 padded rows */
 } perceptron_gradients;
 
 typedef struct {
   index_t rows, outs_wide, wide[2];
-  float *w1[2], *w1_back[2], *w2, *b2, *first, *begun, *out, *back, *x_back;
+  float *w1[2], *w1_back[2], *w2, *b2, *first, *first_silu, *out, *back, *x_back;
   arena memory;
 } stack;
 
@@ -42,7 +42,7 @@ static int stack_open(stack *s, const perceptron *c) {
   pack_transposed(c->outs, h, c->w2, s->w2);
   pack(1, c->outs, c->b2, s->b2);
   s->first = take(&s->memory, rows * h);
-  s->begun = take(&s->memory, rows * h);
+  s->first_silu = take(&s->memory, rows * h);
   s->back = take(&s->memory, rows * h);
   s->out = take(&s->memory, 2 * rows * ow);
   s->x_back = take(&s->memory, rows * widest);
@@ -65,12 +65,12 @@ int perceptron_forward(const perceptron *c, index_t begin, index_t end) {
   for (index_t at = begin; at < end; at += s.rows) {
     const index_t rows = end - at < s.rows ? end - at : s.rows;
     first_layer(&s, c, at, rows);
-    silu(rows * h, s.first, s.begun);
+    silu(rows * h, s.first, s.first_silu);
     if (ow == c->outs) {
-      multiply(rows, h, ow, s.begun, h, s.w2, c->out + at * ow, ow, s.b2);
+      multiply(rows, h, ow, s.first_silu, h, s.w2, c->out + at * ow, ow, s.b2);
       continue;
     }
-    multiply(rows, h, ow, s.begun, h, s.w2, s.out, ow, s.b2);
+    multiply(rows, h, ow, s.first_silu, h, s.w2, s.out, ow, s.b2);
     for (index_t r = 0; r < rows; r++)
       memcpy(c->out + (at + r) * c->outs, s.out + r * ow, sizeof(float) * (size_t)c->outs);
   }
@@ -88,10 +88,10 @@ int perceptron_backward(const perceptron *c, perceptron_gradients *g, index_t be
   for (index_t at = begin; at < end; at += s.rows) {
     const index_t rows = end - at < s.rows ? end - at : s.rows;
     first_layer(&s, c, at, rows);
-    silu_both(rows * h, s.first, s.begun);
+    silu_both(rows * h, s.first, s.first_silu);
     for (index_t r = 0; r < rows; r++)
       memcpy(out_back + r * ow, g->out + (at + r) * c->outs, sizeof(float) * (size_t)c->outs);
-    outer_add(rows, c->outs, h, out_back, ow, s.begun, h, g->w2);
+    outer_add(rows, c->outs, h, out_back, ow, s.first_silu, h, g->w2);
     add_rows(rows, ow, out_back, g->b2);
     multiply_bare(rows, c->outs, h, out_back, ow, c->w2, s.back, h);
     times(rows * h, s.first, s.back);

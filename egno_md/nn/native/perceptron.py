@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -11,12 +11,11 @@ from torch.autograd.function import once_differentiable
 
 from egno_md.nn.native.calls import (
     address,
-    function,
     is_native,
-    over,
     padded,
+    run_gradient,
+    run_native,
     shares,
-    totals,
 )
 
 
@@ -70,8 +69,7 @@ class _Perceptron(torch.autograd.Function):
         out = x[0].new_empty(len(x[0]), len(w2))
         call = _call(x, w1, b1, w2, b2)
         call.out = address(out)
-        forward = function("perceptron_forward", _Call)
-        over(shares(len(out)), lambda *part: forward(byref(call), *part))
+        run_native("perceptron_forward", call, shares(len(out)))
         ctx.pieces = pieces
         ctx.save_for_backward(*x, *w1, b1, w2, b2)
         return out
@@ -87,22 +85,21 @@ class _Perceptron(torch.autograd.Function):
         for_x = [torch.empty_like(t) if n else None
                  for t, n in zip(x, ctx.needs_input_grad[1:], strict=False)]  # fmt: skip
         hidden, outs = w2.shape[1], len(w2)
-        backward = function("perceptron_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             first = [t.new_zeros(t.shape[1], hidden) for t in w1]
             return [*first, torch.zeros_like(b1), torch.zeros_like(w2), b2.new_zeros(padded(outs))]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
+        def gradients(arrays: list[Tensor]) -> _Gradients:
             g = _Gradients(out=address(for_out))
             for k in range(pieces):
                 g.x[k], g.w1[k] = address(for_x[k]), address(arrays[k])
             g.b1, g.w2, g.b2 = (address(t) for t in arrays[pieces:])
-            return backward(byref(call), byref(g), *part)
+            return g
 
-        found = totals(shares(len(for_out)), own, add)
-        for_b1, for_w2, for_b2 = found[pieces:]
-        return (None, *for_x, *(t.t() for t in found[:pieces]), for_b1, for_w2, for_b2[:outs])
+        sums = run_gradient("perceptron_backward", call, shares(len(for_out)), zeros, gradients)
+        for_b1, for_w2, for_b2 = sums[pieces:]
+        return (None, *for_x, *(t.t() for t in sums[:pieces]), for_b1, for_w2, for_b2[:outs])
 
 
 def _call(x: Any, w1: Any, b1: Tensor, w2: Tensor, b2: Tensor) -> _Call:

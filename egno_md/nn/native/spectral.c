@@ -1,13 +1,13 @@
 /* The temporal convolution y = irfft(W rfft(x)[:I]) of scalars (Xu et al. 2024, Eqs. 8-10).
 
-   Transforms are small real matrices that the caller works out: `ahead` (modes, 2, points),
-   `back` (points, modes, 2). The mean has no imaginary part. */
+   Transforms are small real matrices that the caller computes: `to_modes` (modes, 2, points),
+   `to_points` (points, modes, 2). The mean has no imaginary part. */
 
 #include "dense.h"
 
 typedef struct {
   index_t points, channels, modes, node_step, point_step; /* steps in rows of channels */
-  const float *ahead, *back, *w;                          /* w (modes, channels, channels, 2) */
+  const float *to_modes, *to_points, *w;                     /* w (modes, channels, channels, 2) */
   const float *x;
   float *out;
 } spectral;
@@ -78,7 +78,7 @@ int spectral_forward(const spectral *c, index_t begin, index_t end) {
   pack_modes(c, 0, w);
   for (index_t at = begin; at < end; at += step) {
     const index_t rows = end - at < step ? end - at : step, part = rows * h;
-    transform(c, c->ahead, 0, c->x, at, rows, x);
+    transform(c, c->to_modes, 0, c->x, at, rows, x);
     multiply_bare(rows, h, h, x, h, w, y, h);
     for (index_t m = 1; m < c->modes; m++) {
       const float *real = x + 2 * m * part, *imaginary = real + part, *v = w + 3 * m * square;
@@ -88,7 +88,7 @@ int spectral_forward(const spectral *c, index_t begin, index_t end) {
       multiply_bare(rows, h, h, real, h, v + square, to + part, h);
       multiply_add(rows, h, h, imaginary, h, v, to + part, h);
     }
-    restore(c, c->back, 1, y, at, rows, c->out);
+    restore(c, c->to_points, 1, y, at, rows, c->out);
   }
   free(memory.base);
   return 1;
@@ -104,8 +104,8 @@ int spectral_backward(const spectral *c, spectral_gradients *g, index_t begin, i
   pack_modes(c, 1, w);
   for (index_t at = begin; at < end; at += step) {
     const index_t rows = end - at < step ? end - at : step, part = rows * h;
-    transform(c, c->ahead, 0, c->x, at, rows, x);
-    transform(c, c->back, 1, g->out, at, rows, y);
+    transform(c, c->to_modes, 0, c->x, at, rows, x);
+    transform(c, c->to_points, 1, g->out, at, rows, y);
     multiply_bare(rows, h, h, y, h, w, x_back, h);
     outer_add(rows, h, h, x, h, y, h, g->w);
     for (index_t m = 1; m < c->modes; m++) {
@@ -122,7 +122,7 @@ int spectral_backward(const spectral *c, spectral_gradients *g, index_t begin, i
       outer_add(rows, h, h, minus, h, for_real, h, for_w + square);
       outer_add(rows, h, h, real, h, for_imaginary, h, for_w + square);
     }
-    restore(c, c->ahead, 0, x_back, at, rows, g->x);
+    restore(c, c->to_modes, 0, x_back, at, rows, g->x);
   }
   free(memory.base);
   return 1;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from typing import Any, ClassVar
 
 import torch
@@ -11,17 +11,16 @@ from torch.autograd.function import once_differentiable
 
 from egno_md.nn.native.calls import (
     address,
-    function,
-    over,
+    run_gradient,
+    run_native,
     shares,
-    totals,
 )
 
 
 class _Call(Structure):
     _fields_: ClassVar = [
         *((n, c_int64) for n in ("points", "channels", "modes", "node_step", "point_step")),
-        *((n, c_void_p) for n in ("ahead", "back", "w", "x", "out")),
+        *((n, c_void_p) for n in ("to_modes", "to_points", "w", "x", "out")),
     ]
 
 
@@ -52,8 +51,7 @@ class _Spectral(torch.autograd.Function):
         out = torch.empty_like(x)
         call, nodes = _call(x, weight, transforms, first)
         call.out = address(out)
-        forward = function("spectral_forward", _Call)
-        over(shares(nodes), lambda *part: forward(byref(call), *part))
+        run_native("spectral_forward", call, shares(nodes))
         ctx.save_for_backward(x, weight)
         ctx.transforms, ctx.first = transforms, first
         return out
@@ -66,16 +64,14 @@ class _Spectral(torch.autograd.Function):
         call, nodes = _call(x, weight, ctx.transforms, ctx.first)
         for_x = torch.empty_like(x)
         modes, channels = weight.shape[:2]
-        backward = function("spectral_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [weight.new_zeros(modes, 2, channels, channels)]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
-            g = _Gradients(address(for_out), address(for_x), address(arrays[0]))
-            return backward(byref(call), byref(g), *part)
+        def gradients(arrays: list[Tensor]) -> _Gradients:
+            return _Gradients(address(for_out), address(for_x), address(arrays[0]))
 
-        (for_w,) = totals(shares(nodes), own, add)
+        (for_w,) = run_gradient("spectral_backward", call, shares(nodes), zeros, gradients)
         return for_x, for_w.permute(0, 2, 3, 1), None, None
 
 

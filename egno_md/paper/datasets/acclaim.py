@@ -7,9 +7,9 @@ R·(length·direction) from its parent's end, R being the product of these from 
 root down. Rotations about several axes are applied in the order they are listed,
 about axes that stay fixed.
 
-The CMU database (mocap.cs.cmu.edu) hands out these files, free to use. Lengths
+The CMU database (mocap.cs.cmu.edu) offers these files, free to use. Lengths
 stay in the file's own unit; CMU's is (1/0.45) inch. The readers are checked
-against positions worked out by hand, not against published arrays, which come
+against positions computed by hand, not against published arrays, which come
 without the files they were made from.
 """
 
@@ -234,10 +234,10 @@ def _parents(path: Path, names: list[str], lines: Lines) -> list[int]:
                 )
             parents[child] = parent
     numbers = [-1, *(names.index(parents[n]) if n in parents else -1 for n in names[1:])]
-    lost = sorted(set(range(len(names))) - set(_from_the_root(numbers)))
-    if lost or len(set(names)) < len(names):
+    detached = sorted(set(range(len(names))) - set(_from_the_root(numbers)))
+    if detached or len(set(names)) < len(names):
         raise DataError(
-            f"{path}: bone {names[lost[0]] if lost else names[-1]} does not hang on the root. "
+            f"{path}: bone {names[detached[0]] if detached else names[-1]} does not hang on the root. "
             "Mend the hierarchy."
         )
     return numbers
@@ -260,8 +260,8 @@ def _sections(path: Path) -> dict[str, Lines]:
         else:
             lines.append((number, words))
     if "hierarchy" in sections:
-        around = (["begin"], ["end"])
-        sections["hierarchy"] = [x for x in sections["hierarchy"] if x[1] not in around]
+        brackets = (["begin"], ["end"])
+        sections["hierarchy"] = [x for x in sections["hierarchy"] if x[1] not in brackets]
     return sections
 
 

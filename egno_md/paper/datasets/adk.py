@@ -42,7 +42,7 @@ SPACING = 240.0
 """ps between frames of the equilibrium trajectory; a DCD header's own time means nothing."""
 
 BACKBONE = ("N", "CA", "C", "O")
-"""As CHARMM names them: the last residue's OT1 and OT2 are no O, which leaves 855 atoms."""
+"""CHARMM names; the last residue's OT1 and OT2 are not among them, which leaves 855 atoms."""
 
 OFFSETS = (3, 7, 11, 15)
 """Target frames of the published windows."""
@@ -61,7 +61,7 @@ def fetch_adk(folder: Path | None = None, *, progress: Progress | None = None) -
 
     Args:
         folder: where files are kept; the user's cache folder if None.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Returns:
         The PSF and the DCD file.
@@ -110,7 +110,7 @@ def adk_task(
 ) -> TaskData:
     """Windows of a protein's backbone, in Å and Å per frame.
 
-    Atoms know their charge as a share of the largest; edges are the pairs within
+    Node features are charges as a share of the largest; edges are the pairs within
     the cutoff in the start frame. The published offsets are 15 p / 4 frames rounded
     down. The published velocity x[t+1] − x[t] looks one frame, 240 ps, into the
     future, which a rollout cannot: `backward` gives the causal task, x[t] − x[t−1].
@@ -162,7 +162,7 @@ def adk_task(
         test=parts[2],
         unit="Å",
         source=_words(trajectory, len(positions), is_published, velocity),
-        stands_in=not is_published or _is_changed(cut, cutoff, split),
+        stands_in=not is_published or _differs_from_paper(cut, cutoff, split),
         settings={
             "offsets_frames": list(cut.offsets),
             "frame_spacing_ps": SPACING if is_published else None,
@@ -201,7 +201,7 @@ def _parts(
     ]
 
 
-def _is_changed(cut: Cut, cutoff: float, split: AdkSplit) -> bool:
+def _differs_from_paper(cut: Cut, cutoff: float, split: AdkSplit) -> bool:
     """Whether the task is another than the published one, on whatever trajectory."""
     last = tuple(range(OFFSETS[-1] + 1 - len(cut.offsets), OFFSETS[-1] + 1))
     return (

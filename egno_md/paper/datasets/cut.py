@@ -68,10 +68,10 @@ class Cut:
         moving = starts - (self.velocity == "backward")
         future = np.array(self.offsets)
         past = future - future[-1]
-        here = np.zeros(1, dtype=np.int64)
+        start = np.zeros(1, dtype=np.int64)
         return TaskWindows(
-            positions=_at(positions, starts, here)[:, 0],
-            velocities=_at(steps, moving, here)[:, 0],
+            positions=_at(positions, starts, start)[:, 0],
+            velocities=_at(steps, moving, start)[:, 0],
             features=features,
             future_positions=_at(positions, starts, future),
             future_velocities=_at(steps, moving, future),
@@ -123,5 +123,5 @@ def _at(values: Array, starts: Array, offsets: Array) -> Array:
     reach = int(offsets[-1] - offsets[0]) + 1
     stride = int(offsets[1] - offsets[0]) if len(offsets) > 1 else 1
     within = values[starts[0] + offsets[0] : starts[-1] + offsets[-1] + 1]
-    seen = np.lib.stride_tricks.sliding_window_view(within, reach, axis=0)
-    return np.moveaxis(seen[..., ::stride], -1, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(within, reach, axis=0)
+    return np.moveaxis(windows[..., ::stride], -1, 1)

@@ -54,12 +54,12 @@ def load_task(
                 seed=spec.seed,
             )
         case MocapData():
-            sources = (_given(spec.kind, data, spec.path),)
+            sources = (_source_path(spec.kind, data, spec.path),)
             task = mocap_task(
                 *sources, spec.subject, points=model.points, targets=model.window, past=past
             )
         case Md17Data():
-            sources = (_given(spec.kind, data, spec.path),)
+            sources = (_source_path(spec.kind, data, spec.path),)
             task = md17_task(
                 *sources,
                 length=spec.length,
@@ -112,7 +112,7 @@ def reads_past(model: BenchmarkModel) -> bool:
     return isinstance(model.network, PublishedEgno) and model.network.reads == "sequence"
 
 
-def _given(kind: str, data: Path | str | None, path: Path | None) -> Path:
+def _source_path(kind: str, data: Path | str | None, path: Path | None) -> Path:
     source = data or path
     if source is None:
         raise DataError(
@@ -123,7 +123,7 @@ def _given(kind: str, data: Path | str | None, path: Path | None) -> Path:
 
 
 def _fingerprint(sources: Sequence[Path]) -> str:
-    """What tells the frames in files or a store from any others, whatever their names."""
+    """A digest of the frames in files or a store, independent of file names."""
     whole = hashlib.sha256()
     for source in sources:
         if not source.is_dir():
@@ -141,10 +141,10 @@ def _adk_files(spec: AdkData, data: Path | str | None) -> tuple[Path, Path]:
         return spec.topology, spec.trajectory
     if data is None:
         return fetch_adk()
-    found = [sorted(Path(data).glob(pattern)) for pattern in ("*.psf", "*.dcd")]
-    if any(len(files) != 1 for files in found):
+    files_by_kind = [sorted(Path(data).glob(pattern)) for pattern in ("*.psf", "*.dcd")]
+    if any(len(files) != 1 for files in files_by_kind):
         raise DataError(
-            f"{data}: has {len(found[0])} .psf and {len(found[1])} .dcd files, one of each was "
+            f"{data}: has {len(files_by_kind[0])} .psf and {len(files_by_kind[1])} .dcd files, one of each was "
             "expected. Give a folder with the two files of adenylate kinase."
         )
-    return found[0][0], found[1][0]
+    return files_by_kind[0][0], files_by_kind[1][0]

@@ -89,7 +89,7 @@ def md17_task(
       whole contiguous stretches where there are ten; starts at random in each. No
       test window shares a frame with a training window.
 
-    Edges know which bonds are rigid in the authors' list; all bonds are for a
+    Edge features mark the bonds that are rigid in the authors' list; all bonds are for a
     molecule that is not on it.
 
     Args:
@@ -206,9 +206,9 @@ def _published(
     random = np.random.RandomState(PUBLISHED_SEED)
     free, parts = np.arange(frames), []
     for count, size in zip(drawable, sizes, strict=True):
-        drawn = random.choice(free, count, replace=False)
-        free = np.setdiff1d(free, drawn)
-        starts = drawn[:size] + PUBLISHED_MARGIN
+        draws = random.choice(free, count, replace=False)
+        free = np.setdiff1d(free, draws)
+        starts = draws[:size] + PUBLISHED_MARGIN
         parts.append((stretches, np.stack([np.zeros_like(starts), starts], axis=1)))
     return parts
 
@@ -246,13 +246,13 @@ def _draw(
 ) -> Starts:
     fitting = [cut.starts(len(stretch)) for stretch in stretches]
     stretch = np.repeat(np.arange(len(stretches)), [len(starts) for starts in fitting])
-    there = np.stack([stretch, np.concatenate(fitting)], axis=1)
-    if len(there) < count:
+    candidates = np.stack([stretch, np.concatenate(fitting)], axis=1)
+    if len(candidates) < count:
         raise DataError(
-            f"{source}: {count} windows were asked for, and {len(there)} start frames have one "
+            f"{source}: {count} windows were asked for, and {len(candidates)} start frames have one "
             f"of {cut.after + cut.before + 1} frames around them. Use fewer, or a shorter window."
         )
-    return random.choice(there, count, replace=False)
+    return random.choice(candidates, count, replace=False)
 
 
 def _windows(
@@ -271,23 +271,24 @@ def _windows(
 def _task(
     source: Path, numbers: Array, positions: Float[Array, "atoms 3"], cut: Cut
 ) -> tuple[Task, str]:
-    """What a frame consists of, and which bonds count as rigid."""
+    """The task of a molecule, and which bonds count as rigid."""
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     bonds = np.argwhere(np.triu(distances < BOND_LENGTH, k=1))
-    alone = sorted(set(range(len(numbers))) - set(bonds.ravel().tolist()))
-    if alone or len(numbers) == 0:
+    isolated = sorted(set(range(len(numbers))) - set(bonds.ravel().tolist()))
+    if isolated or len(numbers) == 0:
         raise DataError(
-            f"{source}: {f'heavy atom {alone[0]}' if alone else 'the molecule'} has no heavy "
+            f"{source}: {f'heavy atom {isolated[0]}' if isolated else 'the molecule'} has no heavy "
             f"neighbour within {BOND_LENGTH} Å in the first frame, so it has no edges. The "
             "benchmark is of molecules such as those of MD17."
         )
     pairs, hops = hop_pairs(bonds, len(numbers), HOPS)
-    listed = RIGID_BONDS.get(tuple(numbers.tolist()), ())
-    known = {tuple(bond) for bond in bonds.tolist()}
-    if not listed or not set(listed) <= known:
-        listed = ()
+    rigid_bonds = RIGID_BONDS.get(tuple(numbers.tolist()), ())
+    bond_set = {tuple(bond) for bond in bonds.tolist()}
+    if not rigid_bonds or not set(rigid_bonds) <= bond_set:
+        rigid_bonds = ()
     rigid = [
-        tuple(sorted(p)) in listed if listed else h == 1 for p, h in zip(pairs, hops, strict=True)
+        tuple(sorted(p)) in rigid_bonds if rigid_bonds else h == 1
+        for p, h in zip(pairs, hops, strict=True)
     ]
     ends = numbers[pairs]
     task = Task(
@@ -299,4 +300,4 @@ def _task(
         edge_features=np.stack([ends[:, 0], ends[:, 1], hops, rigid], axis=1).astype(np.float64),
         bonds=bonds,
     )
-    return task, "as published" if listed else "all bonds"
+    return task, "as published" if rigid_bonds else "all bonds"

@@ -25,7 +25,7 @@ Starts = dict[int, Int[Array, " starts"]]
 """Start frames by trial."""
 
 Parts = tuple[Starts, Starts, Starts]
-"""Of training, validation and test."""
+"""Start frames of training, validation and test, by trial."""
 
 PUBLISHED_SEED = 100
 
@@ -60,7 +60,7 @@ def mocap_task(
     others validate and test in turn, and start frames are drawn from the whole
     trial by `seed`. Results on it do not compare with the published table.
 
-    Joints know their height as a share of the largest of the training starts; the
+    Node features are heights as a share of the largest of the training starts; the
     authors divide by the largest of each batch.
 
     Args:
@@ -84,13 +84,13 @@ def mocap_task(
     """
     if subject not in SUBJECTS:
         raise SpecError(f"'{subject}' is not a motion capture subject. Write run or walk.")
-    known = SUBJECTS[subject]
+    recording = SUBJECTS[subject]
     chosen = split or ("published" if subject == "run" else "by-trial")
-    sizes = sizes or known.sizes
-    trials, bones = read_trials(Path(source), known)
+    sizes = sizes or recording.sizes
+    trials, bones = read_trials(Path(source), recording)
     cut = Cut(target_offsets(window, points, targets), past=past)
     if chosen == "published":
-        parts = _published(source, known, len(trials), sizes)
+        parts = _published(source, recording, len(trials), sizes)
     elif chosen == "by-trial":
         parts = _by_trial(source, cut, trials, sizes, seed)
     else:
@@ -104,8 +104,9 @@ def mocap_task(
         validation=validation,
         test=test,
         unit="",
-        stands_in=(chosen, window, sizes) != ("published", PUBLISHED_WINDOW, known.sizes),
-        source=f"CMU motion capture, subject {known.number} ({subject}), " + _words(chosen, trials),
+        stands_in=(chosen, window, sizes) != ("published", PUBLISHED_WINDOW, recording.sizes),
+        source=f"CMU motion capture, subject {recording.number} ({subject}), "
+        + _words(chosen, trials),
         settings={
             "window_frames": window,
             "targets": targets,
@@ -135,8 +136,8 @@ def _published(source: Path, subject: Subject, trials: int, sizes: tuple[int, in
                 f"{size} windows are not 1 to {subject.drawn} from each of {len(numbers)} trials. "
                 f"Use {len(numbers)} to {subject.drawn * len(numbers)}."
             )
-        drawn = {i: random.choice(subject.first, subject.drawn, replace=False) for i in numbers}
-        parts.append({i: starts[:each] for i, starts in drawn.items()})
+        draws = {i: random.choice(subject.first, subject.drawn, replace=False) for i in numbers}
+        parts.append({i: starts[:each] for i, starts in draws.items()})
     return tuple(parts)
 
 
@@ -162,7 +163,7 @@ def _by_trial(
 def _fitting(source: Path, cut: Cut, trials: list[Array], parts: Parts) -> tuple[Parts, int]:
     """The starts that have a past, where one is asked for, and how many have none."""
     left_out = 0
-    kept = []
+    fitting = []
     for part in parts:
         rest = {}
         for i, starts in part.items():
@@ -174,12 +175,12 @@ def _fitting(source: Path, cut: Cut, trials: list[Array], parts: Parts) -> tuple
                 )
             rest[i] = starts[starts >= fits[0]]
             left_out += len(starts) - len(rest[i])
-        kept.append(rest)
-    if not all(any(len(starts) for starts in part.values()) for part in kept):
+        fitting.append(rest)
+    if not all(any(len(starts) for starts in part.values()) for part in fitting):
         raise DataError(
             f"{source}: no start has {cut.before} frames before it. Leave out the past."
         )
-    return tuple(kept), left_out
+    return tuple(fitting), left_out
 
 
 def _windows(cut: Cut, trials: list[Array], part: Starts, height: float) -> TaskWindows:

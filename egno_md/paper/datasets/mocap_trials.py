@@ -15,12 +15,12 @@ from egno_md.paper.datasets.acclaim import read_amc, read_asf
 Array = np.ndarray
 
 FEWEST_TRIALS = 4
-"""That can be divided into three parts."""
+"""Fewest trials that can be divided into three parts."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What was published for a subject.
+    """The published settings of a subject.
 
     Attributes:
         number: in the CMU database.
@@ -80,15 +80,15 @@ def read_trials(
             "Fetch it from mocap.cs.cmu.edu."
         )
     files = {_trial(path.stem): path for path in source.glob("*.amc")}
-    wanted = [(subject.number, trial) for trial in subject.trials]
-    found = [files[key] for key in wanted if key in files]
-    if len(found) < FEWEST_TRIALS:
+    keys = [(subject.number, trial) for trial in subject.trials]
+    paths = [files[key] for key in keys if key in files]
+    if len(paths) < FEWEST_TRIALS:
         raise DataError(
-            f"{source}: has {len(found)} of the trials {subject.number:02d}_XX.amc, at least "
-            f"{FEWEST_TRIALS} of {len(wanted)} were expected. Fetch them from mocap.cs.cmu.edu."
+            f"{source}: has {len(paths)} of the trials {subject.number:02d}_XX.amc, at least "
+            f"{FEWEST_TRIALS} of {len(keys)} were expected. Fetch them from mocap.cs.cmu.edu."
         )
     skeleton = read_asf(skeletons[0])
-    return [read_amc(path, skeleton) for path in found], skeleton.edges
+    return [read_amc(path, skeleton) for path in paths], skeleton.edges
 
 
 def _number(stem: str) -> int:

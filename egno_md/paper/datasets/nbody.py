@@ -37,7 +37,7 @@ def simulate(
     random: np.random.Generator,
     *,
     stride: int = STEPS_PER_FRAME,
-    begin: int = 0,
+    first_frame: int = 0,
 ) -> tuple[Float[Array, "trajectories frames 5 3"], ...]:
     """Positions and velocities at every frame, and the charges.
 
@@ -49,7 +49,7 @@ def simulate(
         frames: 0, 1, … of each.
         random: draws charges, positions and directions.
         stride: steps between two frames.
-        begin: step of frame 0.
+        first_frame: step of frame 0.
 
     Returns:
         Positions, velocities, and charges ``(trajectories, 5)``.
@@ -79,10 +79,10 @@ def simulate(
             force[:, b] -= pair[:, k]
         v[...] += TIMESTEP * np.clip(force, -LARGEST_FORCE, LARGEST_FORCE)
 
-    for step in range(begin + (frames - 1) * stride + 1):
+    for step in range(first_frame + (frames - 1) * stride + 1):
         if step > 0:
             x += TIMESTEP * v
-        frame, between = divmod(step - begin, stride)
+        frame, between = divmod(step - first_frame, stride)
         if frame >= 0 and between == 0:
             kept_x[frame], kept_v[frame] = x, v
         kick()
@@ -167,7 +167,7 @@ def nbody_task(
 
 
 def charged_particles(time_points: Float[Array, " points"]) -> Task:
-    """What a frame of charged particles consists of."""
+    """The task of charged particles."""
     return Task(
         name="nbody",
         atoms=PARTICLES,

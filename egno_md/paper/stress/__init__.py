@@ -1,1 +1,1 @@
-"""What the EGNO paper leaves open: questions, each measured on small trained operators."""
+"""Open questions of the EGNO paper, each measured on small trained operators."""

@@ -23,30 +23,30 @@ def needs(lab: Lab) -> list[Training]:
 
 def measure(lab: Lab) -> dict[str, Any]:
     """F-MSE of windows with and without contact, beside that of x + vτ: medians over seeds."""
-    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    errors: dict[tuple[str, str], list[np.ndarray]] = {}
     rows = []
     for training in needs(lab):
         windows = lab.data(training.case).data.test
         end = decode(lab.operator(training), windows).positions.numpy()[:, -1:]
         key = (training.model, training.case.name)
-        found.setdefault(key, []).append(
+        errors.setdefault(key, []).append(
             squared_errors(end, windows.future_positions[:, -1:])[:, 0]
         )
     for case in cases(lab):
-        known = lab.data(case)
-        windows, touched = known.data.test, known.touched
-        assert touched is not None
+        case_data = lab.data(case)
+        windows, contacts = case_data.data.test, case_data.contacts
+        assert contacts is not None
         straight = windows.positions + windows.velocities * case.length
         baseline = squared_errors(straight[:, None], windows.future_positions[:, -1:])[:, 0]
         for model in lab.protocol.models:
-            by_seed = np.stack(found[model, case.name])
+            by_seed = np.stack(errors[model, case.name])
             row: dict[str, Any] = {"model": model, "contact": case.kind}
-            row["windows_that_touch"] = float(touched.mean())
-            for name, chosen in {"all": slice(None), "touch": touched, "miss": ~touched}.items():
-                if not len(baseline[chosen]):
+            row["windows_that_touch"] = float(contacts.mean())
+            for name, subset in {"all": slice(None), "touch": contacts, "miss": ~contacts}.items():
+                if not len(baseline[subset]):
                     continue
-                error = float(np.median(by_seed[:, chosen].mean(1)))
+                error = float(np.median(by_seed[:, subset].mean(1)))
                 row[f"f_mse_{name}"] = error
-                row[f"over_ballistic_{name}"] = error / float(baseline[chosen].mean())
+                row[f"over_ballistic_{name}"] = error / float(baseline[subset].mean())
             rows.append(row)
     return {"length": lab.protocol.spheres.length, "rows": rows}

@@ -26,14 +26,14 @@ Motion = tuple[str, float, Tensor, Tensor]
 
 
 def needs(lab: Lab) -> list[Training]:
-    """The operators that are turned and moved."""
+    """The operators to test under rotations and translations."""
     return lab.trainings(CHARGES)
 
 
 def measure(lab: Lab) -> dict[str, Any]:
     """Largest residual over windows, axes and seeds, relative to the largest predicted move."""
-    asked = lab.protocol.equivariance
-    windows = lab.data(CHARGES).data.test.first(asked.windows)
+    question = lab.protocol.equivariance
+    windows = lab.data(CHARGES).data.test.first(question.windows)
     everything = windows[np.arange(len(windows))]
     assert everything.features is not None
     x, v, q = (
@@ -46,9 +46,9 @@ def measure(lab: Lab) -> dict[str, Any]:
         operator = lab.operator(training)
         for precision, dtype in PRECISIONS.items():
             operator.to(dtype)
-            for symmetry, amount, *found in _residuals(operator, x, v, q, motions, dtype):
+            for symmetry, amount, *residuals in _residuals(operator, x, v, q, motions, dtype):
                 row = rows.setdefault((training.model, symmetry, amount), {})
-                for key, value in zip((precision, f"{precision}_input"), found, strict=True):
+                for key, value in zip((precision, f"{precision}_input"), residuals, strict=True):
                     row[key] = max(row.get(key, 0.0), value)
     keys = ("model", "symmetry", "amount")
     return {
@@ -74,28 +74,30 @@ def _residuals(
     """
 
     def call(positions: Tensor, velocities: Tensor) -> Prediction:
-        found = operator(Start(positions.to(dtype), velocities.to(dtype), features=q.to(dtype)))
-        return Prediction(found.positions.double(), found.velocities.double())
+        prediction = operator(
+            Start(positions.to(dtype), velocities.to(dtype), features=q.to(dtype))
+        )
+        return Prediction(prediction.positions.double(), prediction.velocities.double())
 
     plain = call(x, v)
     largest = (plain.positions - x[:, None]).abs().max()
     for symmetry, amount, matrix, offset in motions:
-        there = x @ matrix.T + offset
-        moved = call(there, v @ matrix.T)
-        rounding = float((there.to(dtype).double() - there).abs().max() / largest)
-        yield symmetry, amount, relative_residual(plain, moved, x, matrix, offset), rounding
+        inputs = x @ matrix.T + offset
+        transformed = call(inputs, v @ matrix.T)
+        rounding = float((inputs.to(dtype).double() - inputs).abs().max() / largest)
+        yield symmetry, amount, relative_residual(plain, transformed, x, matrix, offset), rounding
 
 
 def _motions(lab: Lab, size: float) -> Iterator[Motion]:
-    asked = lab.protocol.equivariance
+    question = lab.protocol.equivariance
     random = np.random.default_rng(lab.protocol.sizes.seed)
     zero, eye = torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
-    for angle in (*asked.angles, NEARLY_PI, math.pi):
+    for angle in (*question.angles, NEARLY_PI, math.pi):
         for _ in range(AXES):
             yield "rotation", angle, _rotation(_direction(random), angle), zero
     for name, axis in zip("xyz", eye, strict=True):
         yield f"rotation about {name}", math.pi, 2 * torch.outer(axis, axis) - eye, zero
-    for distance in asked.translations:
+    for distance in question.translations:
         for _ in range(AXES):
             yield "translation", distance, eye, _direction(random) * (distance * size)
 

@@ -12,7 +12,7 @@ import numpy as np
 from egno_md.paper.figure import COLOURS
 
 SMALLEST = 1e-17
-"""Where a residual of exactly nothing is drawn."""
+"""Drawn value of a residual of exactly 0."""
 Rows = Sequence[Mapping[str, Any]]
 Answer = Mapping[str, Any]
 Titles = Mapping[str, str]
@@ -75,7 +75,7 @@ def _equivariance(axis: Any, answer: Answer, titles: Titles) -> None:
 
 
 def _resolution(axis: Any, answer: Answer, titles: Titles) -> None:
-    """Error by the number of points asked for, directly and by a spline."""
+    """Error by the number of decoded points, directly and by a spline."""
     names = list(dict.fromkeys(r["points"] for r in answer["rows"]))
     for number, (model, title) in enumerate(titles.items()):
         rows = {r["points"]: r for r in answer["rows"] if r["model"] == model}

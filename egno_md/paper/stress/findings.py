@@ -1,4 +1,4 @@
-"""What the stress questions found, as sentences that a user can act on; every figure is measured."""
+"""Findings of the stress questions, as sentences that a user can act on; every figure is measured."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BETTER = 1.05
 """Factor from which one way of decoding is called better than another."""
 
 
-def findings(measured: Mapping[str, Mapping[str, Any]], titles: Titles) -> dict[str, list[str]]:
+def findings(answers: Mapping[str, Mapping[str, Any]], titles: Titles) -> dict[str, list[str]]:
     """Sentences by question.
 
     Args:
-        measured: what each question's `measure` returned.
+        answers: what each question's `measure` returned.
         titles: of the models, by name.
     """
-    return {name: SAYS[name](answer, titles) for name, answer in measured.items()}
+    return {name: SAYS[name](answer, titles) for name, answer in answers.items()}
 
 
 def of_equivariance(answer: Mapping[str, Any], titles: Titles) -> list[str]:
     """How large an angle or a distance may be."""
-    said = []
+    sentences = []
     for model, title in titles.items():
         rows = [r for r in answer["rows"] if r["model"] == model]
         turns = [r for r in rows if r["symmetry"].startswith("rotation")]
@@ -38,17 +38,19 @@ def of_equivariance(answer: Mapping[str, Any], titles: Titles) -> list[str]:
             (r for r in rows if r["symmetry"] == "translation"), key=lambda r: r["amount"]
         )
         single, double = (max(r[p] for r in turns) for p in ("float32", "float64"))
-        left = f"(largest residual {single:.1e} of the move in float32, {double:.1e} in float64)"
-        said.append(
+        residuals = (
+            f"(largest residual {single:.1e} of the move in float32, {double:.1e} in float64)"
+        )
+        sentences.append(
             f"{title}: rotations by any angle up to and including π commute with the operator to "
-            f"rounding {left}: no augmentation by rotations is needed."
+            f"rounding {residuals}: no augmentation by rotations is needed."
             if single < NOTICED
-            else f"{title}: rotations do not commute with the operator {left}: rotate training "
+            else f"{title}: rotations do not commute with the operator {residuals}: rotate training "
             "data, or compute in float64."
         )
         far = next((r for r in shifts if r["float32"] >= NOTICED), None)
         if far is not None:
-            said.append(
+            sentences.append(
                 f"{title}: {far['amount']:g} system sizes from the origin a float32 window is off "
                 f"by {far['float32']:.1e} of the move, of which rounding the positions alone makes "
                 f"{far['float32_input']:.1e} (float64: {far['float64']:.1e}): centre positions in "
@@ -56,24 +58,24 @@ def of_equivariance(answer: Mapping[str, Any], titles: Titles) -> list[str]:
                 f"{_before([r['amount'] for r in shifts], far['amount'])} sizes."
             )
         elif shifts:
-            said.append(
+            sentences.append(
                 f"{title}: up to {shifts[-1]['amount']:g} system sizes from the origin a float32 "
                 f"window is off by at most {max(r['float32'] for r in shifts):.1e} of the move: "
                 "positions need no centring."
             )
-    return said
+    return sentences
 
 
 def of_resolution(answer: Mapping[str, Any], titles: Titles) -> list[str]:
-    """Whether to ask for other time points, or to interpolate between the trained ones."""
-    said = []
-    trained = str(answer["trained_points"])
+    """Whether to decode other time points, or to interpolate between the trained ones."""
+    sentences = []
+    home_points = str(answer["trained_points"])
     for model, title in titles.items():
         rows = {r["points"]: r for r in answer["rows"] if r["model"] == model}
-        if trained not in rows:
+        if home_points not in rows:
             continue
-        home = rows[trained]["f_mse"]
-        others = {n: r for n, r in rows.items() if n != trained}
+        home = rows[home_points]["f_mse"]
+        others = {n: r for n, r in rows.items() if n != home_points}
         if not others:
             continue
         name, worst = max(others.items(), key=lambda item: item[1]["f_mse"])
@@ -81,7 +83,7 @@ def of_resolution(answer: Mapping[str, Any], titles: Titles) -> list[str]:
         better = [n for n, r in others.items() if r["a_mse"] > BETTER * r["a_mse_by_spline"]]
         worse = [n for n, r in others.items() if r["a_mse_by_spline"] > BETTER * r["a_mse"]]
         text = (
-            f"{title}, trained at P = {trained} (F-MSE {home:.2g}): asked for other time points, its "
+            f"{title}, trained at P = {home_points} (F-MSE {home:.2g}): asked for other time points, its "
             f"error at ΔT is at worst {ratio:.3g} times that ({name} points)"
         )
         if better and not worse:
@@ -100,18 +102,18 @@ def of_resolution(answer: Mapping[str, Any], titles: Titles) -> list[str]:
             text += "; a cubic spline through the trained points is nowhere better: ask directly."
         else:
             text += "; a cubic spline through the trained points is as good: take either."
-        said.append(text)
-    return said
+        sentences.append(text)
+    return sentences
 
 
 def of_collisions(answer: Mapping[str, Any], titles: Titles) -> list[str]:
-    """What impulsive contacts cost, against smooth ones."""
-    said = []
+    """The cost of impulsive contacts compared with smooth ones."""
+    sentences = []
     for model, title in titles.items():
         rows = {r["contact"]: r for r in answer["rows"] if r["model"] == model}
         hard, soft = rows["hard"], rows["soft"]
         if not {"f_mse_touch", "f_mse_miss"} <= set(hard):
-            said.append(
+            sentences.append(
                 f"{title}: {hard['windows_that_touch']:.0%} of the windows hold a bounce, which leaves "
                 "none to compare with: change spheres.length."
             )
@@ -126,74 +128,74 @@ def of_collisions(answer: Mapping[str, Any], titles: Titles) -> list[str]:
             smooth = soft["f_mse_touch"] / soft["f_mse_miss"]
             text += f"; soft repulsion of the same range {smooth:.3g} times"
         if "f_mse_miss" in rows["none"] and "f_mse_touch" in rows["none"]:
-            through = rows["none"]["f_mse_touch"] / rows["none"]["f_mse_miss"]
-            text += f", spheres that pass through each other {through:.3g} times"
+            crossing = rows["none"]["f_mse_touch"] / rows["none"]["f_mse_miss"]
+            text += f", spheres that pass through each other {crossing:.3g} times"
         text += (
             ": keep ΔT well below the time between impulsive contacts, or leave such windows to MD."
             if ratio > WORSE
             else ": impulsive contacts need no special care at this ΔT."
         )
-        said.append(text)
-    return said
+        sentences.append(text)
+    return sentences
 
 
 def of_ladder(answer: Mapping[str, Any], titles: Titles) -> list[str]:
-    """Up to which ΔT a deterministic window says anything."""
-    said = []
+    """Largest ΔT at which a deterministic window is informative."""
+    sentences = []
     for model, title in titles.items():
         rows = [r for r in answer["rows"] if r["model"] == model]
         last = rows[-1]
-        lost = [r for r in rows if r["over_nothing"] > 0.5]
+        unpredictable = [r for r in rows if r["over_nothing"] > 0.5]
         text = (
             f"{title}: at {last['multiple']:g} velocity decorrelation times the error is "
             f"{last['over_nothing']:.0%} of knowing nothing, and predicted positions vary by "
             f"{last['spread']:.0%} of the true variance about the centre"
         )
-        if lost:
-            kept = _before([r["multiple"] for r in rows], lost[0]["multiple"])
+        if unpredictable:
+            longest = _before([r["multiple"] for r in rows], unpredictable[0]["multiple"])
             text += (
-                f"; more than half of what there is to know is lost from {lost[0]['multiple']:g} on: "
-                f"use deterministic windows of at most {kept} decorrelation times, and longer ones "
+                f"; more than half of what there is to know is lost from {unpredictable[0]['multiple']:g} on: "
+                f"use deterministic windows of at most {longest} decorrelation times, and longer ones "
                 "for samples only, with their fluctuations restored."
             )
         else:
             text += ": windows of every length tried still carry most of the dynamics."
-        said.append(text)
-    return said
+        sentences.append(text)
+    return sentences
 
 
 def of_modes(answer: Mapping[str, Any], titles: Titles) -> list[str]:
-    """How many modes to keep, and by which property of the data to guess it."""
-    said = []
+    """How many Fourier modes to keep, and an estimate from the data alone."""
+    sentences = []
     for model, title in titles.items():
         rows = {r["modes"]: r for r in answer["rows"] if r["model"] == model}
         chosen = answer["chosen"][model]
         best = min(rows.values(), key=lambda r: r["a_mse"])
         least, row = rows[min(rows)], rows[chosen]
         gain = least["a_mse"] / best["a_mse"]
-        said.append(
+        sentences.append(
             f"{title}: I = {chosen} is the smallest within one standard error of the best "
             f"(I = {best['modes']}, A-MSE {best['a_mse']:.3g}; I = {min(rows)} {gain:.3g} times that): "
             f"set network.modes: {chosen}, which leaves {row['power_above']:.1%} of the displacement "
             "power above the modes that are kept."
         )
     most = max(answer["chosen"].values())
-    left = next(r["power_above"] for r in answer["rows"] if r["modes"] == most)
+    power = next(r["power_above"] for r in answer["rows"] if r["modes"] == most)
     if most == 0:
-        said.append(
+        sentences.append(
             "No operator needs its temporal convolutions here: network.modes: 0 saves their cost."
         )
-    elif left > NOTHING:
-        said.append(
+    elif power > NOTHING:
+        sentences.append(
             "A first guess from trajectories alone: the smallest I that leaves at most "
-            f"{left:.1%} of the displacement power above it, here I = {most}."
+            f"{power:.1%} of the displacement power above it, here I = {most}."
         )
     if answer["seeds"] == 1:
-        said.append(
+        sentences.append(
             "Standard errors are over test windows of one seed; --seeds 3 --resume takes the scatter "
             "of training in."
         )
-    return said
+    return sentences
 
 
 def _before(amounts: Sequence[float], amount: float) -> str:

@@ -1,4 +1,4 @@
-"""What the questions share: data, trainings that resume, and trained operators to measure."""
+"""Shared by the questions: data, resumable trainings, and trained operators to measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from egno_md.core.errors import TrainingError
 from egno_md.core.progress import Progress
-from egno_md.nn.decode import Prediction
+from egno_md.nn.decode import Prediction, join_predictions
 from egno_md.paper.datasets.nbody import TIMESTEP, charged_particles, simulate
 from egno_md.paper.job import WEIGHTS, Job, new_operator, run_job
 from egno_md.paper.operator import TaskOperator
@@ -32,7 +32,7 @@ from egno_md.train.errors import start_of
 BEGIN, STRIDE = 3008, 16
 """Steps of the n-body generator: where its window starts, and between the frames that are kept."""
 MEMORY_FRAME, MEMORY_FRAMES, MEMORY_RUNS = 0.1, 400, 200
-"""Of the trajectories whose velocities' memory is measured."""
+"""Frame spacing, frames and number of trajectories for the velocity decorrelation time."""
 AT_ONCE = 250
 """Windows decoded by one call."""
 
@@ -56,18 +56,18 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class CaseData:
-    """The data of a case, with what only the questions know.
+    """The data of a case, with reference values for the questions.
 
     Attributes:
         data: windows.
         fine: true positions of the test windows at `FINE_POINTS` even times;
             None for spheres.
-        touched: test windows in which any two spheres touched; None for charges.
+        contacts: test windows in which any two spheres touched; None for charges.
     """
 
     data: TaskData
     fine: Float[np.ndarray, "windows fine atoms 3"] | None
-    touched: Bool[np.ndarray, " windows"] | None
+    contacts: Bool[np.ndarray, " windows"] | None
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class Training:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Name in progress and notes."""
         return f"{self.model} on {self.case.name}, {self.modes} modes, seed {self.seed}"
 
 
 class Lab:
-    """Trains operators once and hands them out.
+    """Trains each operator once and caches it.
 
     Args:
-        protocol: what is asked.
+        protocol: the questions and sizes.
         out: folder of all trainings.
         seeds: of every training.
         device: ``cpu`` or ``gpu``, where operators are trained; they are measured on the CPU.
@@ -116,7 +116,7 @@ class Lab:
         ]
 
     def data(self, case: Case) -> CaseData:
-        """Generated, or kept from the last calls."""
+        """Data of a case, generated on the first call."""
         p = self.protocol
         # frozen specs can be hashed
         return _generate(p.sizes, p.spheres, p.points, case)  # type: ignore[arg-type]
@@ -138,10 +138,10 @@ class Lab:
         )
 
     def train(self, training: Training, progress: Progress) -> dict[str, Any]:
-        """Train and test; an interrupted training goes on, a finished one is read.
+        """Train and test; an interrupted training is continued, a finished one is read.
 
         Raises:
-            TrainingError: it failed, so that there is nothing to question.
+            TrainingError: the training failed.
         """
         data = self.data(training.case).data
         result = run_job(self.job(training), self.protocol, data, progress)
@@ -170,31 +170,29 @@ def decode(
     operator: TaskOperator, windows: TaskWindows, times: Sequence[float] | None = None
 ) -> Prediction:
     """Every window of a part, at the trained time points or at any others."""
-    asked = None if times is None else torch.tensor(times, dtype=torch.float64)
+    time_points = None if times is None else torch.tensor(times, dtype=torch.float64)
     order = np.arange(len(windows))
     parts = [
-        operator(start_of(windows[order[i : i + AT_ONCE]]), asked)
+        operator(start_of(windows[order[i : i + AT_ONCE]]), time_points)
         for i in range(0, len(windows), AT_ONCE)
     ]
-    return Prediction(
-        torch.cat([p.positions for p in parts]), torch.cat([p.velocities for p in parts])
-    )
+    return join_predictions(parts)
 
 
 def squared_errors(
-    predicted: Float[np.ndarray, "windows points atoms 3"],
+    prediction: Float[np.ndarray, "windows points atoms 3"],
     true: Float[np.ndarray, "windows points atoms 3"],
 ) -> Float[np.ndarray, "windows points"]:
     """Mean squared error per coordinate, by window and time point."""
-    return np.square(np.asarray(predicted, dtype=np.float64) - true).mean((2, 3))
+    return np.square(np.asarray(prediction, dtype=np.float64) - true).mean((2, 3))
 
 
 @lru_cache(maxsize=4)
 def _generate(sizes: StressSizes, spheres: SpheresQuestion, points: int, case: Case) -> CaseData:
     if case.kind == "nbody":
         return _charges(sizes, points)
-    data, touched = spheres_task(sizes, spheres, case.kind, case.length)
-    return CaseData(data, None, touched)
+    data, contacts = spheres_task(sizes, spheres, case.kind, case.length)
+    return CaseData(data, None, contacts)
 
 
 def _charges(sizes: StressSizes, points: int) -> CaseData:
@@ -204,7 +202,7 @@ def _charges(sizes: StressSizes, points: int) -> CaseData:
     counts = {"validation": sizes.validation, "test": sizes.test, "train": sizes.train}
     for index, (name, count) in enumerate(counts.items()):
         random = np.random.default_rng([sizes.seed, index])
-        x, v, charges = simulate(count, FINE_POINTS + 1, random, stride=STRIDE, begin=BEGIN)
+        x, v, charges = simulate(count, FINE_POINTS + 1, random, stride=STRIDE, first_frame=BEGIN)
         x, v = x.astype(np.float32), v.astype(np.float32)
         features = charges[..., None].astype(np.float32)
         parts[name] = TaskWindows(x[:, 0], v[:, 0], features, x[:, chosen], v[:, chosen])

@@ -22,18 +22,18 @@ def needs(lab: Lab) -> list[Training]:
 
 
 def measure(lab: Lab) -> dict[str, Any]:
-    """Errors at ΔT over those of knowing nothing, and what is left of the fluctuations.
+    """Errors at ΔT over those without information, and the share of the fluctuations predicted.
 
-    Who knows nothing of the start but its centre of mass puts every sphere
-    there: the error is then the variance of positions about it. The best guess
-    at what is partly known lies between, and its own variance falls short of
-    the truth by just the error that is left.
+    Without information on the start but its centre of mass, the best prediction
+    puts every sphere there, and the error is the variance of positions about it.
+    With partial information the error is smaller, and the variance of the best
+    prediction falls short of the true variance by that error.
     """
     rows = []
     for multiple, case in rungs(lab):
         windows = lab.data(case).data.test
         true = windows.future_positions[:, -1]
-        moved = true - windows.positions
+        displacements = true - windows.positions
         for model in lab.protocol.models:
             runs = []
             for training in lab.trainings(case):
@@ -44,7 +44,8 @@ def measure(lab: Lab) -> dict[str, Any]:
                     {
                         "over_nothing": _power(end - true) / _power(_centred(true)),
                         "spread": _power(_centred(end)) / _power(_centred(true)),
-                        "displacement_variance": _power(end - windows.positions) / _power(moved),
+                        "displacement_variance": _power(end - windows.positions)
+                        / _power(displacements),
                     }
                 )
             row = {k: float(np.median([run[k] for run in runs])) for k in runs[0]}

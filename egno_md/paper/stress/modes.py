@@ -1,4 +1,4 @@
-"""How many Fourier modes the temporal convolutions need, and what the motion itself holds."""
+"""How many Fourier modes the temporal convolutions need, and the spectrum of the motion."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def measure(lab: Lab) -> dict[str, Any]:
     counts = lab.protocol.modes.counts
     errors: dict[tuple[str, int], list[np.ndarray]] = {}
     for training in needs(lab):
-        found = decode(lab.operator(training), windows).positions.numpy()
-        by_window = squared_errors(found, windows.future_positions)
+        positions = decode(lab.operator(training), windows).positions.numpy()
+        by_window = squared_errors(positions, windows.future_positions)
         errors.setdefault((training.model, training.modes), []).append(by_window)
-    held = share_above(windows.future_positions - windows.positions[:, None])
+    power = share_above(windows.future_positions - windows.positions[:, None])
     rows, chosen = [], {}
     for model in lab.protocol.models:
         # (seeds, windows) of A-MSE
@@ -41,7 +41,7 @@ def measure(lab: Lab) -> dict[str, Any]:
                     "f_mse": float(np.mean([e[:, -1] for e in errors[model, modes]])),
                     "behind_best": behind[index][0],
                     "standard_error": behind[index][1],
-                    "power_above": float(held[min(modes, len(held) - 1)]),
+                    "power_above": float(power[min(modes, len(power) - 1)]),
                 }
             )
     return {"points": lab.protocol.points, "seeds": len(lab.seeds), "chosen": chosen, "rows": rows}

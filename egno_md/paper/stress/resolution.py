@@ -20,15 +20,17 @@ def needs(lab: Lab) -> list[Training]:
 
 
 def measure(lab: Lab) -> dict[str, Any]:
-    """Errors at every set of time points, asked for directly and by a spline of the trained ones."""
-    asked, case = lab.protocol.resolution, lab.data(CHARGES)
+    """Errors at every set of time points, decoded directly and by a spline of the trained ones."""
+    question, case = lab.protocol.resolution, lab.data(CHARGES)
     windows, length = case.data.test, case.data.task.time_points[-1]
     assert case.fine is not None
-    sets = {str(p): np.arange(1, p + 1) * (FINE_POINTS // p) for p in asked.points}
-    if asked.uneven:
-        sets[f"{len(asked.uneven)} uneven"] = np.array(asked.uneven)
-    trained = np.round(np.array(case.data.task.time_points) / length * FINE_POINTS).astype(int)
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    sets = {str(p): np.arange(1, p + 1) * (FINE_POINTS // p) for p in question.points}
+    if question.uneven:
+        sets[f"{len(question.uneven)} uneven"] = np.array(question.uneven)
+    training_frames = np.round(np.array(case.data.task.time_points) / length * FINE_POINTS).astype(
+        int
+    )
+    runs_by_row: dict[tuple[str, str], list[dict[str, float]]] = {}
     for training in needs(lab):
         operator = lab.operator(training)
         path = _spline(windows, case.data.task.time_points, decode(operator, windows).positions)
@@ -36,23 +38,29 @@ def measure(lab: Lab) -> dict[str, Any]:
             times = frames * (length / FINE_POINTS)
             true = case.fine[:, frames - 1]
             direct = squared_errors(decode(operator, windows, list(times)).positions.numpy(), true)
-            through = squared_errors(path(times), true)
-            shared = np.isin(frames, trained)
-            found.setdefault((training.model, name), []).append(
+            spline = squared_errors(path(times), true)
+            is_training_point = np.isin(frames, training_frames)
+            runs_by_row.setdefault((training.model, name), []).append(
                 {
                     "a_mse": direct.mean(),
                     "f_mse": direct[:, -1].mean(),
-                    "a_mse_at_trained_points": direct[:, shared].mean() if shared.any() else np.nan,
-                    "a_mse_by_spline": through.mean(),
+                    "a_mse_at_trained_points": direct[:, is_training_point].mean()
+                    if is_training_point.any()
+                    else np.nan,
+                    "a_mse_by_spline": spline.mean(),
                 }
             )
     rows = [
         {"model": model, "points": name}
         | {k: float(np.median([run[k] for run in runs])) for k in runs[0]}
         | {"a_mse_by_seed": [float(run["a_mse"]) for run in runs]}
-        for (model, name), runs in found.items()
+        for (model, name), runs in runs_by_row.items()
     ]
-    return {"trained_points": lab.protocol.points, "uneven_64ths": list(asked.uneven), "rows": rows}
+    return {
+        "trained_points": lab.protocol.points,
+        "uneven_64ths": list(question.uneven),
+        "rows": rows,
+    }
 
 
 def _spline(windows: TaskWindows, times: tuple[float, ...], positions: Any) -> Any:

@@ -38,7 +38,7 @@ def run_stress(
     mode: OutputMode = "new",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train what the questions need, measure, and say what was found.
+    """Train what the questions need, measure, and report findings.
 
     Resuming may add questions and seeds to those of earlier runs; finished trainings are kept.
 
@@ -50,7 +50,7 @@ def run_stress(
         device: ``auto``, ``cpu`` or ``gpu``, for the trainings.
         workers: processes that share the trainings.
         mode: see `run_folder`.
-        progress: receives progress and notes.
+        progress: receives updates and notes.
 
     Returns:
         What `results.json` says.
@@ -59,15 +59,15 @@ def run_stress(
         SpecError: no such question.
     """
     progress, out = progress or Silent(), Path(out)
-    names = _chosen(questions)
+    names = _names(questions)
     target = "gpu" if resolve_device(device).type == "cuda" else "cpu"
     with run_folder(out, "benchmark stress", protocol.model_dump(mode="json"), mode) as run:
-        names = _chosen([*names, *run.record.get("questions", [])])
+        names = _names([*names, *run.record.get("questions", [])])
         seeds = sorted({*seeds, *run.record.get("seeds", [])})
         lab = Lab(protocol, out, seeds, target)
-        trainings = _ordered([t for name in names for t in QUESTIONS[name].needs(lab)])
+        trainings = _by_case([t for name in names for t in QUESTIONS[name].needs(lab)])
         results = run_all(trainings, lab.train, _in_words, workers, progress)
-        measured = {name: QUESTIONS[name].measure(lab) for name in names}
+        answers = {name: QUESTIONS[name].measure(lab) for name in names}
         titles = {name: model.title for name, model in protocol.models.items()}
         content = {
             "task": "stress",
@@ -75,8 +75,8 @@ def run_stress(
             "sizes": protocol.sizes.model_dump(),
             "epochs": protocol.epochs,
             "seeds": list(seeds),
-            "findings": findings(measured, titles),
-            "questions": measured,
+            "findings": findings(answers, titles),
+            "questions": answers,
             "trainings": [_short(t, r) for t, r in zip(trainings, results, strict=True)],
             "provenance": provenance() | {"loops": described()},
         }
@@ -86,12 +86,12 @@ def run_stress(
         return content
 
 
-def _chosen(questions: Sequence[str]) -> list[str]:
+def _names(questions: Sequence[str]) -> list[str]:
     check_names("question", questions, list(QUESTIONS))
     return [name for name in QUESTIONS if name in questions or not questions]
 
 
-def _ordered(trainings: Sequence[Training]) -> list[Training]:
+def _by_case(trainings: Sequence[Training]) -> list[Training]:
     """Each once, those on the same data after one another."""
     cases = list(dict.fromkeys(t.case for t in trainings))
     return sorted(dict.fromkeys(trainings), key=lambda t: cases.index(t.case))
@@ -105,11 +105,11 @@ def _in_words(training: Training, result: dict[str, Any]) -> str:
 
 
 def _short(training: Training, result: dict[str, Any]) -> dict[str, Any]:
-    kept = ("f_mse", "a_mse", "parameters", "epochs", "best_epoch", "seconds", "device")
+    columns = ("f_mse", "a_mse", "parameters", "epochs", "best_epoch", "seconds", "device")
     return {
         "model": training.model,
         "data": training.case.name,
         "modes": training.modes,
         "seed": training.seed,
-        **{k: result[k] for k in kept},
+        **{k: result[k] for k in columns},
     }

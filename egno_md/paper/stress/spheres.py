@@ -23,7 +23,7 @@ from egno_md.paper.task import Task, TaskData, TaskWindows
 SPHERES = 5
 FIRST, SECOND = np.triu_indices(SPHERES, 1)
 TIMESTEP = 0.005
-"""Of the soft repulsion, at most."""
+"""Largest timestep of the soft repulsion."""
 CANDIDATES = 4096
 """Drawn at once when starts are chosen; fixed, so that fewer starts are the first of more."""
 
@@ -47,7 +47,7 @@ def spheres_task(
     """
     spacing = length / spheres.points
     parts: dict[str, TaskWindows] = {}
-    touched: Array = np.empty(0, dtype=bool)
+    contacts: Array = np.empty(0, dtype=bool)
     counts = {"validation": sizes.validation, "test": sizes.test, "train": sizes.train}
     for index, (name, count) in enumerate(counts.items()):
         random = np.random.default_rng([sizes.seed, index])
@@ -58,7 +58,7 @@ def spheres_task(
         none = np.zeros((count, SPHERES, 0), dtype=np.float32)
         parts[name] = TaskWindows(x[:, 0], v[:, 0], none, x[:, 1:], v[:, 1:])
         if name == "test":
-            touched = np.asarray(hits.any(1))
+            contacts = np.asarray(hits.any(1))
     times = tuple(float(t) for t in spacing * np.arange(1, spheres.points + 1))
     data = TaskData(
         Task(
@@ -76,7 +76,7 @@ def spheres_task(
             "spheres": spheres.model_dump(exclude={"length"}),
         },
     )
-    return data, touched
+    return data, contacts
 
 
 def simulate_spheres(
@@ -104,16 +104,16 @@ def simulate_spheres(
     x, v = _starts(trajectories, spheres, repulsion, random)
     kept_x = np.empty((trajectories, frames, SPHERES, 3))
     kept_v = np.empty_like(kept_x)
-    touched = np.zeros((trajectories, frames), dtype=bool)
+    contacts = np.zeros((trajectories, frames), dtype=bool)
     kept_x[:, 0], kept_v[:, 0] = x, v
     for frame in range(1, frames):
         if repulsion == "hard":
-            x, v, touched[:, frame] = bounce_on(x, v, spacing, spheres.diameter)
+            x, v, contacts[:, frame] = bounce_on(x, v, spacing, spheres.diameter)
         else:
             stiffness = spheres.stiffness if repulsion == "soft" else 0.0
-            x, v, touched[:, frame] = _repel_on(x, v, spacing, spheres.diameter, stiffness)
+            x, v, contacts[:, frame] = _repel_on(x, v, spacing, spheres.diameter, stiffness)
         kept_x[:, frame], kept_v[:, frame] = x, v
-    return kept_x, kept_v, touched
+    return kept_x, kept_v, contacts
 
 
 def velocity_decorrelation_time(
@@ -138,8 +138,8 @@ def _starts(
 ) -> tuple[Array, Array]:
     """Canonical positions, and velocities without drift of the centre of mass."""
     places, choices, speeds = random.spawn(3)
-    found: list[Array] = []
-    while sum(map(len, found)) < count:
+    batches: list[Array] = []
+    while sum(map(len, batches)) < count:
         x = _centred(places.standard_normal((CANDIDATES, SPHERES, 3)))
         overlap = np.maximum(spheres.diameter - _distances(x), 0)
         match repulsion:
@@ -149,8 +149,8 @@ def _starts(
                 weight = np.exp(-0.5 * spheres.stiffness * np.square(overlap).sum(1))
             case "none":
                 weight = np.ones(CANDIDATES)
-        found.append(x[choices.random(CANDIDATES) < weight])
-    return np.concatenate(found)[:count], _centred(speeds.standard_normal((count, SPHERES, 3)))
+        batches.append(x[choices.random(CANDIDATES) < weight])
+    return np.concatenate(batches)[:count], _centred(speeds.standard_normal((count, SPHERES, 3)))
 
 
 def bounce_on(
@@ -158,17 +158,17 @@ def bounce_on(
 ) -> tuple[Array, Array, Bool[Array, " n"]]:
     """Hard spheres from collision to collision for a time; also where any two bounced."""
     x, v = x.copy(), v.copy()
-    bounced = np.zeros(len(x), dtype=bool)
-    left = np.full(len(x), length)
+    contacts = np.zeros(len(x), dtype=bool)
+    remaining = np.full(len(x), length)
     going = np.arange(len(x))
     while len(going):
         soon = _collision_times(x[going], v[going], diameter)
         pair = soon.argmin(1)
         time = soon[np.arange(len(going)), pair]
-        meets = time < left[going]
-        time = np.where(meets, time, left[going])
+        meets = time < remaining[going]
+        time = np.where(meets, time, remaining[going])
         x[going], v[going] = _swing(x[going], v[going], time[:, None, None])
-        left[going] -= time
+        remaining[going] -= time
         hit, pair = going[meets], pair[meets]
         a, b = FIRST[pair], SECOND[pair]
         normal = x[hit, a] - x[hit, b]
@@ -176,9 +176,9 @@ def bounce_on(
         approach = ((v[hit, a] - v[hit, b]) * normal).sum(-1, keepdims=True) * normal
         v[hit, a] -= approach
         v[hit, b] += approach
-        bounced[hit] = True
+        contacts[hit] = True
         going = hit
-    return x, v, bounced
+    return x, v, contacts
 
 
 def _collision_times(x: Array, v: Array, diameter: float) -> Float[Array, "n pairs"]:
@@ -201,14 +201,14 @@ def _repel_on(
     """Soft spheres for a time; also where any two came within a diameter."""
     steps = max(int(np.ceil(length / TIMESTEP - 1e-9)), 1)
     step = length / steps
-    touched = np.zeros(len(x), dtype=bool)
+    contacts = np.zeros(len(x), dtype=bool)
     force, _ = _repulsion(x, diameter, stiffness)
     for _ in range(steps):
         x, v = _swing(x, v + 0.5 * step * force, step)
         force, near = _repulsion(x, diameter, stiffness)
         v = v + 0.5 * step * force
-        touched |= near
-    return x, v, touched
+        contacts |= near
+    return x, v, contacts
 
 
 def _repulsion(x: Array, diameter: float, stiffness: float) -> tuple[Array, Bool[Array, " n"]]:

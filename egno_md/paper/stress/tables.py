@@ -85,8 +85,8 @@ def _pivot(
 def _key(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
-    for name, known in (("π", math.pi), ("π - 1e-6", math.pi - 1e-6)):
-        if abs(value - known) < 1e-9:
+    for name, amount in (("π", math.pi), ("π - 1e-6", math.pi - 1e-6)):
+        if abs(value - amount) < 1e-9:
             return name
     return f"{value:.4g}" if value < 1 else f"{value:g}"
 

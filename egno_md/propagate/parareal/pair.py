@@ -24,7 +24,7 @@ from egno_md.propagate.correct import Monitor
 from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.judge import Unjudged
 from egno_md.propagate.parareal.schedule import Kind
-from egno_md.propagate.source import Operator
+from egno_md.propagate.source import OperatorWindows
 from egno_md.propagate.start import frame_from_structure, frames_from_store
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Ending, WindowMove
@@ -40,7 +40,9 @@ class Pair:
     which chaos makes 1e-3 nm within a picosecond.
     """
 
-    def __init__(self, built: BuiltSystem, surrogate: Operator, protocol: PararealProtocol) -> None:
+    def __init__(
+        self, built: BuiltSystem, surrogate: OperatorWindows, protocol: PararealProtocol
+    ) -> None:
         self.built, self.surrogate, self.protocol = built, surrogate, protocol
         self.engine = OpenMMEngine(
             built,
@@ -97,7 +99,9 @@ class Pair:
         return Frame(np.array(found.positions), velocities, box=found.box)
 
 
-def _unjudged_windows(built: BuiltSystem, source: Operator, engine: OpenMMEngine) -> WindowMove:
+def _unjudged_windows(
+    built: BuiltSystem, source: OperatorWindows, engine: OpenMMEngine
+) -> WindowMove:
     """NVE windows that are believed, their ends evaluated only where another window begins."""
     checker = Checker.of(built.system, built.system.positions)
     return WindowMove(
@@ -137,7 +141,7 @@ def _prepare(spec: SystemSpec, folder: Path, bundle: Path, protocol: PararealPro
 
     torch.set_num_threads(1)
     built = build_system(spec, folder)
-    surrogate = Operator(WindowOperator.load(bundle).bind(built.system), built.system.masses)
+    surrogate = OperatorWindows(WindowOperator.load(bundle).bind(built.system), built.system.masses)
     _here = Timed(Pair(built, surrogate, protocol))
 
 

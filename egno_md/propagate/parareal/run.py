@@ -23,7 +23,7 @@ from egno_md.propagate.parareal.schedule import Job, Kind, makespan
 from egno_md.propagate.parareal.solver import Parareal, Solver
 from egno_md.propagate.parareal.workers import PriorityWorkers
 from egno_md.propagate.requirements import check_free, check_rolls_out, check_whole
-from egno_md.propagate.source import Operator
+from egno_md.propagate.source import OperatorWindows
 from egno_md.spec.files import find_operator
 from egno_md.spec.parareal import PararealProtocol
 
@@ -96,7 +96,7 @@ def run_parareal(
     whole_multiple(protocol.slab, operator.card.window.length, "the slab", "windows")
     source = None if start is None else Store(Path(start))
     width = protocol.width or max(workers, 2)
-    pair = Pair(built, Operator(bound, built.system.masses), protocol)
+    pair = Pair(built, OperatorWindows(bound, built.system.masses), protocol)
     first = pair.start(source, frame, seed)
     request = {
         "system": built.spec.model_dump(mode="json"),

@@ -20,7 +20,7 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.event import EventKind
 from egno_md.propagate.observe import Observer
 from egno_md.propagate.proposal import Outcome
-from egno_md.propagate.source import Exact, Operator, WindowSource
+from egno_md.propagate.source import ExactWindows, OperatorWindows, WindowSource
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import Move, WindowMove
 from egno_md.propagate.thermostat import LangevinKicks, Thermostat
@@ -128,14 +128,16 @@ def make_move(
     """Windows of an untrained operator, or of another source, under springs."""
     springs = springs or Springs(system.positions, system.masses)
     clocks = Clocks()
-    source = source or Operator(make_operator(system).bind(system), system.masses, clocks=clocks)
+    source = source or OperatorWindows(
+        make_operator(system).bind(system), system.masses, clocks=clocks
+    )
     if judge is None:
         judge = spec.EnergyJudge(kind="energy", tolerances=spec.Tolerances(**tolerances))
     if thermostat == "langevin":
         thermostat = LangevinKicks.of(system, KELVIN, 5.0, 0.5)
     assert not isinstance(thermostat, str)
     parts = Parts(
-        exact=Exact(springs, source.window),
+        exact=ExactWindows(springs, source.window),
         evaluation=Evaluation(springs, clocks),
         checker=Checker.of(system, system.positions, clocks=clocks),
         clocks=clocks,

@@ -14,7 +14,7 @@ from egno_md.core.state import Frame
 from egno_md.core.system import System
 from egno_md.propagate.constraints import FAILED, Projection
 from egno_md.propagate.proposal import Outcome, Proposal
-from egno_md.propagate.source import Operator, Projected, WindowSource
+from egno_md.propagate.source import OperatorWindows, ProjectedWindows, WindowSource
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import WindowMove
 from tests.conftest import make_operator
@@ -58,9 +58,9 @@ def a_move(system: System, **changes: Any) -> tuple[WindowMove, Rod]:
     return make_move(system, **chosen), rod
 
 
-def free(system: System) -> Operator:
+def free(system: System) -> OperatorWindows:
     """Windows before any projection."""
-    return Operator(make_operator(system).bind(system), system.masses)
+    return OperatorWindows(make_operator(system).bind(system), system.masses)
 
 
 def bond_of(frame: Frame) -> tuple[float, float]:
@@ -124,7 +124,7 @@ def test_projected_windows_drift_from_where_and_when_they_start(ethanol: System)
 class Proposer:
     """A source that always proposes the same motion from where it is."""
 
-    like: Operator
+    like: OperatorWindows
     positions: np.ndarray
 
     def __getattr__(self, name: str) -> Any:
@@ -194,7 +194,7 @@ def test_atoms_that_are_only_carried_along_are_not_projected(ethanol: System) ->
     source: WindowSource = free(ethanol)
     move, _ = a_move(ethanol, source=source, is_lifted=True, every=1)
     assert move.source is source
-    assert isinstance(a_move(ethanol, source=source)[0].source, Projected)
+    assert isinstance(a_move(ethanol, source=source)[0].source, ProjectedWindows)
     outcome = one_window(move, ethanol)
     assert outcome.event.kind == "refine"
     length, _ = bond_of(outcome.end[0])

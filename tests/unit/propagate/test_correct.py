@@ -38,7 +38,7 @@ from egno_md.propagate.proposal import (
     Stop,
     Verdict,
 )
-from egno_md.propagate.source import Exact, Operator
+from egno_md.propagate.source import ExactWindows, OperatorWindows
 from egno_md.propagate.state import ReplicaState
 from tests.conftest import make_operator
 from tests.unit.propagate.springs import Healer, Quack, Springs, make_states
@@ -68,7 +68,7 @@ class Scene:
     """A start, a proposed window with an evaluated end, and what may replace it."""
 
     springs: Springs
-    source: Operator
+    source: OperatorWindows
     start: ReplicaState
     proposal: Proposal
     clocks: Clocks
@@ -76,7 +76,7 @@ class Scene:
     @classmethod
     def of(cls, system: System) -> Scene:
         springs, clocks = Springs(system.positions, system.masses), Clocks()
-        source = Operator(make_operator(system).bind(system), system.masses)
+        source = OperatorWindows(make_operator(system).bind(system), system.masses)
         (start,) = make_states(system, 1)
         start = replace(start, frame=replace(springs.evaluate(start.frame), time=5.0))
         (proposal,) = source.propose([start])
@@ -86,7 +86,7 @@ class Scene:
 
     @property
     def replacement(self) -> Replacement:
-        return Replacement(Exact(self.springs, self.source.window), self.clocks)
+        return Replacement(ExactWindows(self.springs, self.source.window), self.clocks)
 
     def fallback(self, judge: Any, *, retries: bool = False) -> Fallback:
         evaluation = Evaluation(self.springs, self.clocks)

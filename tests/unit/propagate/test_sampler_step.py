@@ -20,7 +20,7 @@ from egno_md.propagate.evaluation import Evaluation
 from egno_md.propagate.event import RefinementRecord
 from egno_md.propagate.observe import Observer
 from egno_md.propagate.proposal import Outcome, Proposal
-from egno_md.propagate.source import ExactLangevin
+from egno_md.propagate.source import ThermostattedWindows
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import WindowMove
 from egno_md.propagate.totals import Totals
@@ -102,7 +102,7 @@ def make_move(
     md, clocks = md or Standing(system), Clocks()
     source: Any = Scripted(list(broken), clocks)
     parts = Parts(
-        exact=ExactLangevin(md, source.window, 1.0),
+        exact=ThermostattedWindows(md, source.window, 1.0),
         evaluation=Evaluation(Silent(), clocks),
         checker=Checker.of(system, system.positions, clocks=clocks),
         clocks=clocks,

@@ -16,7 +16,12 @@ from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.geometry.lift import Lift
 from egno_md.nn.sampler import BoundSampler
-from egno_md.propagate.source import Exact, ExactLangevin, Operator, Sampler
+from egno_md.propagate.source import (
+    ExactWindows,
+    OperatorWindows,
+    SamplerWindows,
+    ThermostattedWindows,
+)
 from egno_md.propagate.state import ReplicaState
 from tests.conftest import make_operator, make_sampler
 from tests.unit.propagate.springs import Springs
@@ -46,7 +51,10 @@ def windows_of(source: Any, *frames: Frame) -> list[Trajectory]:
 
 
 def test_windows_of_all_atoms_keep_both_momenta(ethanol: System) -> None:
-    source, masses = Operator(make_operator(ethanol).bind(ethanol), ethanol.masses), ethanol.masses
+    source, masses = (
+        OperatorWindows(make_operator(ethanol).bind(ethanol), ethanol.masses),
+        ethanol.masses,
+    )
     frames = make_frames(ethanol)
     for frame, window in zip(frames, windows_of(source, *frames), strict=True):
         assert window.velocities is not None
@@ -62,7 +70,7 @@ def test_windows_of_all_atoms_keep_both_momenta(ethanol: System) -> None:
 
 def test_many_frames_at_once_give_what_each_gives_alone(ethanol: System) -> None:
     source, frames = (
-        Operator(make_operator(ethanol).bind(ethanol), ethanol.masses),
+        OperatorWindows(make_operator(ethanol).bind(ethanol), ethanol.masses),
         make_frames(ethanol),
     )
     together = windows_of(source, *frames)
@@ -74,7 +82,7 @@ def test_many_frames_at_once_give_what_each_gives_alone(ethanol: System) -> None
 
 def test_the_box_of_the_start_is_that_of_every_point(ethanol: System) -> None:
     source, box = (
-        Operator(make_operator(ethanol).bind(ethanol), ethanol.masses),
+        OperatorWindows(make_operator(ethanol).bind(ethanol), ethanol.masses),
         np.diag([3.0, 4.0, 5.0]),
     )
     (window,) = windows_of(source, replace(make_frames(ethanol)[0], box=box))
@@ -84,7 +92,7 @@ def test_the_box_of_the_start_is_that_of_every_point(ethanol: System) -> None:
 def test_heavy_atoms_are_predicted_and_carry_the_others(ala2: System) -> None:
     lift, frames = Lift.of(ala2, "heavy"), make_frames(ala2)
     operator = make_operator(reduce_system(ala2, "heavy")).bind()
-    source = Operator(operator, ala2.masses, lift)
+    source = OperatorWindows(operator, ala2.masses, lift)
     predicted = source._predict(frames)
     for frame, few, window in zip(frames, predicted, windows_of(source, *frames), strict=True):
         assert few.positions.shape == (4, 10, 3)
@@ -97,10 +105,10 @@ def test_heavy_atoms_are_predicted_and_carry_the_others(ala2: System) -> None:
     assert source.clocks.seconds["network"] > 0
 
 
-def make_source(system: System, operator: Any, **draws: Any) -> Sampler:
+def make_source(system: System, operator: Any, **draws: Any) -> SamplerWindows:
     atoms = SeenAtoms.of(system, "heavy").atoms
     lift = Lift.relaxed(system, atoms, system.positions)
-    return Sampler(BoundSampler(operator, atoms), lift, **{"steps": 2, **draws})
+    return SamplerWindows(BoundSampler(operator, atoms), lift, **{"steps": 2, **draws})
 
 
 def at_rest(system: System, *shifts: Any) -> list[Frame]:
@@ -177,7 +185,7 @@ class Stuck:
 
 def test_md_proposes_its_own_windows_with_their_energies(ethanol: System) -> None:
     springs = Springs(ethanol.positions, ethanol.masses)
-    source = Exact(springs, Window.uniform(0.008, 4))
+    source = ExactWindows(springs, Window.uniform(0.008, 4))
     (frame, _) = make_frames(ethanol)
     (proposal,) = source.propose(states_at(frame))
     exact = springs.window(frame, [0.002, 0.004, 0.006, 0.008])
@@ -196,13 +204,13 @@ def test_langevin_windows_take_their_noise_from_the_replica(ethanol: System) -> 
 
     dynamics: Any = Dynamics(ethanol.positions, ethanol.masses)
     states = states_at(*make_frames(ethanol))
-    ExactLangevin(dynamics, Window.uniform(0.008, 4), 2.0).propose(states)
+    ThermostattedWindows(dynamics, Window.uniform(0.008, 4), 2.0).propose(states)
     assert asked == [(2.0, state.random) for state in states]
 
 
 def test_md_that_fails_says_why_instead_of_a_window(ethanol: System) -> None:
     stuck, window = Stuck(), Window.uniform(0.008, 4)
-    sources: list[Any] = [Exact(stuck, window), ExactLangevin(stuck, window, 1.0)]  # type: ignore[arg-type]
+    sources: list[Any] = [ExactWindows(stuck, window), ThermostattedWindows(stuck, window, 1.0)]  # type: ignore[arg-type]
     for source in sources:
         proposals = source.propose(states_at(*make_frames(ethanol)))
         assert [p.problem for p in proposals] == ["springs are stuck"] * 2

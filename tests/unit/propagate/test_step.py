@@ -15,7 +15,7 @@ from egno_md.core.system import System
 from egno_md.core.window import Window
 from egno_md.propagate.event import RefinementRecord
 from egno_md.propagate.proposal import Outcome, Proposal
-from egno_md.propagate.source import Exact
+from egno_md.propagate.source import ExactWindows
 from egno_md.propagate.state import ReplicaState
 from egno_md.propagate.step import NO_ENERGY, WindowMove
 from egno_md.propagate.thermostat import LangevinKicks
@@ -299,7 +299,7 @@ def test_what_is_finite_of_a_window_is_kept_under_fallback(ethanol: System) -> N
 
 def make_exact(system: System, springs: Springs | None = None, **changes: Any) -> WindowMove:
     springs = springs or Springs(system.positions, system.masses)
-    source = Exact(springs, WINDOW)
+    source = ExactWindows(springs, WINDOW)
     return make_move(system, MONITOR, source=source, springs=springs, accepted="exact", **changes)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,3 +238,11 @@ def test_intervals_shares_and_durations_read_well():
     assert [seconds(s) for s in (0.02, 3, 300, 9000, None)] == [
         "20 ms", "3.0 s", "5.0 min", "2.5 h", "–",
     ]  # fmt: skip
+
+
+def test_folders_with_the_same_parent_and_name_have_different_labels(tmp_path: Path) -> None:
+    paths = [tmp_path / place / "run" / "rollout" for place in "ab"]
+    for path in paths:
+        path.mkdir(parents=True)
+        (path / "run.json").write_text('{"verb": "propagate", "status": "complete"}')
+    assert [f.label for f in read_folders(paths)] == ["run/rollout (1)", "run/rollout (2)"]

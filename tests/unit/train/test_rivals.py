@@ -10,7 +10,7 @@ import pytest
 
 from egno_md.core.errors import BundleMismatch, SpecError
 from egno_md.data.store import Store
-from egno_md.nn.bundle import load_bundle
+from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.requirements import check_rolls_out
 from egno_md.spec.files import validate
 from egno_md.spec.train import TrainProtocol
@@ -53,7 +53,7 @@ def test_every_rival_trains_on_a_store(
     spec = protocol({**SMALL, **network}, points)
     trained = run_train(harmonic_store.root, spec, tmp_path / "run", device="cpu")
     assert trained.summary["steps"] == 4
-    again = load_bundle(trained.bundle)
+    again = WindowOperator.load(trained.bundle)
     assert again.card == trained.operator.card
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3

@@ -1,8 +1,8 @@
-"""What nodes of our EGNO hear, through the library; see `egno_md.nn.block.EgnoBlock`."""
+"""Messages of our EGNO through the compiled library; see `egno_md.nn.block.EgnoBlock`."""
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,11 +16,10 @@ from egno_md.nn.native.calls import (
     MapGradients,
     Maps,
     address,
-    function,
     is_native,
-    over,
     ranges,
-    totals,
+    run_gradient,
+    run_native,
 )
 from egno_md.nn.native.messages import (
     gradient_arrays,
@@ -39,27 +38,27 @@ class _Call(Structure):
         *((name, c_int64) for name in SIZES),
         *((n, c_void_p) for n in ("path", "z", "receive", "send")),
         *((n, c_void_p) for n in ("edge_features", "extra", "edge_fixed", "offsets", "scales")),
-        *((n, c_void_p) for n in ("moved", "heard")),
+        *((n, c_void_p) for n in ("changes", "messages")),
     ]
 
 
 class _Gradients(Structure):
     _fields_: ClassVar = [
         ("weights", MapGradients),
-        *((n, c_void_p) for n in ("moved", "heard")),
+        *((n, c_void_p) for n in ("changes", "messages")),
         *((n, c_void_p) for n in ("path", "z", "receive", "send", "extra", "edge_fixed")),
     ]
 
 
 @dataclass(frozen=True, eq=False)
-class Hearing:
-    """How edges are looked at.
+class EdgeOptions:
+    """Options of the compiled edge features.
 
     Attributes:
         graph: edges.
-        is_normalised: bounded functions of the distance, or its square alone.
-        is_coupled: those times the edge's features as well.
-        is_soft: projections through asinh.
+        is_normalised: whether distances enter as bounded functions, else squared.
+        is_coupled: whether products of those with the edge's features are added.
+        is_soft: whether projections go through asinh.
     """
 
     graph: Graph
@@ -68,16 +67,16 @@ class Hearing:
     is_soft: bool
 
 
-def can_hear(receive: Tensor, graph: Graph) -> bool:
-    """Whether `hear` works for these channels and this graph."""
+def has_native_messages(receive: Tensor, graph: Graph) -> bool:
+    """Whether `edge_messages` works for these channels and this graph."""
     fixed = (graph.features, graph.envelope, graph.offsets)
     if any(t is not None and t.requires_grad for t in fixed):
         return False
     return is_native(receive) and graph.senders.numel() > 0
 
 
-def hear(
-    how: Hearing,
+def edge_messages(
+    options: EdgeOptions,
     path: Tensor,
     z: Tensor,
     receive: Tensor,
@@ -89,82 +88,80 @@ def hear(
     """Mean change of vectors ``(nodes, 3, points, vectors)`` and mean message at every node.
 
     Args:
-        how: edges are looked at.
+        options: the graph, and which edge features there are.
         path: ``(nodes, 3, points)``.
         z: vectors ``(nodes, 3, points, vectors)``.
         receive: first layer's part of receivers, biases included, ``(nodes, points, hidden)``.
         send: that of senders.
-        fixed: what an edge knows at every point.
-        extra: what it knows besides at each point, ``(edges, points, ...)``.
-        weights: of what an edge knows; second map, bias; those from a message to pull and carry.
+        fixed: edge features that are the same at every point, ``(edges, ...)``.
+        extra: further edge features at each point, ``(edges, points, ...)``.
+        weights: of the edge features; second map, bias; those from a message to pull and carry.
     """
-    return _Hear.apply(how, path, z, receive, send, fixed, extra, *weights)  # type: ignore[no-any-return]
+    return _EdgeMessages.apply(options, path, z, receive, send, fixed, extra, *weights)  # type: ignore[no-any-return]
 
 
-class _Hear(torch.autograd.Function):
+class _EdgeMessages(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, how: Hearing, *given: Tensor | None) -> tuple[Tensor, Tensor]:
-        tensors = tuple(None if t is None else t.contiguous() for t in given)
-        call = _call(how, tensors)
+    def forward(ctx: Any, options: EdgeOptions, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+        tensors = tuple(None if t is None else t.contiguous() for t in inputs)
+        call = _call(options, tensors)
         z, receive = tensors[1], tensors[2]
         assert z is not None
         assert receive is not None
-        moved, heard = torch.zeros_like(z), torch.zeros_like(receive)
-        call.moved, call.heard = address(moved), address(heard)
-        forward = function("egno_forward", _Call)
-        parts = ranges(how.graph, receive.shape[1])
-        over(parts, lambda *part: forward(byref(call), *part))
-        ctx.how = how
+        changes, messages = torch.zeros_like(z), torch.zeros_like(receive)
+        call.changes, call.messages = address(changes), address(messages)
+        run_native("egno_forward", call, ranges(options.graph, receive.shape[1]))
+        ctx.options = options
         ctx.save_for_backward(*tensors)
-        return moved, heard
+        return changes, messages
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, for_moved: Tensor, for_heard: Tensor
+        ctx: Any, for_changes: Tensor, for_messages: Tensor
     ) -> tuple[Tensor | None, ...]:
-        tensors, how = ctx.saved_tensors, ctx.how
+        tensors, options = ctx.saved_tensors, ctx.options
         path, z, receive, send, fixed, extra, *weights = tensors
-        call, parts = _call(how, tensors), ranges(how.graph, receive.shape[1])
-        for_moved, for_heard = for_moved.contiguous(), for_heard.contiguous()
+        call, parts = _call(options, tensors), ranges(options.graph, receive.shape[1])
+        for_changes, for_messages = for_changes.contiguous(), for_messages.contiguous()
         for_receive = torch.zeros_like(receive)
         for_fixed = torch.zeros_like(fixed) if ctx.needs_input_grad[5] else None
         for_extra = torch.empty_like(extra) if ctx.needs_input_grad[6] else None
-        backward = function("egno_backward", _Call, _Gradients)
 
-        def own() -> list[Tensor]:
+        def zeros() -> list[Tensor]:
             return [*map(torch.zeros_like, (path, z, send)), *gradient_arrays(weights)]
 
-        def add(arrays: list[Tensor], *part: int) -> int:
+        def gradients(arrays: list[Tensor]) -> _Gradients:
             for_path, for_z, for_send, *maps = arrays
-            g = _Gradients(
-                weights=gradients_of(maps), moved=address(for_moved),
-                heard=address(for_heard), path=address(for_path), z=address(for_z),
+            return _Gradients(
+                weights=gradients_of(maps), changes=address(for_changes),
+                messages=address(for_messages), path=address(for_path), z=address(for_z),
                 receive=address(for_receive), send=address(for_send), extra=address(for_extra),
                 edge_fixed=address(for_fixed),
             )  # fmt: skip
-            return backward(byref(call), byref(g), *part)
 
-        for_path, for_z, for_send, *maps = totals(parts, own, add)
+        for_path, for_z, for_send, *maps = run_gradient(
+            "egno_backward", call, parts, zeros, gradients
+        )
         ends = (for_path, for_z, for_receive, for_send, for_fixed, for_extra)
         return None, *ends, *weight_gradients(maps, weights)
 
 
-def _call(how: Hearing, tensors: tuple[Tensor | None, ...]) -> _Call:
+def _call(options: EdgeOptions, tensors: tuple[Tensor | None, ...]) -> _Call:
     path, z, receive, send, fixed, extra, *weights = tensors
     assert z is not None
     assert fixed is not None
-    graph, points = how.graph, z.shape[2]
-    known, *rest, last, bias = (w for w in weights if w is not None)
+    graph, points = options.graph, z.shape[2]
+    first, *rest, last, bias = (w for w in weights if w is not None)
     where = Layout(
         points=points, node_step=points, point_step=1, edge_step=1, edge_point_step=0,
         receivers=address(graph.receivers), senders=address(graph.senders),
     )  # fmt: skip
     return _Call(
-        weights=maps_of((known, *rest, last, bias), is_deep=False), where=where,
+        weights=maps_of((first, *rest, last, bias), is_deep=False), where=where,
         vectors=z.shape[3], features=graph.features.shape[1],
         extras=0 if extra is None else extra.shape[2], fixed=fixed.shape[1],
-        is_normalised=how.is_normalised, is_coupled=how.is_coupled, is_soft=how.is_soft,
+        is_normalised=options.is_normalised, is_coupled=options.is_coupled, is_soft=options.is_soft,
         path=address(path), z=address(z), receive=address(receive), send=address(send),
         edge_features=address(graph.features), extra=address(extra), edge_fixed=address(fixed),
         offsets=address(graph.offsets), scales=address(_scales(graph)),
