@@ -27,7 +27,7 @@ from egno_md.geometry.contacts import Contacts
 from egno_md.geometry.lift import Lift
 from egno_md.geometry.stereocentres import Stereochemistry
 from egno_md.md.build import BuiltSystem, load_system
-from egno_md.md.refine.refiner import Held, OpenMMRefiner
+from egno_md.md.refine.refiner import OpenMMRefiner, Restraints
 from egno_md.spec.propagate import Refinement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ class Bench:
                 KELVIN,
                 "CPU",
                 SEED,
-                Held(held, self.stereo),
+                Restraints(held, self.stereo),
             )
         return self.refiners[lift.atoms]
 

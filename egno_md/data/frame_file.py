@@ -170,8 +170,8 @@ def _fill(
 
 def _runs(frames: Int[Array, " frames"], gap: int, most: int) -> Iterator[Int[Array, " run"]]:
     """Ascending frames, cut where a chunk lies between two, and where they span too many."""
-    for near in np.split(frames, np.flatnonzero(np.diff(frames) > gap) + 1):
-        yield from np.split(near, np.flatnonzero(np.diff((near - near[0]) // most)) + 1)
+    for group in np.split(frames, np.flatnonzero(np.diff(frames) > gap) + 1):
+        yield from np.split(group, np.flatnonzero(np.diff((group - group[0]) // most)) + 1)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

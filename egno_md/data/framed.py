@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from egno_md.core.errors import DataError
 from egno_md.core.units import format_quantity
 from egno_md.core.window import Window
-from egno_md.data.frames import FiledFrames, HeldFrames, Stretches, frame_bytes, hold
+from egno_md.data.frames import FileFrames, MemoryFrames, Stretches, frame_bytes, load_all
 from egno_md.data.stretches import StoredStretch
 
 Array = np.ndarray
@@ -63,8 +63,8 @@ class FramedWindows(Dataset[Any], ABC):
                 "Use a shorter window or longer segments."
             )
         stored = [s for s in fitting if isinstance(s, StoredStretch)]
-        self._files = FiledFrames(stored, columns, atoms) if stored and memory else None
-        self._frames = self._files or hold(fitting, columns, atoms)
+        self._files = FileFrames(stored, columns, atoms) if stored and memory else None
+        self._frames = self._files or load_all(fitting, columns, atoms)
         lengths = np.array([len(s) for s in fitting])
         self.frames = int(lengths.sum())
         self._ends = torch.from_numpy(np.cumsum(lengths - self.span))
@@ -85,9 +85,9 @@ class FramedWindows(Dataset[Any], ABC):
         """Atoms of a frame."""
         return self._frames.n_atoms
 
-    def held(self, frames: Int[Tensor, "*shape"]) -> HeldFrames:
+    def load(self, frames: Int[Tensor, "*shape"]) -> MemoryFrames:
         """Frames in memory with these among them."""
-        return self._frames.holding(frames)
+        return self._frames.load(frames)
 
     def ahead(self, windows: int) -> int:
         """Number of batches of this many windows to read from files together; 0 in memory."""

@@ -19,7 +19,7 @@ Stretches = Sequence[Trajectory | StoredStretch]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldFrames:
+class MemoryFrames:
     """Frames in memory.
 
     Attributes:
@@ -41,7 +41,7 @@ class HeldFrames:
             frames = torch.searchsorted(self.numbers, frames.contiguous())
         return self.columns[column][frames]
 
-    def holding(self, _: Tensor) -> HeldFrames:
+    def load(self, _: Tensor) -> MemoryFrames:
         """Itself: all frames are in memory."""
         return self
 
@@ -54,20 +54,22 @@ class HeldFrames:
 
 
 @dataclass(eq=False)
-class FiledFrames:
+class FileFrames:
     """Frames that stay in the files of a store until they are needed.
 
     Attributes:
         stretches: laid end to end; frames are numbered through.
         columns: names of those to read.
         atoms: indices to keep; None for all.
-        held: frames read ahead.
+        cache: frames read ahead.
     """
 
     stretches: Sequence[StoredStretch]
     columns: Sequence[str]
     atoms: Int[Array, " seen"] | None
-    held: HeldFrames = field(default=HeldFrames({}, torch.empty(0, dtype=torch.int64)), init=False)
+    cache: MemoryFrames = field(
+        default=MemoryFrames({}, torch.empty(0, dtype=torch.int64)), init=False
+    )
 
     def __post_init__(self) -> None:
         self._pieces = [p for s in self.stretches for p in s.pieces]
@@ -78,60 +80,58 @@ class FiledFrames:
         """Atoms of a frame."""
         return self._pieces[0].atoms if self.atoms is None else len(self.atoms)
 
-    def holding(self, frames: Int[Tensor, "*shape"]) -> HeldFrames:
+    def load(self, frames: Int[Tensor, "*shape"]) -> MemoryFrames:
         """Frames in memory with these among them: those read ahead, or read now."""
-        wanted = torch.unique(frames)
-        return self.held if self.held.has(wanted) else self.read(wanted)
+        numbers = torch.unique(frames)
+        return self.cache if self.cache.has(numbers) else self.read(numbers)
 
     def read_ahead(self, frames: Int[Tensor, "*shape"]) -> None:
-        """Hold these frames until others are read ahead."""
-        wanted = torch.unique(frames)
-        if not self.held.has(wanted):
-            self.held = HeldFrames({}, wanted[:0])  # gives their memory back first
-            self.held = self.read(wanted)
+        """Keep these frames in memory until others are read ahead."""
+        numbers = torch.unique(frames)
+        if not self.cache.has(numbers):
+            self.cache = MemoryFrames({}, numbers[:0])  # gives their memory back first
+            self.cache = self.read(numbers)
 
-    def read(self, wanted: Int[Tensor, " frames"]) -> HeldFrames:
+    def read(self, numbers: Int[Tensor, " frames"]) -> MemoryFrames:
         """Some frames, ascending, file by file.
 
         Raises:
             DataError: a file is damaged, or a frame holds NaN or infinity.
         """
-        numbers = wanted.numpy()
+        rows = numbers.numpy()
         into = {
-            name: np.empty(
-                (len(numbers), 3 if name == "box" else self.n_atoms, 3), dtype=np.float32
-            )
+            name: np.empty((len(rows), 3 if name == "box" else self.n_atoms, 3), dtype=np.float32)
             for name in self.columns
         }
-        cuts = [0, *np.searchsorted(numbers, self._ends).tolist()]
+        cuts = [0, *np.searchsorted(rows, self._ends).tolist()]
         begin = 0
         for piece, end, first, last in zip(
             self._pieces, self._ends, cuts[:-1], cuts[1:], strict=True
         ):
             if first < last:
-                inside = numbers[first:last] - begin + piece.start
+                inside = rows[first:last] - begin + piece.start
                 with FrameFile(piece) as file:
                     part = {name: values[first:last] for name, values in into.items()}
                     file.read(inside, self.atoms, part)
             begin = end
-        return HeldFrames({name: torch.from_numpy(v) for name, v in into.items()}, wanted)
+        return MemoryFrames({name: torch.from_numpy(v) for name, v in into.items()}, numbers)
 
 
-def hold(
+def load_all(
     stretches: Stretches, names: Sequence[str], atoms: Int[Array, " seen"] | None
-) -> HeldFrames:
+) -> MemoryFrames:
     """All frames of stretches in memory."""
     stored = [s for s in stretches if isinstance(s, StoredStretch)]
     if stored:
-        files = FiledFrames(stored, names, atoms)
-        return HeldFrames(files.read(torch.arange(sum(map(len, stored)))).columns)
+        files = FileFrames(stored, names, atoms)
+        return MemoryFrames(files.read(torch.arange(sum(map(len, stored)))).columns)
     columns: dict[str, Tensor] = {}
     for name in names:
         parts = [getattr(s, name) for s in stretches]
         parts = parts if atoms is None or name == "box" else [p[:, atoms] for p in parts]
         whole = np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
         columns[name] = torch.from_numpy(whole)
-    return HeldFrames(columns)
+    return MemoryFrames(columns)
 
 
 def frame_bytes(columns: Sequence[str], atoms: int) -> int:

@@ -77,7 +77,7 @@ class SamplerWindows(FramedWindows):
     def frames_apart(self, limit: int) -> Float[Tensor, "frames atoms 3"]:
         """Positions of evenly spaced frames, at most `limit`."""
         frames = torch.arange(0, self.frames, -(-self.frames // limit))
-        return self.held(frames).take("positions", frames)
+        return self.load(frames).take("positions", frames)
 
     def __len__(self) -> int:
         return self.directions * int(self._ends[-1])
@@ -92,7 +92,7 @@ class SamplerWindows(FramedWindows):
 
     def __getitem__(self, index: Numbers) -> SamplerBatch:
         numbers = self.numbers(index)
-        frames = self.held(numbers).take("positions", numbers)
+        frames = self.load(numbers).take("positions", numbers)
         start, future = frames[:, 0], frames[:, 1:]
         turned = superposed(future.numpy(), start[:, None].numpy())
         return SamplerBatch(start, torch.from_numpy(turned).to(future.dtype))

@@ -120,15 +120,18 @@ class WindowDataset(FramedWindows):
 
     def __getitem__(self, index: Numbers) -> WindowBatch:
         frames = self.numbers(index)
-        held = self.held(frames)
-        positions, velocities = held.take("positions", frames), held.take("velocities", frames)
+        columns = self.load(frames)
+        positions, velocities = (
+            columns.take("positions", frames),
+            columns.take("velocities", frames),
+        )
         return WindowBatch(
             positions[:, 0],
             velocities[:, 0],
-            held.take("forces", frames[:, 0]) if "forces" in held.columns else None,
+            columns.take("forces", frames[:, 0]) if "forces" in columns.columns else None,
             positions[:, 1:],
             velocities[:, 1:],
-            held.take("box", frames[:, 0]) if "box" in held.columns else None,
+            columns.take("box", frames[:, 0]) if "box" in columns.columns else None,
         )
 
 

@@ -131,15 +131,15 @@ def _is_rotatable(system: System, near: list[list[int]], j: int, k: int) -> bool
     numbers = system.atomic_numbers
     if min(numbers[j], numbers[k]) == 1:
         return False
-    for here, there in ((j, k), (k, j)):
-        behind = [n for n in near[here] if n != there]
+    for centre, other in ((j, k), (k, j)):
+        behind = [n for n in near[centre] if n != other]
         hydrogens = [n for n in behind if numbers[n] == 1]
         if not behind or (len(hydrogens) == len(behind) and len(behind) > 1):
             return False
-        is_carbonyl = numbers[here] == 6 and any(
+        is_carbonyl = numbers[centre] == 6 and any(
             numbers[n] in CARBONYL and len(near[n]) == 1 for n in behind
         )
-        if is_carbonyl and numbers[there] in CARBONYL:
+        if is_carbonyl and numbers[other] in CARBONYL:
             return False
     if any(len(near[a]) >= FULL.get(int(numbers[a]), len(near[a]) + 1) for a in (j, k)):
         return True
@@ -148,11 +148,11 @@ def _is_rotatable(system: System, near: list[list[int]], j: int, k: int) -> bool
     return float(np.sqrt(bond @ bond)) > SINGLE.get(pair, np.inf)
 
 
-def _branch(system: System, near: list[list[int]], behind: int, here: int) -> int:
-    """The neighbour of `here` through which a torsion runs."""
+def _branch(system: System, near: list[list[int]], behind: int, centre: int) -> int:
+    """The neighbour of `centre` through which a torsion runs."""
 
     def rank(atom: int) -> tuple[bool, int, int]:
-        size = len(_side(here, atom, near) or ())
+        size = len(_side(centre, atom, near) or ())
         return system.atomic_numbers[atom] > 1, size, -atom
 
-    return max((n for n in near[here] if n != behind), key=rank)
+    return max((n for n in near[centre] if n != behind), key=rank)

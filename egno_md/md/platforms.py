@@ -48,13 +48,13 @@ def _speed(built: BuiltSystem, name: str, seconds: float) -> PlatformSpeed:
         )
         engine.start()
         engine.skip(10, ensemble=NVT)
-        steps, spent = 10, 0.0
-        while spent < seconds:
+        steps, elapsed = 10, 0.0
+        while elapsed < seconds:
             steps *= 2
-            begun = time.perf_counter()
+            start = time.perf_counter()
             engine.skip(steps, ensemble=NVT)
             engine.read()
-            spent = time.perf_counter() - begun
+            elapsed = time.perf_counter() - start
     except (EgnoMDError, openmm.OpenMMException) as error:
         return PlatformSpeed(name, None, " ".join(str(error).split())[:160])
-    return PlatformSpeed(name, steps * TIMESTEP * 1e-3 / spent * SECONDS_PER_DAY)
+    return PlatformSpeed(name, steps * TIMESTEP * 1e-3 / elapsed * SECONDS_PER_DAY)

@@ -35,18 +35,18 @@ class EnginePool:
         """Frames by replica, with forces and energies; see `Evaluator`."""
         count = len(self._workers)
         shares = {k: {i: f for i, f in frames.items() if i % count == k} for k in self._workers}
-        waiting = [
+        futures = [
             self._processes.submit_to(worker, _evaluate, share)
             for worker, share in shares.items()
             if share
         ]
-        evaluated = {i: f for answer in waiting for i, f in answer.result().items()}
+        evaluated = {i: f for future in futures for i, f in future.result().items()}
         return {i: evaluated[i] for i in frames}
 
     def forget(self) -> None:
         """Drop what speeds up the next evaluation, in every process."""
-        for answer in [self._processes.submit_to(k, _forget) for k in self._workers]:
-            answer.result()
+        for future in [self._processes.submit_to(k, _forget) for k in self._workers]:
+            future.result()
 
     def close(self) -> None:
         """End the processes."""

@@ -19,7 +19,7 @@ from egno_md.md.engine import OpenMMEngine, ThermostatName
 from egno_md.md.generate.chains import replica_seed
 from egno_md.md.pool import EnginePool
 from egno_md.md.refine.draws import LangevinDynamics, SamplerRefiner
-from egno_md.md.refine.refiner import Held, OpenMMRefiner
+from egno_md.md.refine.refiner import OpenMMRefiner, Restraints
 from egno_md.nn.bound import BoundOperator
 from egno_md.nn.card import DynamicsCard
 from egno_md.nn.sampler import BoundSampler
@@ -316,13 +316,13 @@ class _Refiner:
                 bench.protocol.temperature,
                 bench.protocol.platform,
                 bench.seed,
-                None if settings.every is None else _held(bench.built, self._card),
+                None if settings.every is None else _restraints(bench.built, self._card),
             )
         return self._made
 
 
-def _held(built: BuiltSystem, card: DynamicsCard | None) -> Held:
-    """What a refinement of every window must leave alone.
+def _restraints(built: BuiltSystem, card: DynamicsCard | None) -> Restraints:
+    """What a refinement of every window must preserve.
 
     Springs hold the backbone, or the alpha carbons of an operator that knows no
     more; heavy atoms of what is no protein.
@@ -337,7 +337,7 @@ def _held(built: BuiltSystem, card: DynamicsCard | None) -> Held:
         )
     else:
         atoms = np.flatnonzero(system.atomic_numbers > 1)
-    return Held(atoms, stereo)
+    return Restraints(atoms, stereo)
 
 
 def _sampler(bench: Bench, model: BoundSampler, steps: int, solver: spec.Solver) -> SamplerWindows:

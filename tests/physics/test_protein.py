@@ -18,7 +18,7 @@ from egno_md.geometry.lift import Lift
 from egno_md.geometry.stereocentres import Stereochemistry, signed_volumes
 from egno_md.md.build import BuiltSystem, load_system
 from egno_md.md.prepare.run import run_prepare
-from egno_md.md.refine.refiner import Held, OpenMMRefiner
+from egno_md.md.refine.refiner import OpenMMRefiner, Restraints
 from egno_md.nn.bundle import save_bundle
 from egno_md.nn.operator import WindowOperator
 from egno_md.propagate.rollout import run_propagate
@@ -98,7 +98,7 @@ def make_refiner(built: BuiltSystem, **changes: object) -> OpenMMRefiner:
     stereo = Stereochemistry.of(built.system)
     spec = Refinement.model_validate({"timestep": "1 fs", "dynamics": "10 fs", **changes})
     atoms = choose_atoms(built.system.topology, "backbone", built.system.name)
-    held = Held(atoms, stereo)
+    held = Restraints(atoms, stereo)
     return OpenMMRefiner(built, spec, KELVIN, "auto", 1, held)
 
 

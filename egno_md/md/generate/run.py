@@ -221,11 +221,11 @@ def _keep(piece: Piece, root: Path, writer: StoreWriter, done: int) -> int:
     partial.write_bytes(piece.checkpoint)
     partial.replace(root / _checkpoint_name(after))
     before = writer.manifest.provenance
-    spent = {"steps": before["steps"] + piece.steps, "ps": before["ps"] + piece.duration}
+    totals = {"steps": before["steps"] + piece.steps, "ps": before["ps"] + piece.duration}
     if piece.trajectory is None:
-        writer.annotate(**spent)
+        writer.annotate(**totals)
     else:
-        writer.append(piece.trajectory, piece.chain, **spent)
+        writer.append(piece.trajectory, piece.chain, **totals)
         (root / _checkpoint_name(done)).unlink(missing_ok=True)
     return after
 

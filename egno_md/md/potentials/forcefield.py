@@ -97,10 +97,10 @@ def _obc2(
 ) -> openmm.GBSAOBCForce:
     from openmm.app.internal.customgbforces import GBSAOBC2Force
 
-    found = [f for f in system.getForces() if isinstance(f, openmm.NonbondedForce)]
-    if not found:
+    forces = [f for f in system.getForces() if isinstance(f, openmm.NonbondedForce)]
+    if not forces:
         raise PotentialError("obc2 needs a force field with charges. Set implicit_solvent: none.")
-    nonbonded = found[0]
+    nonbonded = forces[0]
     force = openmm.GBSAOBCForce()
     force.setSolventDielectric(78.5)
     force.setSoluteDielectric(1.0)

@@ -93,10 +93,10 @@ class LangevinDynamics:
     def velocities(self, random: np.random.Generator) -> Float[np.ndarray, "atoms 3"]:
         """Maxwell velocities on the constraints at the engine's positions, nm/ps."""
         engine, context = self.engine, self.engine.context
-        drawn = maxwell_velocities(engine.system.masses, self.kelvin, random)
+        velocities = maxwell_velocities(engine.system.masses, self.kelvin, random)
         if not len(engine.system.constraints):
-            return drawn
-        context.setVelocities(drawn)
+            return velocities
+        context.setVelocities(velocities)
         context.applyVelocityConstraints(CONSTRAINT_TOLERANCE)
         return context.getState(velocities=True).getVelocities(asNumpy=True)._value
 
@@ -112,13 +112,13 @@ class LangevinDynamics:
         The velocities that it ends with are drawn, on the step. In between they are
         LangevinMiddle's own: drawn anew at every time point they would heat stiff bonds.
         """
-        frames, before, begun = [], 0.0, frame.time
+        frames, before, start = [], 0.0, frame.time
         self.engine.load(frame)
         frame = replace(frame, velocities=self.velocities(random))
         for time in elapsed:
             frame = self.stretch(frame, time - before, friction, random)
             before = time
-            frame = replace(frame, time=begun + time)
+            frame = replace(frame, time=start + time)
             frames.append(frame)
         frames[-1] = replace(frame, velocities=self.velocities(random))
         return Trajectory.of(frames)

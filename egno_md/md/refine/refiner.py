@@ -34,7 +34,7 @@ At 10/ps 40 fs leave adenylate kinase 2,600 kJ/mol below its MD, at 100/ps 50.
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class Restraints:
     """What a refinement must preserve.
 
     Attributes:
@@ -60,7 +60,7 @@ class OpenMMRefiner:
         kelvin: temperature afterwards.
         platform: OpenMM platform name or ``"auto"``.
         seed: of the thermostat.
-        held: atoms on springs, stereocentres and peptide bonds behind walls.
+        restraints: atoms on springs, stereocentres and peptide bonds behind walls.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class OpenMMRefiner:
         kelvin: float,
         platform: str,
         seed: int,
-        held: Held | None = None,
+        restraints: Restraints | None = None,
     ) -> None:
-        self.spec, self.held = spec, held
+        self.spec, self.restraints = spec, restraints
         flexible = built.flexible()
         self._restraint, self._guards = None, None
-        if held is not None:
+        if restraints is not None:
             system = openmm.XmlSerializer.clone(flexible.openmm_system)
             is_periodic = flexible.system.box is not None
             self._restraint = add_position_restraints(
-                system, held.atoms, spec.restraint, is_periodic
+                system, restraints.atoms, spec.restraint, is_periodic
             )
-            self._guards = Guards.add(system, held.stereo)
+            self._guards = Guards.add(system, restraints.stereo)
             flexible = replace(flexible, openmm_system=system)
         steps = max(round(BLOCK / spec.timestep), 1)
         self._block = steps * spec.timestep
@@ -120,14 +120,14 @@ class OpenMMRefiner:
                 f"refinement of {self.engine.system.name}: the predicted positions are not finite. "
                 "Use policy fallback, or an operator that is trained further."
             )
-        if self._restraint is not None and self._guards is not None and self.held is not None:
-            set_reference(self._restraint, context, end.positions[self.held.atoms])
+        if self._restraint is not None and self._guards is not None and self.restraints is not None:
+            set_reference(self._restraint, context, end.positions[self.restraints.atoms])
             self._guards.keep(context, reference)
         self.engine.load(replace(end, velocities=np.zeros_like(end.positions)))
         blocks, force = self._minimise(context, reference)
         after = self._thermalise(random)
-        if turned := self._turned(reference, after.positions):
-            self._refuse(turned, "the dynamics after minimisation")
+        if changes := self._count_changes(reference, after.positions):
+            self._refuse(changes, "the dynamics after minimisation")
         moves = np.linalg.norm(after.positions - end.positions, axis=1)
         velocities = maxwell_velocities(self.engine.system.masses, self.engine.kelvin, random)
         after = replace(after, time=end.time, velocities=velocities)
@@ -145,30 +145,32 @@ class OpenMMRefiner:
             now = self.engine.read()
             assert now.forces is not None
             force = float(np.linalg.norm(now.forces, axis=1).max())
-            turned = self._turned(reference, now.positions)
-            if force < self.spec.max_force and not turned:
+            changes = self._count_changes(reference, now.positions)
+            if force < self.spec.max_force and not changes:
                 return blocks, force
             if blocks >= self.spec.max_blocks:
-                self._give_up(now.forces, turned)
+                self._give_up(now.forces, changes)
 
-    def _give_up(self, forces: Float[np.ndarray, "atoms 3"], turned: int) -> NoReturn:
-        if turned:
-            self._refuse(turned, f"{self.spec.max_blocks} blocks")
+    def _give_up(self, forces: Float[np.ndarray, "atoms 3"], changes: int) -> NoReturn:
+        if changes:
+            self._refuse(changes, f"{self.spec.max_blocks} blocks")
         force, worst = np.linalg.norm(forces, axis=1).max(), self._worst_residue(forces)
         raise PotentialError(
             f"refinement of {self.engine.system.name} ended with a force of {force:.3g} kJ/mol/nm "
             f"at {worst} after {self.spec.max_blocks} blocks. Use policy fallback."
         )
 
-    def _turned(
+    def _count_changes(
         self, reference: Float[np.ndarray, "atoms 3"], positions: Float[np.ndarray, "atoms 3"]
     ) -> int:
-        """How many of the guarded centres and peptide bonds are not as in `kept`."""
-        return 0 if self.held is None else int(self.held.stereo.changed(reference, positions).sum())
+        """How many of the guarded centres and peptide bonds differ from `reference`."""
+        if self.restraints is None:
+            return 0
+        return int(self.restraints.stereo.changed(reference, positions).sum())
 
-    def _refuse(self, turned: int, after: str) -> NoReturn:
+    def _refuse(self, changes: int, after: str) -> NoReturn:
         raise PotentialError(
-            f"refinement of {self.engine.system.name} left {turned} stereocentres or peptide "
+            f"refinement of {self.engine.system.name} left {changes} stereocentres or peptide "
             f"bonds turned around after {after}: what was predicted is too far from any "
             "structure. Use policy fallback."
         )
@@ -189,4 +191,4 @@ class OpenMMRefiner:
             self._kicked.setPerDofVariableByName("kick", kick)
             self.engine.skip(1)
         # with springs, energy and forces would not be the system's own
-        return self.engine.read(is_evaluated=self.held is None)
+        return self.engine.read(is_evaluated=self.restraints is None)

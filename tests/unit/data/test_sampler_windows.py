@@ -40,7 +40,7 @@ def test_windows_run_both_ways_and_never_across_stretches() -> None:
     windows = SamplerWindows(stretches, WINDOW, 1.0, np.arange(5), time_reversal=True)
     assert len(windows) == 2 * 2 * 2
     frames = windows.numbers(np.arange(8))
-    first = windows.held(frames).take("positions", frames)[..., 0, 0] % 100
+    first = windows.load(frames).take("positions", frames)[..., 0, 0] % 100
     assert first[0].tolist() == [0, 2, 4]
     assert first[4].tolist() == [4, 2, 0]
     assert set(np.diff(first.numpy()).ravel().tolist()) == {2.0, -2.0}
