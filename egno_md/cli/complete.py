@@ -50,8 +50,8 @@ def named_operators(ctx: click.Context, param: click.Parameter, typed: str) -> l
     """Shipped operators as SYSTEM/NAME, and bundles."""
     from egno_md.spec.files import shipped
 
-    found = sorted(p.parent for p in shipped("systems").glob("*/operators/*/card.json"))
-    names = [f"{p.parents[1].name}/{p.name}" for p in found]
+    folders = sorted(p.parent for p in shipped("systems").glob("*/operators/*/card.json"))
+    names = [f"{p.parents[1].name}/{p.name}" for p in folders]
     return _items([*names, *_folders_with("card.json", typed)], typed)
 
 

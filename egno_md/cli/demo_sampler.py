@@ -38,7 +38,7 @@ def run_sampler_demo(
         seed: of every random stream.
         device: ``auto``, ``cpu`` or ``gpu``.
         mode: `resume` continues with the step that was interrupted.
-        console: who listens.
+        console: shows the progress.
     """
     chain = Chain(out, seed, device, console)
     with run_folder(out, "demo", {"seed": seed, "system": "ala2"}, mode) as run:

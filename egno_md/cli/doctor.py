@@ -125,8 +125,8 @@ def _packages() -> Iterator[Finding]:
         if version is None:
             yield Finding("packages", "problem", f"{name} is not installed.", remedy)
         elif not requirement.specifier.contains(version, prereleases=True):
-            wanted = f"{name} {version} is installed, {requirement.specifier} is needed."
-            yield Finding("packages", "problem", wanted, remedy)
+            message = f"{name} {version} is installed, {requirement.specifier} is needed."
+            yield Finding("packages", "problem", message, remedy)
         else:
             satisfied += 1
             if version.split("+")[0] != tested.get(_canonical(name), version).split("+")[0]:
@@ -268,14 +268,14 @@ def _extras() -> Iterator[Finding]:
     """Optional extras: installed, or how to install them."""
     requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
     for extra in metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []:
-        wanted = [
+        packages = [
             r.name
             for r in requirements
             if r.marker
             and r.marker.evaluate({"extra": extra})
             and not r.marker.evaluate({"extra": ""})
         ]
-        missing = [name for name in wanted if installed_version(name) is None]
+        missing = [name for name in packages if installed_version(name) is None]
         if missing:
             text = f"'{extra}' is not installed ({', '.join(missing)})"
             yield Finding("extras", "ok", text, f'Optional: pip install "{DISTRIBUTION}[{extra}]"')

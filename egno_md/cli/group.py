@@ -14,7 +14,7 @@ from egno_md.core.processes import terminable
 
 DONE = 0
 CHECK_FAILED = 1
-"""A check that was asked for ended badly: `doctor` found a problem."""
+"""`doctor` reported a problem."""
 USER_ERROR = 2
 INTERRUPTED = 130
 

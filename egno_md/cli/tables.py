@@ -179,11 +179,11 @@ def _ending(summary: RolloutSummary, out: Path) -> list[str]:
 def _corrected_lines(summary: RolloutSummary) -> list[str]:
     spent, moves = summary.seconds, max(summary.windows, 1)
     parts = {"network": "network", "dynamics": "MD", "checks": "energies", "output": "output"}
-    listed = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
+    costs = ", ".join(f"{name} {spent[part]:.1f} s" for part, name in parts.items())
     return [
         f"Acceptance {summary.acceptance or 0.0:.1%} of {summary.windows:,} moves, "
         f"{summary.windows_drawn:,} windows drawn for them; {1e3 * spent['total'] / moves:.3g} ms "
-        f"a move, of {spent['total']:.1f} s: {listed}",
+        f"a move, of {spent['total']:.1f} s: {costs}",
         summary.statement or "",
     ]
 

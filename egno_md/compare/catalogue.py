@@ -69,10 +69,10 @@ def entry(name: str) -> Entry:
     Raises:
         KeyError: no such observable, which is a bug.
     """
-    for found in catalogue():
-        if found.name == name:
-            return found
-    for found in catalogue():
-        if found.name.endswith("*") and name.startswith(found.name[:-1]):
-            return found
+    for item in catalogue():
+        if item.name == name:
+            return item
+    for item in catalogue():
+        if item.name.endswith("*") and name.startswith(item.name[:-1]):
+            return item
     raise KeyError(name)

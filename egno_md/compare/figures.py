@@ -18,7 +18,7 @@ from matplotlib.ticker import MultipleLocator
 
 from egno_md.compare.figures_kinetics import free_energy_figure, spectrum_figure
 from egno_md.compare.figures_overview import verdict_figure
-from egno_md.compare.observable import Comparison, Distribution, Observable, Profile
+from egno_md.compare.observable import Comparison, Distribution, Judged, Observable, Profile
 from egno_md.compare.style import LINES, MARKERS, RC, REFERENCE, colour, item_named, pad, save
 from egno_md.core.plotting import new_figure
 
@@ -102,7 +102,7 @@ def _alt(name: str, title: str, comparisons: Comparisons) -> str:
     return f"{head} {'; '.join(verdicts)}." if verdicts else head
 
 
-def _size(judged: Observable | Profile | Distribution) -> str:
+def _size(judged: Judged) -> str:
     if isinstance(judged, Profile):
         return ""
     if isinstance(judged, Distribution):

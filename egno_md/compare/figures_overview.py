@@ -15,13 +15,11 @@ from egno_md.compare.observable import (
     NOT_ENOUGH_DATA,
     Comparison,
     Distribution,
+    Judged,
     Observable,
-    Profile,
 )
 from egno_md.compare.style import REFERENCE, ROLLOUTS
 from egno_md.core.plotting import new_figure
-
-Judged = Observable | Profile | Distribution
 
 LOOKS = {
     INDISTINGUISHABLE: (ROLLOUTS[0], "o", "full"),

@@ -34,7 +34,7 @@ LARGEST_SHARE_MISSING = 0.5
 
 @dataclass(frozen=True)
 class Findings:
-    """What one group of observables adds to a comparison."""
+    """Results of one group of observables."""
 
     observables: tuple[Observable, ...] = ()
     profiles: tuple[Profile, ...] = ()

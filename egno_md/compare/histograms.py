@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -107,31 +108,33 @@ def compare_histograms(
     shapes = [measure.of(b.mean) for b in blocks]
     distance = float(measure.between(shapes[0], shapes[1]))
     halves = blocks[0].halves()
-    floor = 0.0 if halves is None else float(
+    noise_floor = 0.0 if halves is None else float(
         measure.between(*(measure.of(h.mean) for h in halves))
     )  # fmt: skip
-    deviations, own, few = [], [], False
+    deviations, samples_by_side, has_few_blocks = [], [], False
     for b, shape in zip(blocks, shapes, strict=True):
         series = b.split(b.each @ slow)
         g = float(inefficiency(series).max())
-        own.append(float(effective_samples(series, g)))
+        samples_by_side.append(float(effective_samples(series, g)))
         length = int(block_lengths(np.array([g]), len(b))[0])
         n = block_count(b, length)
-        few |= n < 2
+        has_few_blocks |= n < 2
         deviation = measure.of(resampled(b, length, bench.generator)) - shape
         deviations.append(
             deviation * _inflation(n, min(g / (2 * length), 0.5 / BLOCK_INEFFICIENCIES))
         )
     extents = bench.extents([len(b) for b in blocks])
     expected = p_value = interval = None
-    if not few:
-        chance = _chance(shapes, deviations, measure)
-        expected = _gamma_quantile(chance, CONFIDENCE)
-        p_value = _gamma_tail(chance, distance)
+    if not has_few_blocks:
+        chance = _gamma(_chance(shapes, deviations, measure))
+        expected = float(chance.ppf(CONFIDENCE))
+        p_value = float(chance.sf(distance))
         spread = measure.between(*(np.maximum(s + d, 0.0) for s, d in zip(shapes, deviations, strict=True)))  # fmt: skip
         reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * np.std(spread))
         interval = (max(distance - reach, 0.0), distance + reach)
-    change = _difference(distance, expected, p_value, samples or (own[0], own[1]), extents)
+    change = _difference(
+        distance, expected, p_value, samples or (samples_by_side[0], samples_by_side[1]), extents
+    )
     threshold = listing.threshold(distance)
     enough = bool(change.is_enough[0])
     widths = np.diff(edges) if measure.is_normalised else 1.0
@@ -144,7 +147,7 @@ def compare_histograms(
         measure=measure.name,
         distance=distance,
         expected=expected,
-        noise_floor=floor,
+        noise_floor=noise_floor,
         verdict=INDISTINGUISHABLE if enough else NOT_ENOUGH_DATA,
         definition=listing.definition,
         group=listing.group,
@@ -164,7 +167,6 @@ def _difference(
     samples: tuple[float, float],
     extents: tuple[Extent, Extent],
 ) -> Difference:
-
     shared = shared_samples(np.array([samples[0]]), np.array([samples[1]]), extents)
     enough = shared.min() >= ENOUGH_SAMPLES and expected is not None
     return Difference(
@@ -193,18 +195,9 @@ def _chance(shapes: list[Array], deviations: list[Array], measure: Measure) -> A
     return measure.between(measure.of(left), measure.of(right))
 
 
-def _gamma_shape(values: Array) -> tuple[float, float]:
+def _gamma(values: Array) -> Any:
+    """The gamma distribution with the mean and variance of values."""
     mean, variance = float(values.mean()), float(values.var())
     if mean <= 0 or variance <= 0:
-        return 1.0, max(mean, 1e-300)
-    return mean**2 / variance, variance / mean
-
-
-def _gamma_quantile(values: Array, probability: float) -> float:
-    shape, scale = _gamma_shape(values)
-    return float(stats.gamma.ppf(probability, shape, scale=scale))
-
-
-def _gamma_tail(values: Array, distance: float) -> float:
-    shape, scale = _gamma_shape(values)
-    return float(stats.gamma.sf(distance, shape, scale=scale))
+        return stats.gamma(1.0, scale=max(mean, 1e-300))
+    return stats.gamma(mean**2 / variance, scale=variance / mean)

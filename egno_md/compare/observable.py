@@ -2,15 +2,15 @@
 
 comparison.json holds one object per rollout, `Comparison.to_json`:
 
-- ``observables``, ``profiles``, ``distributions``: what was compared, one number each, one
-  number per member (bond, atom, peak …), or a histogram. All carry ``group`` (structure,
+- ``observables``, ``profiles``, ``distributions``: one number each, one number per member
+  (bond, atom, peak …), or a histogram. All carry ``group`` (structure,
   thermodynamics, kinetics, integrity), ``definition``, ``source``, ``verdict``, and
   ``is_negligible``: whether a difference, though real, is below ``threshold``.
 - ``exact``: each side against an exact law (Maxwell-Boltzmann).
 - ``stability``: how long chains stayed unbroken, or null.
 - ``efficiency``: independent samples per wall second of both sides, or null.
 - ``series``: for drawing (quantities over time, and the velocity autocorrelation over lag).
-- ``unavailable``: what was not compared, each with the reason.
+- ``unavailable``: observables that were not compared, each with the reason.
 - ``notes``: sentences to read before trusting a verdict.
 - ``mode``: ``dynamics``, or ``sampler`` where the rollout's time axis is not physical.
 - ``verdicts``: how many of each.
@@ -159,6 +159,10 @@ class Distribution:
     needed_ps: tuple[float, float] | None = None
 
 
+Judged = Observable | Profile | Distribution
+"""Results with a verdict."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """One number of each side, compared with its exact value.
@@ -289,7 +293,7 @@ class Comparison:
         profiles: one number per bond, angle, atom, peak or state.
         distributions: h(r), torsions, free energies, spectrum.
         series: for drawing.
-        unavailable: what was not compared.
+        unavailable: observables that were not compared.
         notes: sentences to read before trusting a verdict.
         mode: dynamics, or sampler where the rollout's time axis is not physical.
         exact: each side against exact laws.
@@ -313,7 +317,7 @@ class Comparison:
     efficiency: Efficiency | None = None
 
     @property
-    def judged(self) -> tuple[Observable | Profile | Distribution, ...]:
+    def judged(self) -> tuple[Judged, ...]:
         """All that has a verdict."""
         return (*self.observables, *self.profiles, *self.distributions)
 

@@ -40,7 +40,7 @@ class CompareResult:
     Attributes:
         out: the folder with comparison.json, numbers.csv and figures/.
         comparisons: one per rollout, in the order given.
-        figures: what was drawn.
+        figures: those drawn.
     """
 
     out: Path

@@ -20,6 +20,7 @@ from egno_md.compare.observable import (
     NOT_ENOUGH_DATA,
     Comparison,
     Distribution,
+    Judged,
     Observable,
     Profile,
     Verdict,
@@ -27,7 +28,7 @@ from egno_md.compare.observable import (
 from egno_md.compare.statistics import ENOUGH_SAMPLES, RESOLUTION, Estimate, student_reach
 
 Array = np.ndarray
-Judged = TypeVar("Judged", Observable, Profile, Distribution)
+Single = TypeVar("Single", Observable, Distribution)
 
 DISCOVERY_RATE = 0.05
 
@@ -166,19 +167,19 @@ def critical_p_value(p_values: Array, rate: float = DISCOVERY_RATE) -> float:
     return float(ordered[np.flatnonzero(below)[-1]]) if below.any() else -1.0
 
 
-def _is_open(judged: Observable | Profile | Distribution) -> bool:
+def _is_open(judged: Judged) -> bool:
     return judged.verdict != NOT_ENOUGH_DATA and judged.p_value is not None
 
 
-def _settle_one(judged: Judged, limit: float) -> Judged:
+def _settle_one(judged: Single, limit: float) -> Single:
     if not _is_open(judged):
         return judged
-    size = judged.distance if isinstance(judged, Distribution) else judged.difference  # type: ignore[union-attr]
+    size = judged.distance if isinstance(judged, Distribution) else judged.difference
     different = judged.p_value <= limit and abs(size) > abs(judged.noise_floor)  # type: ignore[operator]
     return replace(
         judged,
         verdict=DIFFERENT if different else INDISTINGUISHABLE,
-        is_negligible=bool(different and abs(size) <= judged.threshold),  # type: ignore[union-attr]
+        is_negligible=bool(different and abs(size) <= judged.threshold),
     )
 
 

@@ -33,7 +33,7 @@ class Movie:
         positions: nm, ``(frames, atoms, 3)``, superposed and centred.
         elements: symbol per atom; empty for a point of a trace.
         bonds: pairs of atoms.
-        note: what was left out.
+        note: atoms left out.
     """
 
     label: str
@@ -65,7 +65,7 @@ class Selection:
         elements: symbols; empty strings for a trace.
         bonds: pairs of places in `atoms`.
         heavy: places in `atoms` that superposition goes by; none in a liquid.
-        note: what was left out; empty for nothing.
+        note: atoms left out; empty for none.
     """
 
     atoms: np.ndarray

@@ -51,7 +51,7 @@ def run_report(
     request = {"folders": [str(f) for f in folders], "title": title}
     with run_folder(out, "report", request, mode, folders) as run:
         try:
-            _write_beside(page, out)
+            _write_figures_and_tables(page, out)
             partial = path.with_suffix(".partial")
             partial.write_text(page.html, encoding="utf-8")
             partial.replace(path)
@@ -61,18 +61,18 @@ def run_report(
         return path
 
 
-def _write_beside(page: Page, out: Path) -> None:
+def _write_figures_and_tables(page: Page, out: Path) -> None:
     (out / FIGURES).mkdir(exist_ok=True)
     (out / NUMBERS).mkdir(exist_ok=True)
-    taken: set[str] = set()
+    names: set[str] = set()
     for drawing in page.drawings:
-        name = _free(drawing.name, taken)
+        name = _free(drawing.name, names)
         if drawing.svg is not None:
             (out / FIGURES / f"{name}.svg").write_text(drawing.svg, encoding="utf-8")
         if drawing.png is not None:
             (out / FIGURES / f"{name}.png").write_bytes(drawing.png)
     for table in page.tables:
-        name = _free(table.anchor or table.caption, taken)
+        name = _free(table.anchor or table.caption, names)
         with (out / NUMBERS / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(table.columns)
@@ -82,12 +82,12 @@ def _write_beside(page: Page, out: Path) -> None:
     write_json(out / NUMBERS / "report.json", page.numbers)
 
 
-def _free(text: str, taken: set[str]) -> str:
+def _free(text: str, names: set[str]) -> str:
     """A short file name that no other has."""
     short = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-") or "table"
     name, again = short, 1
-    while name in taken:
+    while name in names:
         again += 1
         name = f"{short}-{again}"
-    taken.add(name)
+    names.add(name)
     return name

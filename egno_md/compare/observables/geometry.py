@@ -136,8 +136,8 @@ def _torsions(context: Context, bench: Bench) -> Findings:
 def _followed_samples(record: Record) -> Array:
     """Effective frames of each followed torsion, from its sine and cosine."""
     followed = record.series["followed"]
-    found = [_samples([c[:, t] for c in followed]) for t in range(followed[0].shape[1])]
-    return np.array(found)
+    samples = [_samples([c[:, t] for c in followed]) for t in range(followed[0].shape[1])]
+    return np.array(samples)
 
 
 def _samples(angles: Sequence[Array]) -> float:

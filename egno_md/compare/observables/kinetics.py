@@ -41,7 +41,7 @@ def findings(context: Context, bench: Bench) -> Findings:
     if room < 2 * max(spacings):
         return not_available("a side has fewer than eight frames in every chain.", name)
     sides: list[list[Estimate]] = [[], []]
-    low = []
+    noise_floors = []
     for k in range(len(context.followed)):
         longest = _longest([c[:, k] for c in chains[0]], spacings[0], room, max(spacings))
         for s in (0, 1):
@@ -49,12 +49,14 @@ def findings(context: Context, bench: Bench) -> Findings:
             features, lags = lagged(one, longest, spacings[s])
             blocks = from_series(features, 64)
             if s == 0:
-                low.append(floor(blocks, partial(decorrelation_time, lags=lags))[0])
+                noise_floors.append(floor(blocks, partial(decorrelation_time, lags=lags))[0])
             sides[s].append(_estimate(blocks, lags, one, bench))
     extents = bench.extents([sum(map(len, c)) for c in chains])
     labels = internal.labels(context.system, context.torsions[context.followed])
     return Findings(
-        profiles=(profile(name, labels, [joined(s) for s in sides], extents, np.array(low)),)
+        profiles=(
+            profile(name, labels, [joined(s) for s in sides], extents, np.array(noise_floors)),
+        )
     )
 
 

@@ -203,7 +203,7 @@ def _timescales(
     bench: Bench,
 ) -> Findings:
     name = "TICA timescales"
-    sides, low = [], None
+    sides, noise_floor = [], None
     for record, side, slow in zip(bench.records, chains, projected, strict=True):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
@@ -218,10 +218,10 @@ def _timescales(
         samples = float(effective_samples(slow).min())
         series = blocks.split(blocks.each[:, :size])
         sides.append(estimate_together(blocks, value, series, bench.generator, RESAMPLES, samples))
-        if low is None:
-            low = floor(blocks, value)
+        if noise_floor is None:
+            noise_floor = floor(blocks, value)
     points = [sum(map(len, c)) for c in chains]
     extents = bench.extents(points)
     labels = tuple(f"component {k + 1}" for k in range(len(sides[0].value)))
-    assert low is not None
-    return Findings(profiles=(profile(name, labels, sides, extents, low),))
+    assert noise_floor is not None
+    return Findings(profiles=(profile(name, labels, sides, extents, noise_floor),))

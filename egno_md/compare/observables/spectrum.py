@@ -195,8 +195,8 @@ def _peaks(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) -> Finding
     ]
     extents = bench.extents([len(b) for b in blocks])
     labels = tuple(f"{p:.0f}/cm" for p in sides[0].value)
-    low = floor(blocks[0], lambda m: peak_positions(m, bins[0]))
-    return Findings(profiles=(profile(name, labels, sides, extents, low),))
+    noise_floor = floor(blocks[0], lambda m: peak_positions(m, bins[0]))
+    return Findings(profiles=(profile(name, labels, sides, extents, noise_floor),))
 
 
 def _estimate(
@@ -232,6 +232,6 @@ def _autocorrelation(blocks: tuple[Blocks, Blocks], bands: Array, bench: Bench) 
     series = Series("Velocity autocorrelation", "", times, curves[0], times, curves[1])
     sides = [_estimate(b, first_zero, bands, bench) for b in blocks]
     extents = bench.extents([len(b) for b in blocks])
-    low = float(floor(blocks[0], first_zero)[0])
-    one = observable("Velocity decorrelation time", sides, extents, low)
+    noise_floor = float(floor(blocks[0], first_zero)[0])
+    one = observable("Velocity decorrelation time", sides, extents, noise_floor)
     return Findings(observables=(one,), series=(series,))

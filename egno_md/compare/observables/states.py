@@ -155,7 +155,7 @@ def _timescales(
 ) -> Findings:
     name = "Implied timescales"
     clusters = len(states.centres)
-    sides, low = [], np.zeros(TIMESCALES)
+    sides, noise_floor = [], np.zeros(TIMESCALES)
     for k, (record, side) in enumerate(zip(bench.records, assigned, strict=True)):
         spacing = record.survey.spacing or 1.0
         lag = max(round(components.lag / spacing), 1)
@@ -175,10 +175,10 @@ def _timescales(
         slow = blocks.split(blocks.each @ np.repeat(states.memberships, clusters, axis=0))
         sides.append(estimate_together(blocks, value, slow, bench.generator, RESAMPLES, samples[k]))
         if k == 0:
-            low = floor(blocks, value)
+            noise_floor = floor(blocks, value)
     extents = _extents(assigned, bench)
     labels = tuple(f"process {k + 1}" for k in range(TIMESCALES))
-    return Findings(profiles=(profile(name, labels, sides, extents, low),))
+    return Findings(profiles=(profile(name, labels, sides, extents, noise_floor),))
 
 
 def _labels(states: int) -> tuple[str, ...]:
@@ -234,8 +234,8 @@ def _profile(
         effective_frames = np.full(len(labels), n)
         sides.append(estimate(b, MEAN, bench.generator, effective_frames))
     extents = _extents(assigned, bench)
-    low = floor(blocks[0], MEAN.value)
-    return Findings(profiles=(profile(name, labels, sides, extents, low),))
+    noise_floor = floor(blocks[0], MEAN.value)
+    return Findings(profiles=(profile(name, labels, sides, extents, noise_floor),))
 
 
 def _extents(assigned: list[list[Array]], bench: Bench) -> tuple[Extent, Extent]:

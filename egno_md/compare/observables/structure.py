@@ -103,5 +103,5 @@ def _heavy_fluctuation(system: System, bench: Bench):
         blocks.append(type(b)(b.counts, chosen, b.chain))
     sides = [estimate(b, statistic, bench.generator) for b in blocks]
     extents = bench.extents([len(b) for b in blocks])
-    low = float(floor(blocks[0], statistic.value)[0])
-    return observable("RMSF of heavy atoms", sides, extents, low)
+    noise_floor = float(floor(blocks[0], statistic.value)[0])
+    return observable("RMSF of heavy atoms", sides, extents, noise_floor)

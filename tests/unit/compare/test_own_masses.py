@@ -53,7 +53,7 @@ def maxwell(system: System, seed: int, frames: int = FRAMES) -> Trajectory:
     )
 
 
-def named(items: tuple, name: str):
+def item_named(items: tuple, name: str):
     return next(i for i in items if i.name == name)
 
 
@@ -65,13 +65,13 @@ def test_exact_velocities_of_light_and_heavy_hydrogens_have_one_temperature(ala2
     sides = [Side(s, [maxwell(s, k)], kelvin=KELVIN) for k, s in enumerate((flexible, ala2))]
     for one, two in (sides, sides[::-1]):
         found = compare(one, two)
-        kelvin = named(found.observables, "Temperature")
+        kelvin = item_named(found.observables, "Temperature")
         assert kelvin.reference == pytest.approx(KELVIN, abs=WITHIN)
         assert kelvin.rollout == pytest.approx(KELVIN, abs=WITHIN)
         assert kelvin.verdict == INDISTINGUISHABLE
         assert "51" in reasons(found)["Temperature, width"]
         assert "constraints" in reasons(found)["Temperature of *"]
-        width = named(found.exact, "Temperature, width")
+        width = item_named(found.exact, "Temperature, width")
         freedoms = [s.system.degrees_of_freedom for s in (one, two)]
         assert width.exact == pytest.approx(KELVIN * np.sqrt(2 / freedoms[0]))
         assert width.rollout_exact == pytest.approx(KELVIN * np.sqrt(2 / freedoms[1]))
@@ -84,12 +84,12 @@ def test_elements_and_total_energies_have_each_sides_masses(ala2, flexible):
     heavy = replace(flexible, masses=ala2.masses)
     found = compare(*(Side(s, [maxwell(s, k)], kelvin=KELVIN) for k, s in enumerate((flexible, heavy))))  # fmt: skip
     for name in ("Temperature", "Temperature, width", "Total energy"):
-        assert named(found.observables, name).verdict == INDISTINGUISHABLE, name
+        assert item_named(found.observables, name).verdict == INDISTINGUISHABLE, name
     for element in "HCNO":
-        one = named(found.observables, f"Temperature of {element}")
+        one = item_named(found.observables, f"Temperature of {element}")
         assert one.rollout == pytest.approx(KELVIN, rel=0.05)
         assert one.verdict == INDISTINGUISHABLE
-    energy = named(found.observables, "Total energy")
+    energy = item_named(found.observables, "Total energy")
     assert energy.rollout == pytest.approx(63 / 2 * BOLTZMANN * KELVIN, abs=2.0)
     for e in found.exact:
         verdicts = (e.reference_verdict, e.rollout_verdict)
@@ -102,7 +102,7 @@ def test_a_hotter_side_with_other_masses_is_still_found(ala2, flexible):
     hot = maxwell(ala2, 1)
     hot = replace(hot, velocities=np.sqrt(1.1) * hot.velocities)
     found = compare(Side(flexible, [maxwell(flexible, 0)]), Side(ala2, [hot]))
-    assert named(found.observables, "Temperature").verdict == DIFFERENT
+    assert item_named(found.observables, "Temperature").verdict == DIFFERENT
 
 
 def test_a_file_without_masses_is_not_weighed_beside_heavy_hydrogens(ala2, flexible):
