@@ -91,22 +91,13 @@ class TaskWindows(Dataset[WindowBatch]):
         return len(self.positions)
 
     def __getitem__(self, index: Sequence[int] | np.ndarray) -> WindowBatch:
-        chosen = np.asarray(index)
-
-        def pick(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.asarray(values[chosen], dtype=np.float32))
-
-        past = self.past_positions is not None and self.past_velocities is not None
-        return WindowBatch(
-            positions=pick(self.positions),
-            velocities=pick(self.velocities),
-            forces=None,
-            future_positions=pick(self.future_positions),
-            future_velocities=pick(self.future_velocities),
-            features=pick(self.features),
-            past_positions=pick(self.past_positions) if past else None,  # type: ignore[arg-type]
-            past_velocities=pick(self.past_velocities) if past else None,  # type: ignore[arg-type]
-        )
+        numbers = np.asarray(index)
+        arrays = {name: values for name, values in vars(self).items() if values is not None}
+        batch = {
+            name: torch.from_numpy(np.asarray(values[numbers], dtype=np.float32))
+            for name, values in arrays.items()
+        }
+        return WindowBatch(forces=None, **batch)
 
     def with_reversed(self) -> TaskWindows:
         """These windows and then the same ones run backwards in time.

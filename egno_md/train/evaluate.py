@@ -119,20 +119,13 @@ def run_evaluate(
 
 def _by_time(errors: dict[str, SquaredErrors], window: Window) -> list[dict[str, Any]]:
     names = ("operator", "persistence", "ballistic", "half_a_tau_squared")
-    rows = []
-    for point, time in enumerate(window.time_points):
-        rows.append(
-            {
-                "time": time,
-                "position_rmse": {
-                    n: errors[n].position_rmse[point] if n in errors else None for n in names
-                },
-                "velocity_error": {
-                    n: errors[n].velocity_error[point] if n in errors else None for n in names
-                },
-            }
-        )
-    return rows
+    columns = ("position_rmse", "velocity_error")
+    values = {n: {key: getattr(e, key) for key in columns} for n, e in errors.items()}
+    return [
+        {"time": time}
+        | {k: {n: values[n][k][i] if n in errors else None for n in names} for k in columns}
+        for i, time in enumerate(window.time_points)
+    ]
 
 
 def _zero_shot(operator: BoundOperator, cut: Callable[[Window], WindowDataset]) -> dict[str, Any]:

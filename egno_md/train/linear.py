@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
-from torch import Tensor
 
 from egno_md.data.windows import WindowBatch, WindowSet
 from egno_md.nn.card import Scales
@@ -26,13 +25,11 @@ def fit_linear(network: LinearNetwork, scales: Scales, batches: Iterable[WindowB
         scales: of the operator it belongs to.
         batches: that together hold every window.
     """
-    network.fit(_scaled(scales, batches))
-
-
-def _scaled(scales: Scales, batches: Iterable[WindowBatch]) -> Iterator[tuple[Tensor, Tensor]]:
-    for batch in batches:
-        displacements = batch.future_positions - batch.positions[:, None]
-        yield batch.velocities / scales.velocity, displacements.transpose(0, 1) / scales.length
+    displacements = ((b, b.future_positions - b.positions[:, None]) for b in batches)
+    network.fit(
+        (b.velocities / scales.velocity, moves.transpose(0, 1) / scales.length)
+        for b, moves in displacements
+    )
 
 
 def solve_linear(network: LinearNetwork, scales: Scales, train: WindowSet) -> FitResult:
