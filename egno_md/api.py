@@ -25,6 +25,7 @@ from egno_md.md.engine import OpenMMEngine
 from egno_md.md.generate.run import run_generate as generate
 from egno_md.md.load import run_load as load
 from egno_md.md.prepare.run import run_prepare as prepare
+from egno_md.nn.operator import Operator
 from egno_md.paper.run import run_benchmark as benchmark
 from egno_md.propagate.assemble import Parts, Rules, assemble
 from egno_md.propagate.boundary import AdaptFriction, ChangeVolume, Kick
@@ -62,6 +63,7 @@ __all__ = [
     "FunctionWindows",
     "Kick",
     "OpenMMEngine",
+    "Operator",
     "OutputError",
     "Parts",
     "PotentialError",

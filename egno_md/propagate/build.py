@@ -212,7 +212,7 @@ def build(
     seed: int,
     iterations: int,
 ) -> Plan:
-    """Put a rollout together; `requirements.count_windows` has allowed it.
+    """Put a rollout together; `requirements.extent` has allowed it.
 
     Args:
         built: the system.
