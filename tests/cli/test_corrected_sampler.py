@@ -112,7 +112,7 @@ def test_batches_share_one_summary(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--policy", "fallback"], "Set judge.kind: none (--policy off)."),
+        (["--policy", "fallback"], "Set judge.kind: none and no correct (--policy off)."),
         (["--refine", "every=1"], "Leave out refine (--refine never)"),
         (["--set", "record.save=points"], "Set save: windows"),
         (["--set", "source.dynamics='10 fs'"], "Use 8 fs or 12 fs"),
@@ -145,6 +145,6 @@ def test_deterministic_operators_have_nothing_to_weigh(ethanol, tmp_path: Path) 
     bundle = saved(make_operator(ethanol), tmp_path)
     said = egno(
         "propagate", "ethanol", "--operator", bundle, "--protocol", "nvt-500k", "--windows", 1,
-        "--set", "source={kind: metropolis}", "--out", tmp_path / "out", code=2,
+        "--set", "source={kind: metropolis}", "--policy", "off", "--out", tmp_path / "out", code=2,
     ).stderr  # fmt: skip
     assert "is deterministic" in said
