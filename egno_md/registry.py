@@ -60,6 +60,6 @@ def protocol(verb: str, name: str, changes: Changes = None) -> Spec:
         SpecError: no such verb or protocol, or a value that is not allowed.
     """
     if verb not in MODELS:
-        known = list(MODELS)
-        raise SpecError(f"'{verb}' has no protocols.{suggest(verb, known)} Known: {known}.")
+        verbs = list(MODELS)
+        raise SpecError(f"'{verb}' has no protocols.{suggest(verb, verbs)} Known: {verbs}.")
     return read_spec(find_protocol(verb, name), MODELS[verb], changes)

@@ -227,8 +227,8 @@ class CalculatorReference:
         for step in range(1, stops[-1] + 1):
             assert now.forces is not None
             half = now.velocities + 0.5 * self.timestep * now.forces / self.masses
-            moved = replace(now, positions=now.positions + self.timestep * half)
-            now = self.evaluate(moved)
+            ahead = replace(now, positions=now.positions + self.timestep * half)
+            now = self.evaluate(ahead)
             assert now.forces is not None
             now = replace(now, velocities=half + 0.5 * self.timestep * now.forces / self.masses)
             if step in stops:

@@ -234,9 +234,9 @@ class SurrogateSimulation(app.Simulation):
             remaining = end - self.currentStep
             due = [_as_dict(r.describeNextReport(self)) for r in self.reporters]
             steps = min([remaining, *(d["steps"] for d in due if d["steps"] > 0)])
-            moved = self._advance(walker, steps, remaining)
+            step_count = self._advance(walker, steps, remaining)
             reports = [
-                (r, d) for r, d in zip(self.reporters, due, strict=True) if d["steps"] == moved
+                (r, d) for r, d in zip(self.reporters, due, strict=True) if d["steps"] == step_count
             ]
             if reports:
                 self._report(reports)
@@ -250,21 +250,21 @@ class SurrogateSimulation(app.Simulation):
             self._put(trajectory[-1], self.currentStep + steps)
             return steps
         offset = 0 if self._pending is None else self._pending[1]
-        moved = min(steps, last - offset)
-        if offset + moved not in self._offsets:
+        step_count = min(steps, last - offset)
+        if offset + step_count not in self._offsets:
             raise SpecError(
-                f"a report or the end of the run at step {self.currentStep + moved} falls "
+                f"a report or the end of the run at step {self.currentStep + step_count} falls "
                 f"between the time points of a window of {last} steps. Use an interval of "
                 f"{points_that_work(self._offsets)} steps, counted from where windows begin."
             )
         if self._pending is None:
             self._pending = walker.window(), 0
         window = self._pending[0]
-        frame = window[self._offsets.index(offset + moved)]
-        is_end = offset + moved == last
-        self._pending = None if is_end else (window, offset + moved)
-        self._put(walker.frame if is_end else frame, self.currentStep + moved)
-        return moved
+        frame = window[self._offsets.index(offset + step_count)]
+        is_end = offset + step_count == last
+        self._pending = None if is_end else (window, offset + step_count)
+        self._put(walker.frame if is_end else frame, self.currentStep + step_count)
+        return step_count
 
     def _put(self, frame: Frame, step: int) -> None:
         """Note where the run is; the context follows when someone looks."""

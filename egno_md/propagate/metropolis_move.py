@@ -36,14 +36,14 @@ class _Trial:
     Attributes:
         block: which torsions it changes.
         angles: where they are, radians.
-        moved: the molecule as it would be.
+        end: the molecule as it would be.
         weighing: the test, all but the way back.
         rise: U(x') - U(x), kJ/mol.
     """
 
     block: Int[Array, " block"]
     angles: Float[Array, " block"]
-    moved: Frame
+    end: Frame
     weighing: Weighing
     rise: float
 
@@ -106,19 +106,19 @@ class MetropolisMove:
         centres = self._centres(running, frames, blocks, drawn)
         here = self.rotors.angles(np.stack([f.positions for f in frames.values()]))
         angles = {i: h[blocks[i]] for i, h in zip(frames, here, strict=True)}
-        targets, moved = {}, {}
+        targets, ends = {}, {}
         for index, state in running.items():
             rotors = self.rotors.subset(blocks[index].tolist())
             targets[index] = self._kernels.draw(centres[index], state.random)
-            moved[index] = self._turned(state, rotors, targets[index] - angles[index])
-        before, after = self.evaluation(frames), self.evaluation(moved)
+            ends[index] = self._turned(state, rotors, targets[index] - angles[index])
+        before, after = self.evaluation(frames), self.evaluation(ends)
         trials = {}
         for index, state in running.items():
             rise = _energy(after[index]) - _energy(before[index])
             forward = self._kernels.log_density(targets[index], centres[index])
             threshold = float(np.log1p(-state.random.random()))
             weighing = Weighing(rise / (BOLTZMANN * self.kelvin), forward, threshold)
-            trials[index] = _Trial(blocks[index], angles[index], moved[index], weighing, rise)
+            trials[index] = _Trial(blocks[index], angles[index], ends[index], weighing, rise)
         return trials
 
     def _decide(
@@ -135,7 +135,7 @@ class MetropolisMove:
         }
         centres = self._centres(
             running,
-            {i: t.moved for i, t in undecided.items()},
+            {i: t.end for i, t in undecided.items()},
             {i: t.block for i, t in undecided.items()},
             drawn,
         )
@@ -197,7 +197,7 @@ class MetropolisMove:
     def _move(self, state: ReplicaState, trial: _Trial, record: MoveRecord) -> Outcome:
         """MD from where the move has led, or from where it has not."""
         begun = time.perf_counter()
-        start = trial.moved if record.is_accepted else state.frame
+        start = trial.end if record.is_accepted else state.frame
         try:
             with self.clocks.charge("dynamics"):
                 end = self.dynamics.stretch(start, self.duration, self.friction, state.random)

@@ -86,12 +86,12 @@ def run(
     forget()
     with ends_when_asked() as end:
         for window in windows:
-            moved = {s.index: s for s in states}
+            replicas = {s.index: s for s in states}
             for outcome in move.step(states):
-                moved[outcome.state.index] = outcome.state
+                replicas[outcome.state.index] = outcome.state
                 totals.take(outcome.event)
                 recorder.record(outcome)
-            states = tuple(moved.values())
+            states = tuple(replicas.values())
             done = window + 1
             is_last = done == windows.stop or all(s.stop_reason for s in states)
             is_asked = end.made

@@ -299,11 +299,13 @@ class WindowMove:
         is_refined: bool,
     ) -> dict[int, Judgement]:
         """Judgements of all proposals; of those whose end is refined anyway where the judge can."""
-        there = [i for i, p in proposals.items() if not p.problem]
+        proposed = [i for i, p in proposals.items() if not p.problem]
         judgements = {i: Judgement(Accept()) for i in proposals}
-        if there and (not is_refined or self.judge.precedes_refinement):
-            judged = self.judge.judge([starts[i] for i in there], [proposals[i] for i in there])
-            judgements |= dict(zip(there, judged, strict=True))
+        if proposed and (not is_refined or self.judge.precedes_refinement):
+            judged = self.judge.judge(
+                [starts[i] for i in proposed], [proposals[i] for i in proposed]
+            )
+            judgements |= dict(zip(proposed, judged, strict=True))
         return judgements
 
     def _correct(

@@ -89,8 +89,8 @@ def _check_forces(
     for index in random.choice(positions.size, count, replace=False):
         step = np.zeros(positions.size)
         step[index] = STEP
-        moved = step.reshape(positions.shape)
-        rise = potential(positions + moved)[0] - potential(positions - moved)[0]
+        shift = step.reshape(positions.shape)
+        rise = potential(positions + shift)[0] - potential(positions - shift)[0]
         expected = -rise / (2 * STEP)
         off = abs(float(forces.reshape(-1)[index]) - expected)
         if not off <= share * scale:
@@ -107,8 +107,8 @@ def _check_rigid_motion(
     turn, _ = np.linalg.qr(random.standard_normal((3, 3)))
     turn *= np.sign(np.linalg.det(turn))
     motions = {"translation": positions + 0.7, "rotation": positions @ turn.T}
-    for name, moved in motions.items():
-        off = abs(potential(moved)[0] - value)
+    for name, motion in motions.items():
+        off = abs(potential(motion)[0] - value)
         if not off <= energy:
             raise ContractError(
                 f"a {name} of the whole system changes its energy by {off:.2g} kJ/mol. Leave this out "

@@ -63,8 +63,10 @@ def check_source(
             replace(p, window=replace(p.window, positions=p.window.positions + SHIFT))
             for p in proposals
         ]
-        moved = _propose(source, shifted)
-        _check_same(expected, moved, tolerance, "a moved start does not give a moved window")
+        shifted_proposals = _propose(source, shifted)
+        _check_same(
+            expected, shifted_proposals, tolerance, "a moved start does not give a moved window"
+        )
     if streams != [state.random.bit_generator.state for state in states]:
         raise ContractError("the states' own random streams were drawn from. Fork them first.")
 
